@@ -1,0 +1,18 @@
+"""vaejax: latent-variable models as pure functions, on one interface."""
+
+from vaejax import distributions as distributions
+from vaejax import kernels as kernels
+from vaejax.models import GMM as GMM
+from vaejax.models import PPCA as PPCA
+from vaejax.models import Elbo as Elbo
+from vaejax.models import FactorAnalysis as FactorAnalysis
+from vaejax.models import LatentModel as LatentModel
+from vaejax.models import PPCAMixture as PPCAMixture
+from vaejax.models import decode as decode
+from vaejax.models import elbo as elbo
+from vaejax.models import encode as encode
+from vaejax.models import importance_bound as importance_bound
+from vaejax.models import log_evidence as log_evidence
+from vaejax.models import log_joint as log_joint
+from vaejax.models import reconstruct as reconstruct
+from vaejax.models import sample as sample

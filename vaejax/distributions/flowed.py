@@ -1,0 +1,87 @@
+"""Distributions that know their density only along their own draws: flows, and draws made elsewhere."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from vaejax.distributions.base import Distribution
+from vaejax.pytrees import pytree
+
+__all__ = ["Drawn", "Flowed"]
+
+
+@pytree
+class Flowed(Distribution):
+    r"""A base distribution pushed through invertible steps.
+
+    $$z_t = f_t(z_{t-1}), \qquad \log q(z_T) = \log q(z_0) - \sum_t \ln|\det \partial f_t|$$
+
+    Attributes:
+      base: the distribution of $z_0$.
+      steps: pytrees that are called as `step(z) -> (next z, log_det)`, for instance
+        `jax.tree_util.Partial(kernels.planar_step, u=u, w=w, b=b)`.
+
+    Reference: Rezende and Mohamed, 2015, equation 13.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from vaejax.distributions import Normal
+    >>> double = jax.tree_util.Partial(lambda z: (2.0 * z, z.size * jnp.log(2.0)))
+    >>> q = Flowed(Normal(jnp.zeros(3), jnp.ones(3)), (double,))
+    >>> z, log_q = q.sample_and_log_prob(jax.random.key(0))
+    >>> bool(jnp.allclose(log_q, Normal(jnp.zeros(3), jnp.full(3, 2.0)).log_prob(z)))
+    True
+    """
+
+    base: Distribution
+    steps: tuple[Callable[[Any], tuple[Any, jax.Array]], ...]
+
+    def _push(self, z):
+        total = 0.0
+        for step in self.steps:
+            z, log_det = step(z)
+            total = total + log_det
+        return z, total
+
+    def sample(self, key, temperature=1.0):
+        """Draw from the base at `temperature` and push the draw through the steps."""
+        return self._push(self.base.sample(key, temperature))[0]
+
+    def sample_and_log_prob(self, key):
+        """Draw with its log-density, which is accumulated along the steps."""
+        z, log_q = self.base.sample_and_log_prob(key)
+        z, total = self._push(z)
+        return z, log_q - total
+
+    def log_prob(self, value):
+        """Not available: the steps are not inverted."""
+        raise TypeError("a Flowed distribution knows its density along its draws only: use sample_and_log_prob")
+
+    @property
+    def mean(self):
+        """The base's mean, pushed through the steps (the centre of the flow, not its exact mean)."""
+        return self._push(self.base.mean)[0]
+
+
+@pytree
+class Drawn(Distribution):
+    """A value that was drawn earlier, with the log-density it was drawn at.
+
+    It lets a walk pass over a latent that a bottom-up path has sampled already.
+    """
+
+    value: Any
+    log_q: jax.Array
+
+    def sample(self, key, temperature=1.0):
+        """The value itself: `key` and `temperature` had their effect when it was drawn."""
+        return self.value
+
+    def log_prob(self, value):
+        """The log-density carried along; it belongs to the value drawn, whatever is asked."""
+        return self.log_q
+
+    @property
+    def mean(self):
+        """The value itself."""
+        return self.value

@@ -1,0 +1,127 @@
+"""Distributions of values in [0, 1]: Bernoulli, continuous Bernoulli, discretised logistic."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from vaejax.distributions.base import Distribution
+from vaejax.kernels import bernoulli_log_prob, continuous_bernoulli_log_prob, discretized_logistic_log_prob
+from vaejax.pytrees import pytree
+
+__all__ = ["Bernoulli", "ContinuousBernoulli", "DiscretizedLogistic"]
+
+
+def _sharpen(logits, temperature):
+    """Logits of p^(1/T); at T = 0 they are finite and as good as infinite."""
+    return logits / jnp.maximum(temperature, 1e-20)
+
+
+@pytree
+class Bernoulli(Distribution):
+    """Independent binary entries with log-odds `logits`, an event of any shape."""
+
+    logits: jax.Array
+
+    def sample(self, key, temperature=1.0):
+        """Draw zeros and ones from p^(1/temperature)."""
+        p = jax.nn.sigmoid(_sharpen(self.logits, temperature))
+        return jax.random.bernoulli(key, p).astype(self.logits.dtype)
+
+    def log_prob(self, value):
+        """Log-probability, summed over the event."""
+        return bernoulli_log_prob(value, self.logits)
+
+    @property
+    def mean(self):
+        """Probability of a one."""
+        return jax.nn.sigmoid(self.logits)
+
+    @property
+    def stddev(self):
+        """Square root of p (1 - p)."""
+        return jnp.sqrt(jax.nn.sigmoid(self.logits) * jax.nn.sigmoid(-self.logits))
+
+
+@pytree
+class ContinuousBernoulli(Distribution):
+    r"""Entries in [0, 1] with density proportional to $e^{\ell x}$, an event of any shape.
+
+    >>> import jax.numpy as jnp
+    >>> [round(float(m), 4) for m in ContinuousBernoulli(jnp.array([0.0, 4.0])).mean]
+    [0.5, 0.7687]
+    """
+
+    logits: jax.Array
+
+    def sample(self, key, temperature=1.0):
+        """Draw by the inverse of the distribution function, from p^(1/temperature)."""
+        logits = _sharpen(self.logits, temperature)
+        uniform = jax.random.uniform(key, logits.shape, logits.dtype)
+        size = jnp.maximum(jnp.abs(logits), 1e-6)
+        falling = -jnp.log1p(uniform * jnp.expm1(-size)) / size
+        return jnp.clip(jnp.where(logits > 0, 1.0 - falling, falling), 0.0, 1.0)
+
+    def log_prob(self, value):
+        """Log-density, summed over the event."""
+        return continuous_bernoulli_log_prob(value, self.logits)
+
+    @property
+    def mean(self):
+        r"""$1/(1 - e^{-\ell}) - 1/\ell$."""
+        near = jnp.abs(self.logits) < 0.1
+        small, large = jnp.where(near, self.logits, 0.0), jnp.where(near, 1.0, self.logits)
+        series = 0.5 + small * (1 / 12 - small**2 * (1 / 720 - small**2 / 30240))
+        # 1/(1 - e^-l) without overflow: e^-|l| only.
+        decay = jnp.exp(-jnp.abs(large))
+        closed = jnp.where(large > 0, 1.0, -decay) / (1.0 - decay) - 1.0 / large
+        return jnp.where(near, series, closed)
+
+    @property
+    def stddev(self):
+        r"""Square root of $1/\ell^2 - 1/(4\sinh^2(\ell/2))$."""
+        near = jnp.abs(self.logits) < 0.5
+        small, large = jnp.where(near, self.logits, 0.0), jnp.where(near, 1.0, self.logits)
+        series = 1 / 12 - small**2 * (1 / 240 - small**2 * (1 / 6048 - small**2 / 172800))
+        decay = jnp.exp(-jnp.abs(large))
+        closed = 1.0 / large**2 - decay / (1.0 - decay) ** 2
+        return jnp.sqrt(jnp.where(near, series, closed))
+
+
+@pytree
+class DiscretizedLogistic(Distribution):
+    """Grey values on a grid of `levels` steps over [0, 1]; `scale` is a standard deviation."""
+
+    loc: jax.Array
+    scale: jax.Array
+    levels: int = dataclasses.field(default=256, metadata={"static": True})
+
+    def sample(self, key, temperature=1.0):
+        """Draw a logistic value and round it to the grid."""
+        noise = jax.random.logistic(key, self.loc.shape, self.loc.dtype) * (math.sqrt(3.0) / math.pi)
+        steps = self.levels - 1
+        return jnp.clip(jnp.round((self.loc + temperature * self.scale * noise) * steps), 0, steps) / steps
+
+    def log_prob(self, value):
+        """Log-probability, summed over the event."""
+        return discretized_logistic_log_prob(value, self.loc, self.scale, self.levels)
+
+    def _moments(self):
+        grid = jnp.linspace(0.0, 1.0, self.levels, dtype=self.loc.dtype)
+        score = lambda x, loc, scale: jnp.exp(discretized_logistic_log_prob(x, loc, scale, self.levels))  # noqa: E731
+        flat = jnp.ravel(self.loc), jnp.ravel(jnp.broadcast_to(self.scale, self.loc.shape))
+        mass = jax.vmap(jax.vmap(score, (0, None, None)), (None, 0, 0))(grid, *flat)
+        mean = mass @ grid
+        variance = jnp.sum(mass * (grid[None, :] - mean[:, None]) ** 2, -1)
+        return mean.reshape(self.loc.shape), jnp.sqrt(variance).reshape(self.loc.shape)
+
+    @property
+    def mean(self):
+        """Mean over the grid, exact (the clipped tails move it away from `loc`)."""
+        return self._moments()[0]
+
+    @property
+    def stddev(self):
+        """Standard deviation over the grid, exact."""
+        return self._moments()[1]

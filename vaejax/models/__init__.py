@@ -1,0 +1,16 @@
+"""Latent-variable models, one generative story a file, and what is derived from them."""
+
+from vaejax.models.base import LatentModel as LatentModel
+from vaejax.models.derived import Elbo as Elbo
+from vaejax.models.derived import decode as decode
+from vaejax.models.derived import elbo as elbo
+from vaejax.models.derived import encode as encode
+from vaejax.models.derived import importance_bound as importance_bound
+from vaejax.models.derived import log_evidence as log_evidence
+from vaejax.models.derived import log_joint as log_joint
+from vaejax.models.derived import reconstruct as reconstruct
+from vaejax.models.derived import sample as sample
+from vaejax.models.gmm import GMM as GMM
+from vaejax.models.ppca import PPCA as PPCA
+from vaejax.models.ppca import FactorAnalysis as FactorAnalysis
+from vaejax.models.ppca_mixture import PPCAMixture as PPCAMixture

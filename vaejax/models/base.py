@@ -1,0 +1,72 @@
+"""One interface for every latent-variable model: a prior, a likelihood and a posterior."""
+
+import abc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vaejax.distributions import After, Distribution, Guide
+
+__all__ = ["LatentModel", "Params", "flat_event", "require_at_least"]
+
+Params = dict[str, Any]
+
+
+class LatentModel(abc.ABC):
+    """A latent-variable model as pure functions of its parameters.
+
+    Subclasses are final frozen dataclasses that hold no arrays (decorated with `vaejax.pytrees.static`),
+    so they pass through `jax.jit` and `jax.vmap` as they are. Each says three things; everything
+    else (`elbo`, `importance_bound`, `log_evidence`, `sample`, ...) is derived from them once.
+    """
+
+    @abc.abstractmethod
+    def init(self, key: jax.Array) -> Params:
+        """Draw initial parameters, a nested dict of arrays."""
+
+    @abc.abstractmethod
+    def prior(self, params: Params, context: Any = None) -> Distribution:
+        """p(z | context)."""
+
+    @abc.abstractmethod
+    def likelihood(self, params: Params, h: Any, context: Any = None) -> Distribution:
+        """p(x | h, context): h is z itself in a flat model, the last top-down state in a hierarchy."""
+
+    @abc.abstractmethod
+    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> Distribution | Guide | After:
+        """p(z | x) where it is exact, else q(z | x, context)."""
+
+    def marginal(self, params: Params, context: Any = None) -> Distribution:
+        """p(x | context) in closed form, for the models that have one."""
+        raise TypeError(
+            f"{type(self).__name__} has no evidence in closed form: estimate it with vaejax.importance_bound"
+        )
+
+    def event(self, x: jax.Array) -> jax.Array:
+        """The datum in the form that the likelihood scores, checked."""
+        return x
+
+
+def flat_event(x: jax.Array, dim: int) -> jax.Array:
+    """One datum as a vector: images are flattened, uint8 pixels scaled to [0, 1]."""
+    x = jnp.asarray(x)
+    if x.size != dim:
+        raise ValueError(f"x: expected one datum with {dim} entries, got shape {x.shape}; batch with jax.vmap")
+    if x.dtype == jnp.uint8:
+        x = x / 255.0
+    elif not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"x: expected floating-point values or uint8 pixels, got {x.dtype}")
+    return x.reshape(dim)
+
+
+def require_at_least(name: str, value: Any, least: int) -> None:
+    """Raise `ValueError` unless `value` is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+
+
+def require_no_context(model: LatentModel, context: Any) -> None:
+    """Raise `ValueError` where an unconditional model is given a context."""
+    if context is not None:
+        raise ValueError(f"{type(model).__name__} is unconditional: expected context=None, got {context!r}")

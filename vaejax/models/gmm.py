@@ -1,0 +1,103 @@
+"""The Gaussian mixture model."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vaejax.distributions import Categorical, Mixture, Normal, TrilNormal
+from vaejax.models.base import LatentModel, Params, flat_event, require_at_least, require_no_context
+from vaejax.pytrees import static
+
+__all__ = ["GMM"]
+
+COVARIANCES = ("full", "tied", "diag", "spherical")
+
+
+@static
+class GMM(LatentModel):
+    r"""Gaussian mixture: $z \sim \mathrm{Categorical}(\pi)$, $x|z{=}k \sim N(\mu_k, \Sigma_k)$.
+
+    Attributes:
+      num_components: K.
+      dim: D, the length of a datum; images are flattened.
+      covariance: `"full"` (one $\Sigma_k$ each), `"tied"` (one for all), `"diag"` or `"spherical"`.
+
+    Parameters: `logits` (K,), `means` (K, D), and `scale_tril` (K, D, D) for full, (D, D) for tied, or
+    `log_scale` (K, D) for diag, (K,) for spherical: the logarithm of a standard deviation.
+
+    Reference: Beaulac, 2019, section 2, with one $\Sigma_k$ a component.
+
+    >>> import jax, vaejax as vj
+    >>> model = vj.GMM(num_components=3, dim=2)
+    >>> vj.encode(model, model.init(jax.random.key(0)), jnp.zeros(2)).shape  # responsibilities
+    (3,)
+    """
+
+    num_components: int
+    dim: int
+    covariance: str = "full"
+
+    def __post_init__(self):
+        """Check the sizes and the name of the covariance."""
+        require_at_least("num_components", self.num_components, 1)
+        require_at_least("dim", self.dim, 1)
+        if self.covariance not in COVARIANCES:
+            raise ValueError(f"covariance: expected one of {', '.join(COVARIANCES)}, got {self.covariance!r}")
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of free parameters, for BIC and AIC."""
+        k, d = self.num_components, self.dim
+        spread = {"full": k * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": k * d, "spherical": k}
+        return (k - 1) + k * d + spread[self.covariance]
+
+    def init(self, key: jax.Array) -> Params:
+        """Equal weights, unit covariances, means from N(0, I)."""
+        k, d = self.num_components, self.dim
+        params = {"logits": jnp.zeros(k), "means": jax.random.normal(key, (k, d))}
+        match self.covariance:
+            case "full":
+                return params | {"scale_tril": jnp.tile(jnp.eye(d), (k, 1, 1))}
+            case "tied":
+                return params | {"scale_tril": jnp.eye(d)}
+            case "diag":
+                return params | {"log_scale": jnp.zeros((k, d))}
+            case _:
+                return params | {"log_scale": jnp.zeros(k)}
+
+    def components(self, params: Params) -> TrilNormal | Normal:
+        """The components as one distribution with a leading axis of length K."""
+        means, shape = params["means"], (self.num_components, self.dim)
+        match self.covariance:
+            case "full":
+                return TrilNormal(means, params["scale_tril"])
+            case "tied":
+                return TrilNormal(means, jnp.broadcast_to(params["scale_tril"][None], (*shape, self.dim)))
+            case "diag":
+                return Normal(means, jnp.exp(params["log_scale"]))
+            case _:
+                return Normal(means, jnp.broadcast_to(jnp.exp(params["log_scale"])[:, None], shape))
+
+    def prior(self, params: Params, context: Any = None) -> Categorical:
+        """p(z): the weights."""
+        require_no_context(self, context)
+        return Categorical(params["logits"])
+
+    def likelihood(self, params: Params, h: jax.Array, context: Any = None) -> TrilNormal | Normal:
+        """p(x | z): component `h`."""
+        require_no_context(self, context)
+        return jax.tree.map(lambda leaf: leaf[h], self.components(params))
+
+    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> Categorical:
+        """p(z | x), exact: the responsibilities."""
+        return Categorical(self.marginal(params, context).component_log_probs(self.event(x)))
+
+    def marginal(self, params: Params, context: Any = None) -> Mixture:
+        """p(x)."""
+        require_no_context(self, context)
+        return Mixture(params["logits"], self.components(params))
+
+    def event(self, x: jax.Array) -> jax.Array:
+        """The datum as a vector."""
+        return flat_event(x, self.dim)
