@@ -1,6 +1,7 @@
 """vaejax: latent-variable models as pure functions, on one interface."""
 
 from vaejax import distributions as distributions
+from vaejax import em as em
 from vaejax import kernels as kernels
 from vaejax.models import GMM as GMM
 from vaejax.models import PPCA as PPCA

@@ -1,0 +1,267 @@
+"""Fitting by EM: what a user calls."""
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from vaejax.em import linear
+from vaejax.em.family import family_of
+from vaejax.em.loop import EMTrace, run
+from vaejax.em.prepare import Rows, prepare
+from vaejax.em.step import RESTARTS, Hyper, Step
+from vaejax.models import PPCA, FactorAnalysis, LatentModel
+
+__all__ = ["em_step", "fit", "ppca_exact"]
+
+DEFAULT_FLOOR = 1e-6
+
+
+def _chunk_size(width: int, restarts: int) -> int:
+    """Rows in a chunk: about 2^19 numbers on a CPU, where they stay in the cache, and 2^24 on other devices."""
+    budget = 2**19 if jax.default_backend() == "cpu" else 2**24
+    size = 2 ** int(math.log2(max(1, budget // (width * restarts))))
+    return min(max(size, 64), 2**14 if jax.default_backend() == "cpu" else 2**20)
+
+
+def _positive(name: str, value: Any, zero: bool = False) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+        raise ValueError(f"{name}: expected a finite number, got {value!r}")
+    if value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name}: expected a {'non-negative' if zero else 'positive'} number, got {value!r}")
+    return float(value)
+
+
+def _require_count(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+
+
+def fit(
+    model: LatentModel,
+    key: jax.Array,
+    x: Any,
+    *,
+    num_steps: int,
+    num_restarts: int = 1,
+    weights: Any = None,
+    tol: float | None = None,
+    init: dict[str, Any] | None = None,
+    variance_floor: float | None = None,
+    prior_count: float = 0.0,
+    prior_variance: float | None = None,
+    missing: bool = False,
+    mesh: Mesh | None = None,
+) -> tuple[dict[str, Any], EMTrace]:
+    r"""Fit a mixture or a linear Gaussian model by expectation-maximisation, as one compiled scan.
+
+    The data are centred in float64 and brought to unit scale on the host; the scan runs in float64
+    where `x` is float64 and JAX allows it, else in float32, and the parameters come back in the units
+    of `x`. With a prior the fit is maximum a posteriori: `prior_count` = $n_0$ pseudo-rows of variance
+    $\psi$ = `prior_variance` behind each covariance add
+    $-\tfrac12 n_0[\ln|\Sigma| + \mathrm{tr}(\psi\Sigma^{-1})]$ to the log-likelihood of all rows (an
+    inverse-Wishart with $n_0 - D - 1$ degrees of freedom; inverse-gamma for variances).
+
+    Args:
+      model: a `GMM`, `PPCA`, `FactorAnalysis` or `PPCAMixture`.
+      key: a PRNG key, for the starting points.
+      x: rows (N, D) of floats, or images (N, H, W, C), which are flattened; uint8 is scaled to [0, 1].
+      num_steps: number of EM steps, at most.
+      num_restarts: starting points, run side by side; the best final objective is returned.
+      weights: a non-negative weight for each row, shape (N,); a weight of 2 is the row twice.
+      tol: stop where the objective (mean nats a row) moves by less; `None` takes every step.
+      init: parameters to start from, instead of k-means++ seeds (mixtures) or a small random W.
+      variance_floor: least eigenvalue of a covariance and least noise variance, in squared units of
+        `x`. Default: 1e-6 of the variance of each column (spherical GMM and PPCA: of their mean).
+      prior_count: $n_0$; 0 for maximum likelihood.
+      prior_variance: $\psi$, in squared units of `x`. Default: the variances of the data.
+      missing: treat nan as missing at random (PPCA, FactorAnalysis, diagonal and spherical GMM).
+      mesh: devices with one axis named `"data"` to split the rows over.
+
+    Returns:
+      `(params, trace)`: the parameters and an `EMTrace`.
+
+    Raises:
+      ValueError: for data, weights or settings that cannot be meant; it names expected and actual.
+
+    Reference: Dempster, Laird and Rubin, 1977; Beaulac, 2019, sections 2.2 and 4.1.
+
+    >>> import jax, numpy as np, vaejax as vj
+    >>> x = np.concatenate([np.random.default_rng(0).normal(c, 0.1, (50, 2)) for c in (-1, 1)])
+    >>> params, trace = vj.em.fit(vj.GMM(2, 2), jax.random.key(0), x, num_steps=20, tol=1e-4)
+    >>> sorted(np.round(params["means"][:, 0]).tolist()), bool(trace.converged)
+    ([-1.0, 1.0], True)
+    """
+    family = family_of(model, missing)
+    _require_count("num_steps", num_steps, 0)
+    _require_count("num_restarts", num_restarts, 1)
+    tol = None if tol is None else _positive("tol", tol, zero=True)
+    prior_count = _positive("prior_count", prior_count, zero=True)
+    floor = None if variance_floor is None else _positive("variance_floor", variance_floor, zero=True)
+    rows, frame = prepare(
+        x,
+        weights,
+        model.dim,  # type: ignore[attr-defined]
+        per_column=family.per_column and floor is None,
+        missing=missing,
+        size=_chunk_size(family.width, num_restarts),
+        rows_last=family.rows_last,
+        devices=1 if mesh is None else mesh.size,
+    )
+    dtype = rows.x.dtype
+    relative = DEFAULT_FLOOR if floor is None else max(floor / frame.scale[0] ** 2, float(jnp.finfo(dtype).tiny) * 1e8)
+    believed = np.ones_like(frame.scale)
+    if prior_variance is not None:
+        believed = _positive("prior_variance", prior_variance) / frame.scale**2
+    count = float(rows.w.sum(dtype=np.float64))
+    pseudo = prior_count * count / frame.total
+    hyper = Hyper(*(jnp.asarray(value, dtype) for value in (relative, pseudo, believed)), jnp.zeros((), bool))
+    if mesh is not None:
+        rows = jax.device_put(rows, NamedSharding(mesh, PartitionSpec("data")))
+    if init is not None:
+        init = _into_frame(model, family, init, frame, dtype)
+    params, trace = run(
+        model,
+        key,
+        rows,
+        init,
+        hyper,
+        jnp.asarray(-1.0 if tol is None else tol, dtype),
+        missing=missing,
+        num_steps=int(num_steps),
+        num_restarts=int(num_restarts),
+        mesh=mesh,
+    )
+    back = family.rescale(model, jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params), *frame[:2])
+    # The log-prior reads log-determinants, which change their units with the data.
+    prior_shift = pseudo / count * family.covariances * float(np.log(frame.scale).sum())
+    trace = trace._replace(
+        objective=trace.objective - frame.log_jacobian - prior_shift,
+        log_likelihood=trace.log_likelihood - frame.log_jacobian,
+    )
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), back), trace
+
+
+def _into_frame(model: LatentModel, family: Any, init: Any, frame: Any, dtype: Any) -> dict[str, Any]:
+    wanted = jax.eval_shape(model.init, jax.random.key(0))
+    if not isinstance(init, dict) or sorted(init) != sorted(wanted):
+        names = sorted(init) if isinstance(init, dict) else type(init).__name__
+        raise ValueError(f"init: expected the parameters {sorted(wanted)}, got {names}")
+    for name, leaf in wanted.items():
+        if np.shape(init[name]) != leaf.shape:
+            raise ValueError(f"init[{name!r}]: expected shape {leaf.shape}, got {np.shape(init[name])}")
+    init = {name: np.asarray(leaf, np.float64) for name, leaf in init.items()}
+    init = family.rescale(model, init, -frame.shift / frame.scale, 1.0 / frame.scale)
+    return {name: jnp.asarray(leaf, dtype) for name, leaf in init.items()}
+
+
+@functools.partial(jax.jit, static_argnames=("missing",))
+def em_step(
+    model: LatentModel,
+    params: dict[str, Any],
+    x: jax.Array,
+    *,
+    weights: jax.Array | None = None,
+    variance_floor: float = 0.0,
+    prior_count: float = 0.0,
+    prior_variance: float = 1.0,
+    missing: bool = False,
+) -> Step:
+    r"""One E step and one M step as a pure function of parameters and rows, in the units of the rows.
+
+    It neither standardises nor re-seeds; `fit` does. PPCA and factor analysis take the mean of the
+    rows for their mean, which is its maximum likelihood, before the E step.
+
+    Args:
+      model: a `GMM`, `PPCA`, `FactorAnalysis` or `PPCAMixture`.
+      params: the old parameters $\theta^o$.
+      x: rows, shape (N, D).
+      weights: weight of each row, shape (N,).
+      variance_floor: least eigenvalue of a covariance and least noise variance.
+      prior_count: as in `fit`.
+      prior_variance: as in `fit`.
+      missing: as in `fit`.
+
+    Returns:
+      A `Step`: the new parameters, and the objective and log-likelihood at the old ones.
+
+    >>> import jax, vaejax as vj
+    >>> model = vj.GMM(2, 3)
+    >>> x = jax.random.normal(jax.random.key(0), (50, 3))
+    >>> first = vj.em.em_step(model, model.init(jax.random.key(1)), x)
+    >>> second = vj.em.em_step(model, first.params, x)
+    >>> bool(second.log_likelihood > first.log_likelihood)
+    True
+    """
+    family = family_of(model, missing)
+    count, dim = jnp.shape(x)
+    if dim != model.dim:  # type: ignore[attr-defined]
+        raise ValueError(f"x: expected rows of {model.dim} values, got {dim}")  # type: ignore[attr-defined]
+    w = jnp.ones(count, x.dtype) if weights is None else jnp.asarray(weights, x.dtype)
+    if w.shape != (count,):
+        raise ValueError(f"weights: expected shape ({count},), got {w.shape}")
+    mask = (~jnp.isnan(x)).astype(x.dtype) if missing else None
+    shift = jnp.zeros(dim, x.dtype)
+    if isinstance(model, PPCA | FactorAnalysis) and not missing:
+        shift = w @ x / jnp.sum(w)
+        x = x - shift[None]
+    if mask is not None:
+        x = jnp.where(mask > 0, x, 0.0)
+    turn = (lambda leaf: leaf.T[None]) if family.rows_last else (lambda leaf: leaf[None])
+    data = family.summarize(Rows(turn(x), w[None], None if mask is None else turn(mask)), None)
+    tiny = float(jnp.finfo(x.dtype).tiny) * 1e8
+    hyper = Hyper(
+        jnp.maximum(jnp.asarray(variance_floor, x.dtype), tiny),
+        jnp.asarray(prior_count, x.dtype),
+        jnp.full(dim, prior_variance, x.dtype),
+        jnp.zeros((), bool),
+    )
+    alone = lambda params: family.step(model, params, data, hyper, jax.random.key(0), None)  # noqa: E731
+    result = jax.vmap(alone, axis_name=RESTARTS)(jax.tree.map(lambda leaf: leaf[None], params))
+    result = jax.tree.map(lambda leaf: leaf[0], result)
+    if "mean" in result.params:
+        result = result._replace(params={**result.params, "mean": result.params["mean"] + shift})
+    return result
+
+
+def ppca_exact(model: PPCA, x: Any, *, weights: Any = None, variance_floor: float | None = None) -> dict[str, Any]:
+    r"""Maximum-likelihood PPCA in closed form, from one eigendecomposition of the data's covariance.
+
+    $$\sigma^2 = \frac{1}{D-M}\sum_{i>M}\lambda_i, \qquad W = U_M(\Lambda_M - \sigma^2 I)^{1/2}$$
+
+    Args:
+      model: a `PPCA`.
+      x: rows (N, D) of floats or images (N, H, W, C), as for `fit`.
+      weights: a non-negative weight for each row, shape (N,).
+      variance_floor: least noise variance, in squared units of `x`; default 1e-6 of the mean variance.
+
+    Returns:
+      The parameters.
+
+    Reference: Tipping and Bishop, 1999, equations 7-8.
+
+    >>> import numpy as np, vaejax as vj
+    >>> x = np.random.default_rng(0).normal(size=(1000, 3)) * [3.0, 1.0, 1.0]
+    >>> params = vj.em.ppca_exact(vj.PPCA(3, 1), x)
+    >>> round(float(np.exp(params["log_scale"])), 1)
+    1.0
+    """
+    if not isinstance(model, PPCA):
+        raise TypeError(f"model: expected a PPCA, got {type(model).__name__}")
+    size = _chunk_size(model.dim // 8 + 1, 1)
+    rows, frame = prepare(x, weights, model.dim, per_column=False, missing=False, size=size, rows_last=False)
+    floor = DEFAULT_FLOOR
+    if variance_floor is not None:
+        floor = max(_positive("variance_floor", variance_floor, zero=True) / frame.scale[0] ** 2, 1e-30)
+    params = _exact(model, rows, jnp.asarray(floor, rows.x.dtype))
+    back = linear.rescale(model, jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params), *frame[:2])
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, rows.x.dtype), back)
+
+
+@jax.jit
+def _exact(model: PPCA, rows: Rows, floor: jax.Array) -> dict[str, Any]:
+    return linear.from_eigh(model, linear.second_moments(rows).moments, floor)
