@@ -15,6 +15,9 @@ __all__ = ["sum_over_chunks"]
 def sum_over_chunks(f: Callable[[Any, Rows], Any], params: Any, rows: Rows, mesh: Mesh | None = None) -> Any:
     """Add up `f(params, chunk)` over the chunks in one `lax.scan`; over a mesh, each device sums its own.
 
+    `f` works in the precision of the rows; its sums are added in the widest that is enabled, so that
+    millions of rows lose nothing.
+
     Args:
       f: maps the parameters and one chunk (a `Rows` without the leading axis) to a pytree of sums.
       params: passed on.
@@ -25,9 +28,12 @@ def sum_over_chunks(f: Callable[[Any, Rows], Any], params: Any, rows: Rows, mesh
       The pytree of sums.
     """
 
+    wide = jnp.result_type(float)
+    params = jax.tree.map(lambda leaf: leaf.astype(rows.x.dtype), params)
+
     def local(params: Any, rows: Rows) -> Any:
         first = jax.tree.map(lambda leaf: leaf[0], rows)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(f, params, first))
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, wide), jax.eval_shape(f, params, first))
         if mesh is not None:
             zeros = jax.tree.map(lambda leaf: jax.lax.pcast(leaf, ("data",), to="varying"), zeros)
         add = lambda total, chunk: (jax.tree.map(jnp.add, total, f(params, chunk)), None)  # noqa: E731

@@ -21,6 +21,7 @@ class Family(NamedTuple):
       rows_last: whether chunks run down the rows, x of shape (n, D, C).
       width: numbers that a step holds for each row, for the size of the chunks.
       covariances: number of covariances that a prior rests on.
+      double: whether float64 data are summed up in float64 even where JAX is set to float32.
     """
 
     start: Callable[..., Any]
@@ -31,6 +32,7 @@ class Family(NamedTuple):
     rows_last: bool
     width: int
     covariances: int = 1
+    double: bool = False
 
 
 def _as_they_are(rows: Any, mesh: Any = None) -> Any:
@@ -60,7 +62,7 @@ def family_of(model: LatentModel, missing: bool = False) -> Family:
                     linear.start, linear_missing.step, linear.rescale, _as_they_are, per_column, True, width
                 )
             return Family(
-                linear.start, linear.step, linear.rescale, linear.second_moments, per_column, False, model.dim // 8 + 1
+                linear.start, linear.step, linear.rescale, linear.second_moments, per_column, False, model.dim // 8 + 1, 1, True
             )
         case _:
             raise TypeError(f"model: expected a GMM, PPCA, FactorAnalysis or PPCAMixture, got {type(model).__name__}")

@@ -18,7 +18,8 @@ from vaejax.models import PPCA, FactorAnalysis, LatentModel
 
 __all__ = ["em_step", "fit", "ppca_exact"]
 
-DEFAULT_FLOOR = 1e-6
+DEFAULT_FLOOR = 1e-6  # of the variance in the standard frame
+LEAST_FLOOR = 1e-30  # what a floor of zero becomes: its square root still has an inverse in float32
 
 
 def _chunk_size(width: int, restarts: int) -> int:
@@ -55,13 +56,14 @@ def fit(
     prior_count: float = 0.0,
     prior_variance: float | None = None,
     missing: bool = False,
+    accelerate: bool = True,
     mesh: Mesh | None = None,
 ) -> tuple[dict[str, Any], EMTrace]:
     r"""Fit a mixture or a linear Gaussian model by expectation-maximisation, as one compiled scan.
 
-    The data are centred in float64 and brought to unit scale on the host; the scan runs in float64
-    where `x` is float64 and JAX allows it, else in float32, and the parameters come back in the units
-    of `x`. With a prior the fit is maximum a posteriori: `prior_count` = $n_0$ pseudo-rows of variance
+    The data are centred in float64 and brought to unit scale on the host. What is done to each row
+    runs in float32 (in float64 where `x` is float64 and JAX is set to it), the sums over rows and the
+    matrices of the M step in float64; the parameters come back in the units of `x`. With a prior the fit is maximum a posteriori: `prior_count` = $n_0$ pseudo-rows of variance
     $\psi$ = `prior_variance` behind each covariance add
     $-\tfrac12 n_0[\ln|\Sigma| + \mathrm{tr}(\psi\Sigma^{-1})]$ to the log-likelihood of all rows (an
     inverse-Wishart with $n_0 - D - 1$ degrees of freedom; inverse-gamma for variances).
@@ -80,6 +82,8 @@ def fit(
       prior_count: $n_0$; 0 for maximum likelihood.
       prior_variance: $\psi$, in squared units of `x`. Default: the variances of the data.
       missing: treat nan as missing at random (PPCA, FactorAnalysis, diagonal and spherical GMM).
+      accelerate: take parameter-expanded steps in the linear models, which reach the maximum in a
+        fraction of plain EM's steps and are monotone too.
       mesh: devices with one axis named `"data"` to split the rows over.
 
     Returns:
@@ -110,43 +114,59 @@ def fit(
         missing=missing,
         size=_chunk_size(family.width, num_restarts),
         rows_last=family.rows_last,
+        double=family.double or jax.config.jax_enable_x64,  # type: ignore[attr-defined]
         devices=1 if mesh is None else mesh.size,
     )
-    dtype = rows.x.dtype
-    relative = DEFAULT_FLOOR if floor is None else max(floor / frame.scale[0] ** 2, float(jnp.finfo(dtype).tiny) * 1e8)
     believed = np.ones_like(frame.scale)
     if prior_variance is not None:
         believed = _positive("prior_variance", prior_variance) / frame.scale**2
     count = float(rows.w.sum(dtype=np.float64))
     pseudo = prior_count * count / frame.total
-    hyper = Hyper(*(jnp.asarray(value, dtype) for value in (relative, pseudo, believed)), jnp.zeros((), bool))
+    relative = DEFAULT_FLOOR if floor is None else max(floor / frame.scale[0] ** 2, LEAST_FLOOR)
+    start = None if init is None else _into_frame(model, family, init, frame)
     if mesh is not None:
         rows = jax.device_put(rows, NamedSharding(mesh, PartitionSpec("data")))
-    if init is not None:
-        init = _into_frame(model, family, init, frame, dtype)
-    params, trace = run(
-        model,
-        key,
-        rows,
-        init,
-        hyper,
-        jnp.asarray(-1.0 if tol is None else tol, dtype),
-        missing=missing,
-        num_steps=int(num_steps),
-        num_restarts=int(num_restarts),
-        mesh=mesh,
-    )
-    back = family.rescale(model, jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params), *frame[:2])
+    with _wide():
+        hyper = Hyper(*(jnp.asarray(value, float) for value in (relative, pseudo, believed)), *_flags(accelerate))
+        params, trace = run(
+            model,
+            key,
+            rows,
+            None if start is None else jax.tree.map(lambda leaf: jnp.asarray(leaf, float), start),
+            hyper,
+            jnp.asarray(-1.0 if tol is None else tol, float),
+            missing=missing,
+            num_steps=int(num_steps),
+            num_restarts=int(num_restarts),
+            mesh=mesh,
+        )
+        params, trace = jax.tree.map(np.asarray, (params, trace))  # the trace stays in float64 on the host
     # The log-prior reads log-determinants, which change their units with the data.
     prior_shift = pseudo / count * family.covariances * float(np.log(frame.scale).sum())
     trace = trace._replace(
         objective=trace.objective - frame.log_jacobian - prior_shift,
         log_likelihood=trace.log_likelihood - frame.log_jacobian,
     )
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), back), trace
+    back = family.rescale(model, params, frame.shift, frame.scale)
+    return _narrow(back, x), trace
 
 
-def _into_frame(model: LatentModel, family: Any, init: Any, frame: Any, dtype: Any) -> dict[str, Any]:
+def _flags(accelerate: bool) -> tuple[jax.Array, jax.Array]:
+    return jnp.zeros((), bool), jnp.asarray(bool(accelerate))
+
+
+def _wide() -> Any:
+    """Enable float64 for the sums and the small matrices of a fit, where the backend has it; rows stay as they are."""
+    return jax.enable_x64(jax.default_backend() != "tpu" or jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+
+def _narrow(params: dict[str, Any], x: Any) -> dict[str, Any]:
+    """Parameters in the precision of the data, as far as JAX is set to allow it."""
+    dtype = np.float64 if np.asarray(x).dtype == np.float64 and jax.config.jax_enable_x64 else np.float32  # type: ignore[attr-defined]
+    return {name: jnp.asarray(leaf, dtype) for name, leaf in params.items()}
+
+
+def _into_frame(model: LatentModel, family: Any, init: Any, frame: Any) -> dict[str, Any]:
     wanted = jax.eval_shape(model.init, jax.random.key(0))
     if not isinstance(init, dict) or sorted(init) != sorted(wanted):
         names = sorted(init) if isinstance(init, dict) else type(init).__name__
@@ -155,8 +175,7 @@ def _into_frame(model: LatentModel, family: Any, init: Any, frame: Any, dtype: A
         if np.shape(init[name]) != leaf.shape:
             raise ValueError(f"init[{name!r}]: expected shape {leaf.shape}, got {np.shape(init[name])}")
     init = {name: np.asarray(leaf, np.float64) for name, leaf in init.items()}
-    init = family.rescale(model, init, -frame.shift / frame.scale, 1.0 / frame.scale)
-    return {name: jnp.asarray(leaf, dtype) for name, leaf in init.items()}
+    return family.rescale(model, init, -frame.shift / frame.scale, 1.0 / frame.scale)
 
 
 @functools.partial(jax.jit, static_argnames=("missing",))
@@ -170,6 +189,7 @@ def em_step(
     prior_count: float = 0.0,
     prior_variance: float = 1.0,
     missing: bool = False,
+    accelerate: bool = False,
 ) -> Step:
     r"""One E step and one M step as a pure function of parameters and rows, in the units of the rows.
 
@@ -185,6 +205,7 @@ def em_step(
       prior_count: as in `fit`.
       prior_variance: as in `fit`.
       missing: as in `fit`.
+      accelerate: as in `fit`; off here, where the step is the sources'.
 
     Returns:
       A `Step`: the new parameters, and the objective and log-likelihood at the old ones.
@@ -213,12 +234,11 @@ def em_step(
         x = jnp.where(mask > 0, x, 0.0)
     turn = (lambda leaf: leaf.T[None]) if family.rows_last else (lambda leaf: leaf[None])
     data = family.summarize(Rows(turn(x), w[None], None if mask is None else turn(mask)), None)
-    tiny = float(jnp.finfo(x.dtype).tiny) * 1e8
     hyper = Hyper(
-        jnp.maximum(jnp.asarray(variance_floor, x.dtype), tiny),
+        jnp.maximum(jnp.asarray(variance_floor, x.dtype), LEAST_FLOOR),
         jnp.asarray(prior_count, x.dtype),
         jnp.full(dim, prior_variance, x.dtype),
-        jnp.zeros((), bool),
+        *_flags(accelerate),
     )
     alone = lambda params: family.step(model, params, data, hyper, jax.random.key(0), None)  # noqa: E731
     result = jax.vmap(alone, axis_name=RESTARTS)(jax.tree.map(lambda leaf: leaf[None], params))
@@ -253,13 +273,16 @@ def ppca_exact(model: PPCA, x: Any, *, weights: Any = None, variance_floor: floa
     if not isinstance(model, PPCA):
         raise TypeError(f"model: expected a PPCA, got {type(model).__name__}")
     size = _chunk_size(model.dim // 8 + 1, 1)
-    rows, frame = prepare(x, weights, model.dim, per_column=False, missing=False, size=size, rows_last=False)
+    rows, frame = prepare(
+        x, weights, model.dim, per_column=False, missing=False, size=size, rows_last=False, double=True
+    )
     floor = DEFAULT_FLOOR
     if variance_floor is not None:
-        floor = max(_positive("variance_floor", variance_floor, zero=True) / frame.scale[0] ** 2, 1e-30)
-    params = _exact(model, rows, jnp.asarray(floor, rows.x.dtype))
-    back = linear.rescale(model, jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params), *frame[:2])
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, rows.x.dtype), back)
+        floor = max(_positive("variance_floor", variance_floor, zero=True) / frame.scale[0] ** 2, LEAST_FLOOR)
+    with _wide():
+        params = jax.tree.map(np.asarray, _exact(model, rows, jnp.asarray(floor, float)))
+    back = linear.rescale(model, params, frame.shift, frame.scale)
+    return _narrow(back, x)
 
 
 @jax.jit

@@ -39,7 +39,7 @@ class Moments(NamedTuple):
 def start(model: GMM, key: jax.Array, rows: Rows, hyper: Hyper) -> dict[str, Any]:
     """Equal weights, k-means++ means, and the variance about the nearest seed for every component."""
     k, d = model.num_components, model.dim
-    means, variance = kmeans_plus_plus(key, rows, k)
+    means, variance = (leaf.astype(hyper.floor.dtype) for leaf in kmeans_plus_plus(key, rows, k))
     scale = jnp.sqrt(jnp.maximum(variance, hyper.floor))
     params = {"logits": jnp.full((k,), -math.log(k), means.dtype), "means": means}
     match model.covariance:
@@ -198,7 +198,7 @@ def step(model: GMM, params: dict[str, Any], rows: Rows, hyper: Hyper, key: jax.
     empty = (sums.count < 1e-3) & hyper.may_reseed
     revive = lambda new: _revive(model, new, rows, key, empty)  # noqa: E731
     new = jax.lax.cond(any_restart(jnp.any(empty)), revive, lambda new: new, new)
-    return Step(new, objective, log_likelihood, jnp.sum(empty))
+    return Step(new, objective, log_likelihood, jnp.sum(empty, dtype=jnp.int32))
 
 
 def _revive(model: GMM, params: dict[str, Any], rows: Rows, key: jax.Array, empty: jax.Array):

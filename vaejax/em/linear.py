@@ -13,7 +13,7 @@ import numpy as np
 
 from vaejax.em.accumulate import sum_over_chunks
 from vaejax.em.prepare import Rows
-from vaejax.em.step import Hyper, Step
+from vaejax.em.step import Hyper, Step, expanded
 from vaejax.kernels import inverse_cholesky
 from vaejax.models import PPCA, FactorAnalysis
 
@@ -93,7 +93,7 @@ def step(
     residual = jnp.maximum(variances - jnp.sum(new_weight * cross, 1), 0.0)
     new = {
         "mean": jnp.zeros_like(params["mean"]),
-        "weight": new_weight,
+        "weight": expanded(new_weight, covariance + within, hyper),
         "log_scale": noise(model, count * residual, jnp.full((dim,), 1.0, s.dtype) * count, hyper),
     }
     # tr(C^-1 S) as residual plus code energy: no large terms are subtracted.

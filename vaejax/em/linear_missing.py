@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from vaejax.em.accumulate import sum_over_chunks
 from vaejax.em.linear import noise, penalty
 from vaejax.em.prepare import Rows
-from vaejax.em.step import Hyper, Step
+from vaejax.em.step import Hyper, Step, expanded
 from vaejax.models import PPCA, FactorAnalysis
 
 __all__ = ["step"]
@@ -43,7 +43,8 @@ def _moments(params: tuple[jax.Array, jax.Array, jax.Array], chunk: Rows):
     outer = code[:, :, None] * code[:, None, :] + jnp.pad(covariance, ((0, 0), (0, 1), (0, 1)))
     seen = mask * chunk.w[None]
     normal = (seen @ outer.reshape(-1, (m + 1) ** 2)).reshape(dim, m + 1, m + 1)
-    return normal, (seen * residual) @ code, jnp.sum(seen * residual**2, 1), jnp.sum(seen, 1), log_likelihood
+    total = jnp.tensordot(chunk.w, outer, 1)
+    return normal, (seen * residual) @ code, jnp.sum(seen * residual**2, 1), jnp.sum(seen, 1), total, log_likelihood
 
 
 def step(
@@ -52,13 +53,15 @@ def step(
     """One E step and one M step; the mean is fitted too."""
     log_scale = jnp.broadcast_to(params["log_scale"], (model.dim,))
     known = (params["mean"], params["weight"], log_scale)
-    normal, cross, square, seen, log_likelihood = sum_over_chunks(_moments, known, rows, mesh)
+    normal, cross, square, seen, total, log_likelihood = sum_over_chunks(_moments, known, rows, mesh)
     count = jnp.sum(rows.w)
     solution = jax.vmap(lambda a, b: jax.scipy.linalg.solve(a, b, assume_a="pos"))(normal, cross)
     residual = jnp.maximum(square - jnp.sum(solution * cross, 1), 0.0)
+    second, centre = total[:-1, :-1] / count, jnp.where(hyper.expand, total[:-1, -1] / count, 0.0)
+    second = second - centre[:, None] * centre[None, :]
     new = {
-        "mean": params["mean"] + solution[:, -1],
-        "weight": solution[:, :-1],
+        "mean": params["mean"] + solution[:, -1] + solution[:, :-1] @ centre,
+        "weight": expanded(solution[:, :-1], second, hyper),
         "log_scale": noise(model, residual, seen, hyper),
     }
     log_likelihood = log_likelihood / count

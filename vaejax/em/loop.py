@@ -14,7 +14,7 @@ __all__ = ["EMTrace", "run"]
 
 
 class EMTrace(NamedTuple):
-    """How an EM fit went, for the restart that is returned. S is the number of steps asked for.
+    """How an EM fit went, for the restart that is returned, as NumPy arrays. S is the number of steps asked for.
 
     Attributes:
       objective: mean log-likelihood of a row plus log-prior per row, nats, before each step and after
@@ -26,11 +26,11 @@ class EMTrace(NamedTuple):
       reseeds: components that started again in each step, shape (S,); the objective may fall there.
     """
 
-    objective: jax.Array
-    log_likelihood: jax.Array
-    converged: jax.Array
-    steps: jax.Array
-    reseeds: jax.Array
+    objective: Any
+    log_likelihood: Any
+    converged: Any
+    steps: Any
+    reseeds: Any
 
 
 class _State(NamedTuple):

@@ -11,7 +11,7 @@ from vaejax.em.accumulate import sum_over_chunks
 from vaejax.em.gmm import LEAST, responsibilities
 from vaejax.em.init import kmeans_plus_plus, random_rows
 from vaejax.em.prepare import Rows
-from vaejax.em.step import Hyper, Step
+from vaejax.em.step import Hyper, Step, expanded
 from vaejax.kernels import inverse_cholesky
 from vaejax.models import PPCAMixture
 
@@ -24,7 +24,7 @@ def start(model: PPCAMixture, key: jax.Array, rows: Rows, hyper: Hyper) -> dict[
     """Equal weights, k-means++ means, small random W, and the variance about the nearest seed as noise."""
     k, d, m = model.num_components, model.dim, model.latent_dim
     key_means, key_weights = jax.random.split(key)
-    means, variance = kmeans_plus_plus(key_means, rows, k)
+    means, variance = (leaf.astype(hyper.floor.dtype) for leaf in kmeans_plus_plus(key_means, rows, k))
     scale = jnp.sqrt(jnp.maximum(jnp.mean(variance), hyper.floor))
     return {
         "logits": jnp.full((k,), -math.log(k), means.dtype),
@@ -72,6 +72,7 @@ def step(model: PPCAMixture, params: dict[str, Any], rows: Rows, hyper: Hyper, k
     cross = cross / n[:, None, None] - shift[:, :, None] * jnp.einsum("kmd,kd->km", posterior_map, shift)[:, None, :]
     second = covariance + posterior_map @ cross
     solved = jax.vmap(lambda a, b: jnp.linalg.solve(a, b.T).T)(second, cross)
+    grown = jax.vmap(lambda weight, second: expanded(weight, second, hyper))(solved, second)
     spread = square / n - jnp.sum(shift**2, 1)
     residual = n * jnp.maximum(spread - jnp.sum(solved * cross, (1, 2)), 0.0)
     believed = hyper.prior_count * jnp.sum(hyper.prior_variance)
@@ -79,7 +80,7 @@ def step(model: PPCAMixture, params: dict[str, Any], rows: Rows, hyper: Hyper, k
     new = {
         "logits": jnp.log(n / total),
         "means": params["means"] + shift,
-        "weights": jnp.where(kept[:, None, None], weights, solved),
+        "weights": jnp.where(kept[:, None, None], weights, grown),
         "log_scale": jnp.where(kept, log_scale, 0.5 * jnp.log(variance)),
     }
     log_likelihood = log_likelihood / total
@@ -95,7 +96,7 @@ def step(model: PPCAMixture, params: dict[str, Any], rows: Rows, hyper: Hyper, k
     choose = lambda fresh, leaf: jnp.where(empty.reshape(-1, *(1,) * (leaf.ndim - 1)), fresh, leaf)  # noqa: E731
     new = jax.tree.map(choose, revived, new)
     new["logits"] = jax.nn.log_softmax(new["logits"])
-    return Step(new, objective, log_likelihood, jnp.sum(empty))
+    return Step(new, objective, log_likelihood, jnp.sum(empty, dtype=jnp.int32))
 
 
 def rescale(model: PPCAMixture, params: dict[str, Any], shift: np.ndarray, scale: np.ndarray) -> dict[str, Any]:

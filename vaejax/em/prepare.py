@@ -100,15 +100,13 @@ def _float64(part: np.ndarray) -> np.ndarray:
 
 
 def standardize(
-    x: np.ndarray, weights: np.ndarray | None, *, per_column: bool, missing: bool
+    x: np.ndarray, weights: np.ndarray | None, *, per_column: bool, missing: bool, dtype: Any
 ) -> tuple[np.ndarray, Frame]:
     """Centre in float64 and divide by standard deviations, a column's own or one for all.
 
     A constant column takes the root mean square of the others' scales (1 where all are constant).
-    The result has the dtype that the fit computes in: float64 where `x` is and JAX allows it.
     """
     count, dim = x.shape
-    dtype = jax.dtypes.canonicalize_dtype(np.float64 if x.dtype == np.float64 else np.float32)
     total = float(count if weights is None else weights.sum())
     sums, seen = np.zeros((3, dim)), np.zeros(dim)
     parts = [slice(start, start + _ROWS_AT_ONCE) for start in range(0, count, _ROWS_AT_ONCE)]
@@ -175,11 +173,21 @@ def chunk_rows(
 
 
 def prepare(
-    x: Any, weights: Any, dim: int, *, per_column: bool, missing: bool, size: int, rows_last: bool, devices: int = 1
+    x: Any,
+    weights: Any,
+    dim: int,
+    *,
+    per_column: bool,
+    missing: bool,
+    size: int,
+    rows_last: bool,
+    double: bool,
+    devices: int = 1,
 ) -> tuple[Rows, Frame]:
-    """Check, standardise and chunk; see the parts."""
+    """Check, standardise and chunk; see the parts. `double` keeps float64 data in float64."""
     rows = _rows(x, dim, missing)
     checked = _weights(weights, len(rows))
-    standard, frame = standardize(rows, checked, per_column=per_column, missing=missing)
+    dtype = np.float64 if double and rows.dtype == np.float64 else np.float32
+    standard, frame = standardize(rows, checked, per_column=per_column, missing=missing, dtype=dtype)
     chunks = chunk_rows(standard, checked, size=size, rows_last=rows_last, missing=missing, devices=devices)
     return chunks, frame
