@@ -1,8 +1,16 @@
 """vaejax: latent-variable models as pure functions, on one interface."""
 
+from vaejax import data as data
 from vaejax import distributions as distributions
 from vaejax import em as em
+from vaejax import evaluate as evaluate
+from vaejax import kde as kde
 from vaejax import kernels as kernels
+from vaejax.evaluate import aic as aic
+from vaejax.evaluate import bic as bic
+from vaejax.evaluate import labels as labels
+from vaejax.evaluate import log_evidences as log_evidences
+from vaejax.evaluate import responsibilities as responsibilities
 from vaejax.models import GMM as GMM
 from vaejax.models import PPCA as PPCA
 from vaejax.models import Elbo as Elbo
@@ -17,3 +25,5 @@ from vaejax.models import log_evidence as log_evidence
 from vaejax.models import log_joint as log_joint
 from vaejax.models import reconstruct as reconstruct
 from vaejax.models import sample as sample
+
+__version__ = "0.1.0"

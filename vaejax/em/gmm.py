@@ -116,9 +116,11 @@ def _floored_tril(tril: jax.Array, whitened: jax.Array, inverse: jax.Array, floo
 
     Where $C \succeq \text{floor}\,(L^\top L)^{-1}$ no eigenvalue is below the floor, and $L\,\mathrm{chol}(C)$ will do.
     """
-    fast = tril @ jnp.linalg.cholesky(whitened)
-    slack = jnp.linalg.cholesky(whitened - floor * inverse @ jnp.swapaxes(inverse, 1, 2))
-    fine = jnp.all(jnp.isfinite(slack), (1, 2)) & jnp.all(jnp.isfinite(fast), (1, 2))
+    slack = whitened - floor * inverse @ jnp.swapaxes(inverse, 1, 2)
+    # One call for both: several batched factorisations at once can deadlock XLA's CPU thread pool.
+    roots = jnp.linalg.cholesky(jnp.concatenate([whitened, slack]))
+    fast = tril @ roots[: len(tril)]
+    fine = jnp.all(jnp.isfinite(roots[len(tril) :]), (1, 2)) & jnp.all(jnp.isfinite(fast), (1, 2))
 
     def clipped(_):
         covariance = tril @ whitened @ jnp.swapaxes(tril, 1, 2)
@@ -131,9 +133,10 @@ def _floored_tril(tril: jax.Array, whitened: jax.Array, inverse: jax.Array, floo
     return jax.lax.cond(any_restart(~jnp.all(fine)), clipped, lambda _: fast, None)
 
 
-def _maximize_dense(model: GMM, params: dict[str, Any], sums: Moments, hyper: Hyper) -> dict[str, Any]:
+def _maximize_dense(
+    model: GMM, params: dict[str, Any], inverse: jax.Array, sums: Moments, hyper: Hyper
+) -> dict[str, Any]:
     tril = _trils(model, params)
-    inverse = _inverses(tril)
     kept = sums.count < LEAST
     count = jnp.maximum(sums.count, LEAST)[:, None, None]
     shift = jnp.where(kept[:, None], 0.0, sums.first / count[:, :, 0])
@@ -163,16 +166,10 @@ def _maximize_diagonal(model: GMM, params: dict[str, Any], sums: Moments, hyper:
     return {"means": means, "log_scale": 0.5 * jnp.log(jnp.maximum(scatter / seen, hyper.floor))}
 
 
-def _penalty(model: GMM, params: dict[str, Any], hyper: Hyper) -> jax.Array:
+def _penalty(model: GMM, log_det: jax.Array, traces: jax.Array, hyper: Hyper) -> jax.Array:
     r"""Log-prior of the covariances: $-\tfrac12 n_0\sum_k[\ln|\Sigma_k| + \mathrm{tr}(\Psi\Sigma_k^{-1})]$."""
-    if _dense(model):
-        tril = params["scale_tril"] if model.covariance == "full" else params["scale_tril"][None]
-        prior = jnp.diag(jnp.sqrt(hyper.prior_variance)).astype(tril.dtype)
-        solved = jax.vmap(lambda l: solve_triangular(l, prior, lower=True))(tril)
-        log_det = 2.0 * jnp.sum(jnp.log(jnp.abs(jnp.diagonal(tril, axis1=1, axis2=2))))
-        return -0.5 * hyper.prior_count * (log_det + jnp.sum(solved**2))
-    log_scale = _log_scales(model, params)
-    return -0.5 * hyper.prior_count * jnp.sum(2.0 * log_scale + hyper.prior_variance[None] * jnp.exp(-2.0 * log_scale))
+    each = 2.0 * log_det + traces
+    return -0.5 * hyper.prior_count * (each[0] if model.covariance == "tied" else jnp.sum(each))
 
 
 def step(model: GMM, params: dict[str, Any], rows: Rows, hyper: Hyper, key: jax.Array, mesh=None) -> Step:
@@ -185,15 +182,19 @@ def step(model: GMM, params: dict[str, Any], rows: Rows, hyper: Hyper, key: jax.
         constant = log_weights - log_det - 0.5 * model.dim * LOG_2PI
         offset = jnp.einsum("kij,kj->ki", inverse, params["means"])
         sums = sum_over_chunks(_dense_moments, (inverse, offset, constant), rows, mesh)
-        new = _maximize_dense(model, params, sums, hyper)
+        traces = jnp.sum(inverse**2 * hyper.prior_variance[None, None, :], (1, 2))
+        new = _maximize_dense(model, params, inverse, sums, hyper)
     else:
-        whiten = (params["means"], _log_scales(model, params), log_weights)
+        log_scale = _log_scales(model, params)
+        log_det = jnp.sum(log_scale, 1)
+        traces = jnp.sum(hyper.prior_variance[None] * jnp.exp(-2.0 * log_scale), 1)
+        whiten = (params["means"], log_scale, log_weights)
         sums = sum_over_chunks(_diagonal_moments, whiten, rows, mesh)
         new = _maximize_diagonal(model, params, sums, hyper)
     total = jnp.sum(sums.count)
     new["logits"] = jnp.log(jnp.maximum(sums.count, LEAST) / total)
     log_likelihood = sums.log_likelihood / total
-    objective = log_likelihood + _penalty(model, params, hyper) / total
+    objective = log_likelihood + _penalty(model, log_det, traces, hyper) / total
     # A component that explains less than a thousandth of a row starts again on a random row.
     empty = (sums.count < 1e-3) & hyper.may_reseed
     revive = lambda new: _revive(model, new, rows, key, empty)  # noqa: E731

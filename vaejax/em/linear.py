@@ -13,7 +13,7 @@ import numpy as np
 
 from vaejax.em.accumulate import sum_over_chunks
 from vaejax.em.prepare import Rows
-from vaejax.em.step import Hyper, Step, expanded
+from vaejax.em.step import Hyper, Step, regress
 from vaejax.kernels import inverse_cholesky
 from vaejax.models import PPCA, FactorAnalysis
 
@@ -88,12 +88,12 @@ def step(
     posterior_map = covariance @ scaled.T
     cross = s @ posterior_map.T  # mean of x E[z]^T
     within = posterior_map @ cross
-    new_weight = jnp.linalg.solve(covariance + within, cross.T).T
+    new_weight, grown = regress(cross, covariance + within, hyper)
     variances = jnp.diagonal(s)
     residual = jnp.maximum(variances - jnp.sum(new_weight * cross, 1), 0.0)
     new = {
         "mean": jnp.zeros_like(params["mean"]),
-        "weight": expanded(new_weight, covariance + within, hyper),
+        "weight": grown,
         "log_scale": noise(model, count * residual, jnp.full((dim,), 1.0, s.dtype) * count, hyper),
     }
     # tr(C^-1 S) as residual plus code energy: no large terms are subtracted.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from vaejax.em.accumulate import sum_over_chunks
 from vaejax.em.linear import noise, penalty
 from vaejax.em.prepare import Rows
-from vaejax.em.step import Hyper, Step, expanded
+from vaejax.em.step import Hyper, Step
 from vaejax.models import PPCA, FactorAnalysis
 
 __all__ = ["step"]
@@ -31,8 +31,10 @@ def _moments(params: tuple[jax.Array, jax.Array, jax.Array], chunk: Rows):
     posterior_precision = (mask.T @ products).reshape(-1, m, m) + jnp.eye(m, dtype=weight.dtype)[None]
     root = jnp.linalg.cholesky(posterior_precision)
     residual = mask * (chunk.x - mean[:, None])
-    code = jax.vmap(lambda root, b: jax.scipy.linalg.cho_solve((root, True), b))(root, residual.T @ scaled)
-    covariance = jax.vmap(lambda root: jax.scipy.linalg.cho_solve((root, True), jnp.eye(m, dtype=root.dtype)))(root)
+    eye = jnp.broadcast_to(jnp.eye(m, dtype=root.dtype)[None], root.shape)
+    sides = jnp.concatenate([eye, (residual.T @ scaled)[:, :, None]], 2)
+    solved = jax.vmap(lambda root, sides: jax.scipy.linalg.cho_solve((root, True), sides))(root, sides)
+    covariance, code = solved[:, :, :m], solved[:, :, m]
     left = mask * (residual - weight @ code.T)
     log_det = 2.0 * jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), 1)
     constant = (LOG_2PI + 2.0 * log_scale) @ mask
@@ -61,7 +63,7 @@ def step(
     second = second - centre[:, None] * centre[None, :]
     new = {
         "mean": params["mean"] + solution[:, -1] + solution[:, :-1] @ centre,
-        "weight": expanded(solution[:, :-1], second, hyper),
+        "weight": jnp.where(hyper.expand, solution[:, :-1] @ jnp.linalg.cholesky(second), solution[:, :-1]),
         "log_scale": noise(model, residual, seen, hyper),
     }
     log_likelihood = log_likelihood / count

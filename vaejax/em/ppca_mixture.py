@@ -11,7 +11,7 @@ from vaejax.em.accumulate import sum_over_chunks
 from vaejax.em.gmm import LEAST, responsibilities
 from vaejax.em.init import kmeans_plus_plus, random_rows
 from vaejax.em.prepare import Rows
-from vaejax.em.step import Hyper, Step, expanded
+from vaejax.em.step import Hyper, Step, regress
 from vaejax.kernels import inverse_cholesky
 from vaejax.models import PPCAMixture
 
@@ -71,8 +71,7 @@ def step(model: PPCAMixture, params: dict[str, Any], rows: Rows, hyper: Hyper, k
     shift = jnp.where(kept[:, None], 0.0, first / n[:, None])
     cross = cross / n[:, None, None] - shift[:, :, None] * jnp.einsum("kmd,kd->km", posterior_map, shift)[:, None, :]
     second = covariance + posterior_map @ cross
-    solved = jax.vmap(lambda a, b: jnp.linalg.solve(a, b.T).T)(second, cross)
-    grown = jax.vmap(lambda weight, second: expanded(weight, second, hyper))(solved, second)
+    solved, grown = jax.vmap(lambda cross, second: regress(cross, second, hyper))(cross, second)
     spread = square / n - jnp.sum(shift**2, 1)
     residual = n * jnp.maximum(spread - jnp.sum(solved * cross, (1, 2)), 0.0)
     believed = hyper.prior_count * jnp.sum(hyper.prior_variance)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-__all__ = ["RESTARTS", "Hyper", "Step", "any_restart", "expanded"]
+__all__ = ["RESTARTS", "Hyper", "Step", "any_restart", "regress"]
 
 RESTARTS = "restarts"  # the axis over which every step is vectorised, if only once
 
@@ -49,12 +49,20 @@ class Step(NamedTuple):
     reseeds: jax.Array
 
 
-def expanded(weight: jax.Array, second: jax.Array, hyper: Hyper) -> jax.Array:
-    r"""W times the Cholesky factor of $E[zz^\top]$: the step of EM in the model with $z \sim N(0, R)$, mapped back.
+def regress(cross: jax.Array, second: jax.Array, hyper: Hyper) -> tuple[jax.Array, jax.Array]:
+    r"""The M step of W, $E[xz^\top]E[zz^\top]^{-1}$, and the W of the parameter-expanded step.
 
-    It costs nothing, never lowers the likelihood, and cures EM's slow growth of W where the noise is small.
+    The latter is W times the Cholesky factor of $E[zz^\top]$: EM in the model with $z \sim N(0, R)$,
+    mapped back. It costs nothing, never lowers the likelihood, and cures EM's slow growth of W where
+    the noise is small.
+
+    Args:
+      cross: mean of x z^T, shape (D, M).
+      second: mean of z z^T, shape (M, M).
+      hyper: `expand` chooses the second result; without it both are the plain step.
 
     Reference: Liu, Rubin and Wu, 1998 (parameter-expanded EM).
     """
     root = jnp.linalg.cholesky(second)
-    return weight @ jnp.where(hyper.expand & jnp.all(jnp.isfinite(root)), root, jnp.eye(len(root), dtype=root.dtype))
+    weight = jax.scipy.linalg.cho_solve((root, True), cross.T).T
+    return weight, jnp.where(hyper.expand, weight @ root, weight)

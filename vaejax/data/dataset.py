@@ -1,0 +1,74 @@
+"""What every loader returns, and how its validation part is cut."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Dataset", "Split", "hold_out"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Rows and their labels.
+
+    Attributes:
+      x: images as uint8 (N, H, W, C), which consumers scale to [0, 1], or float32 rows (N, D).
+      y: int32 labels (N,), or `None`.
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None = None
+
+    def __post_init__(self):
+        """Check that there is a label for every row."""
+        if self.y is not None and self.y.shape != self.x.shape[:1]:
+            raise ValueError(f"y: expected {self.x.shape[:1]} labels, got shape {self.y.shape}")
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.x)
+
+    def take(self, index: Any) -> "Split":
+        """The rows at `index`, a slice or an array."""
+        return Split(self.x[index], None if self.y is None else self.y[index])
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A train part to fit on, a validation part to choose by, a test part to touch once.
+
+    Attributes:
+      train: always there.
+      validation: cut from what was train, by a stated seed; `None` where it was asked for with 0.
+      test: `None` where the data bring none.
+    """
+
+    train: Split
+    validation: Split | None = None
+    test: Split | None = None
+
+
+def hold_out(split: Split, validation: int | float, seed: int) -> tuple[Split, Split | None]:
+    """Cut a validation part off, rows chosen by `seed`.
+
+    Args:
+      split: the rows to cut.
+      validation: number of rows, or their share if it is a float below 1; 0 for none.
+      seed: of the choice, as for `numpy.random.default_rng`.
+
+    Returns:
+      `(the rest, validation part or None)`; both keep the order of the rows.
+
+    >>> rest, held = hold_out(Split(np.arange(10.0)[:, None]), 3, seed=0)
+    >>> len(rest), len(held)
+    (7, 3)
+    """
+    count = round(validation * len(split)) if isinstance(validation, float) and validation < 1 else validation
+    if isinstance(count, bool) or count != int(count) or not 0 <= count < len(split):
+        raise ValueError(f"validation: expected 0 to {len(split) - 1} rows or a share below 1, got {validation!r}")
+    if count == 0:
+        return split, None
+    held = np.zeros(len(split), bool)
+    held[np.random.default_rng(seed).choice(len(split), int(count), replace=False)] = True
+    return split.take(~held), split.take(held)

@@ -1,0 +1,216 @@
+"""A user's own data from one path: .npy, .npz, .csv, or a folder of images."""
+
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from vaejax.data.dataset import Dataset, Split, hold_out
+
+__all__ = ["from_file"]
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+_MOST = 2**32  # bytes of an array that a file may claim; more than that is a job for a stream
+_MISSING = ("", "na", "nan", "null", "none", "?")
+
+
+def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, labels: str | None = None) -> Dataset:
+    """Load rows or images from a file or a folder.
+
+    - `.npy`: one array; numbers (N, D) become float32 rows, uint8 (N, H, W) or (N, H, W, C) stay images.
+    - `.npz`: the array `x` (or the only one), and `y` for labels; `x_test` and `y_test` if there.
+    - `.csv`: comma-separated numbers, with a header or without; empty cells, `nan`, `na` and `?` are
+      missing (nan). `labels` names the label column (or gives its number).
+    - a folder: its images, all of one size, in the order of their names; subfolders are the classes.
+
+    Nothing is unpickled, and a file that claims more than it holds is refused.
+
+    Args:
+      path: the file or folder.
+      validation: rows (or share of them) cut from train; 0 for none.
+      seed: of the choice of the validation rows.
+      labels: column of a `.csv` that holds the labels: numbers are used as they are, words numbered
+        in alphabetic order.
+
+    Returns:
+      A `Dataset`.
+
+    Raises:
+      FileNotFoundError: where there is nothing at `path`.
+      ValueError: for a kind of file that is not listed, or contents that cannot be used.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    kind = "folder" if path.is_dir() else path.suffix.lower()
+    if labels is not None and kind != ".csv":
+        raise ValueError(f"labels: expected a .csv file, got {path}")
+    match kind:
+        case ".npy":
+            train, test = Split(_checked(_npy(path), path)), None
+        case ".npz":
+            train, test = _npz(path)
+        case ".csv":
+            train, test = _csv(path, labels), None
+        case "folder":
+            train, test = _folder(path), None
+        case _:
+            raise ValueError(f"{path}: expected .npy, .npz, .csv or a folder of images, got {kind or 'no ending'!r}")
+    train, held = hold_out(train, validation, seed)
+    return Dataset(train, held, test)
+
+
+def _checked(x: np.ndarray, where: object) -> np.ndarray:
+    """Images stay uint8 with a channel axis; everything else becomes float32 rows."""
+    if x.dtype.kind not in "fiub" or x.dtype.kind == "b":
+        raise ValueError(f"{where}: expected numbers, got {x.dtype}")
+    if x.ndim < 2 or 0 in x.shape:
+        raise ValueError(f"{where}: expected rows (N, D) or images (N, H, W[, C]) with no empty axis, got shape {x.shape}")
+    if x.ndim == 2:
+        return x.astype(np.float32)
+    if x.dtype != np.uint8 or x.ndim > 4:
+        raise ValueError(f"{where}: expected images as uint8 (N, H, W[, C]), got {x.dtype} of shape {x.shape}")
+    return x if x.ndim == 4 else x[..., None]
+
+
+def _labels(y: np.ndarray, where: object) -> np.ndarray:
+    whole = y.dtype.kind in "iu" or (y.dtype.kind == "f" and np.all(np.isfinite(y)) and np.all(y == np.round(y)))
+    if y.ndim != 1 or not whole or (y.size and (y.min() < -(2**31) or y.max() >= 2**31)):
+        raise ValueError(f"{where}: expected one axis of integer labels within 32 bits, got {y.dtype} of shape {y.shape}")
+    return y.astype(np.int32)
+
+
+def _read_array(file, size: int, where: object) -> np.ndarray:
+    """An array in .npy format from a stream of `size` bytes; no pickles, no more than it claims."""
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+    except ValueError as problem:
+        raise ValueError(f"{where}: expected an array in .npy format ({problem})") from problem
+    if dtype.hasobject:
+        raise ValueError(f"{where}: expected numbers, got an array of Python objects, which would have to be unpickled")
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed > min(size, _MOST):
+        raise ValueError(f"{where}: the header claims {claimed} bytes of data, the file holds at most {min(size, _MOST)}")
+    data = file.read(claimed)
+    if len(data) != claimed:
+        raise ValueError(f"{where}: expected {claimed} bytes of data, got {len(data)}")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").copy()
+
+
+def _npy(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        return _read_array(file, path.stat().st_size, path)
+
+
+def _npz(path: Path) -> tuple[Split, Split | None]:
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                # Deflate packs by a factor of a thousand at most: more is a bomb, and none of ours is close.
+                if info.file_size > _MOST or info.file_size > 2000 * max(info.compress_size, 512):
+                    raise ValueError(f"{path}: {info.filename!r} unpacks to {info.file_size} bytes; refused")
+                with archive.open(info) as file:
+                    arrays[name] = _read_array(file, info.file_size, f"{path}: {info.filename!r}")
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as problem:
+        raise ValueError(f"{path}: expected an .npz archive ({problem})") from problem
+    if "x" not in arrays and len(arrays) == 1:
+        arrays = {"x": next(iter(arrays.values()))}
+    if "x" not in arrays:
+        raise ValueError(f"{path}: expected an array named x, got {sorted(arrays)}")
+
+    def split(x_name: str, y_name: str) -> Split:
+        y = _labels(arrays[y_name], f"{path}: {y_name}") if y_name in arrays else None
+        return Split(_checked(arrays[x_name], f"{path}: {x_name}"), y)
+
+    return split("x", "y"), split("x_test", "y_test") if "x_test" in arrays else None
+
+
+def _number(cell: str) -> float | None:
+    cell = cell.strip()
+    if cell.lower() in _MISSING:
+        return math.nan
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _csv(path: Path, labels: str | None) -> Split:
+    import csv
+
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except UnicodeDecodeError as problem:
+        raise ValueError(f"{path}: expected text in UTF-8 ({problem})") from problem
+    except csv.Error as problem:
+        raise ValueError(f"{path}: expected comma-separated text ({problem})") from problem
+    if not rows:
+        raise ValueError(f"{path}: expected at least one row, the file is empty")
+    width, names = len(rows[0]), [str(i) for i in range(len(rows[0]))]
+    keep_words = None
+    if any(_number(cell) is None for cell in rows[0]) and (len(rows) == 1 or _is_header(rows)):
+        names, rows = [cell.strip() for cell in rows[0]], rows[1:]
+    if not rows:
+        raise ValueError(f"{path}: expected rows below the header, got none")
+    if labels is not None:
+        if labels not in names:
+            raise ValueError(f"labels: expected one of the columns {names}, got {labels!r}")
+        keep_words = names.index(labels)
+    table = np.empty((len(rows), width - (keep_words is not None)))
+    words = []
+    for i, row in enumerate(rows):
+        if len(row) != width:
+            raise ValueError(f"{path}: expected {width} columns, got {len(row)} in row {i + 1}")
+        if keep_words is not None:
+            words.append(row[keep_words].strip())
+            row = row[:keep_words] + row[keep_words + 1 :]
+        for j, cell in enumerate(row):
+            number = _number(cell)
+            if number is None:
+                raise ValueError(f"{path}: expected a number, got {cell!r} in row {i + 1}, column {j + 1}")
+            table[i, j] = number
+    y = None
+    if words:
+        numbers = [_number(word) for word in words]
+        if all(number is not None and number == number and number == int(number) for number in numbers):
+            y = _labels(np.array(numbers), f"{path}: {labels}")
+        else:
+            y = np.unique(words, return_inverse=True)[1].astype(np.int32)
+    return Split(_checked(table, path), y)
+
+
+def _is_header(rows: list[list[str]]) -> bool:
+    """The first row is a header where some column is words in it and numbers in the second."""
+    return any(_number(a) is None and _number(b) is not None for a, b in zip(rows[0], rows[1], strict=False))
+
+
+def _folder(path: Path) -> Split:
+    from PIL import Image, UnidentifiedImageError
+
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _IMAGES and file.is_file())
+    if not files:
+        raise ValueError(f"{path}: expected images ({', '.join(_IMAGES)}), found none")
+    images = []
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                grey = image.mode in ("1", "L", "I", "I;16", "F", "LA")
+                images.append(np.asarray(image.convert("L" if grey else "RGB")))
+        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as problem:
+            raise ValueError(f"{file}: not an image that can be read ({problem})") from problem
+    colour = any(image.ndim == 3 for image in images)
+    images = [np.repeat(im[..., None], 3, -1) if colour and im.ndim == 2 else np.atleast_3d(im) for im in images]
+    for file, image in zip(files, images, strict=True):
+        if image.shape != images[0].shape:
+            raise ValueError(f"{file}: expected the size of {files[0].name}, {images[0].shape}, got {image.shape}")
+    classes = [file.relative_to(path).parts[0] if file.parent != path else None for file in files]
+    y = None
+    if all(name is not None for name in classes):
+        y = np.unique(np.array(classes), return_inverse=True)[1].astype(np.int32)
+    return Split(np.stack(images), y)

@@ -1,0 +1,7 @@
+"""How good a fitted model is."""
+
+from vaejax.evaluate.criteria import aic as aic
+from vaejax.evaluate.criteria import bic as bic
+from vaejax.evaluate.criteria import labels as labels
+from vaejax.evaluate.criteria import log_evidences as log_evidences
+from vaejax.evaluate.criteria import responsibilities as responsibilities
