@@ -6,6 +6,7 @@ from vaejax import em as em
 from vaejax import evaluate as evaluate
 from vaejax import kde as kde
 from vaejax import kernels as kernels
+from vaejax import plots as plots
 from vaejax.evaluate import aic as aic
 from vaejax.evaluate import bic as bic
 from vaejax.evaluate import labels as labels

@@ -22,9 +22,9 @@ DEFAULT_FLOOR = 1e-6  # of the variance in the standard frame
 LEAST_FLOOR = 1e-30  # what a floor of zero becomes: its square root still has an inverse in float32
 
 
-def _chunk_size(width: int, restarts: int) -> int:
-    """Rows in a chunk: about 2^19 numbers on a CPU, where they stay in the cache, and 2^24 on other devices."""
-    budget = 2**19 if jax.default_backend() == "cpu" else 2**24
+def _chunk_size(width: int, restarts: int, double: bool = False) -> int:
+    """Rows in a chunk: about 2 MiB of numbers on a CPU, where they stay in the cache, and 64 MiB elsewhere."""
+    budget = (2**21 if jax.default_backend() == "cpu" else 2**26) // (8 if double else 4)
     size = 2 ** int(math.log2(max(1, budget // (width * restarts))))
     return min(max(size, 64), 2**14 if jax.default_backend() == "cpu" else 2**20)
 
@@ -106,15 +106,16 @@ def fit(
     tol = None if tol is None else _positive("tol", tol, zero=True)
     prior_count = _positive("prior_count", prior_count, zero=True)
     floor = None if variance_floor is None else _positive("variance_floor", variance_floor, zero=True)
+    double = family.double or jax.config.jax_enable_x64  # type: ignore[attr-defined]
     rows, frame = prepare(
         x,
         weights,
         model.dim,  # type: ignore[attr-defined]
         per_column=family.per_column and floor is None,
         missing=missing,
-        size=_chunk_size(family.width, num_restarts),
+        size=_chunk_size(family.width, num_restarts, double),
         rows_last=family.rows_last,
-        double=family.double or jax.config.jax_enable_x64,  # type: ignore[attr-defined]
+        double=double,
         devices=1 if mesh is None else mesh.size,
     )
     believed = np.ones_like(frame.scale)

@@ -1,0 +1,142 @@
+"""The generators against the entropies of their densities, by numerical integration."""
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from vaejax import data
+
+Z = np.linspace(-8, 8, 4001)
+PRIOR = np.exp(-0.5 * Z**2) / np.sqrt(2 * np.pi) * (Z[1] - Z[0])
+
+
+def curve(name):
+    from scipy.special import expit, ndtr
+
+    if name == "figure_eight":
+        u = (0.6 + 1.8 * ndtr(Z)) * np.pi
+        f = np.sqrt(2) * np.cos(u) / (np.sin(u) ** 2 + 1)
+        return np.stack([f / 2, f * np.sin(u)], 1)
+    u = 2 * np.pi * expit(0.5 * np.pi * Z)
+    floor = np.floor(u / 2)
+    t = 2 * np.tanh(10 * u - 20 * floor - 10) + 4 * floor + 2
+    return np.stack([np.cos(t), np.sin(t)], 1)
+
+
+def curve_log_density(x, centres, variance):
+    scores = []
+    for part in np.array_split(x, 20):
+        square = ((part[:, None] - centres[None]) ** 2).sum(-1)
+        scores.append(logsumexp(-0.5 * square / variance + np.log(PRIOR), axis=1))
+    return np.concatenate(scores) - np.log(2 * np.pi * variance)
+
+
+@pytest.mark.parametrize(
+    "name, variance, entropy",
+    [
+        ("figure_eight", 0.02, 0.8848),
+        ("figure_eight", 0.04, 1.1337),
+        ("figure_eight", 0.2, 1.8202),
+        ("three_blobs", 0.02, 0.6317),
+        ("three_blobs", 0.04, 1.1637),
+        ("three_blobs", 0.2, 2.2839),
+    ],
+)
+def test_curves_have_their_entropy(name, variance, entropy):
+    x = getattr(data, name)(8000, test=0, noise_variance=variance, seed=1).train.x
+    scores = -curve_log_density(x, curve(name), variance)
+    assert abs(scores.mean() - entropy) < 4 * scores.std() / np.sqrt(len(x))
+
+
+def test_default_noise_of_the_figure_eight_is_the_visible_one():
+    x = data.figure_eight(8000, seed=0).train.x
+    scores = -curve_log_density(x, curve("figure_eight"), 0.04)
+    assert abs(scores.mean() - 1.1337) < 4 * scores.std() / np.sqrt(len(x))
+
+
+@pytest.mark.parametrize("name, angle", [("gaussian_axis", 0.0), ("gaussian_rotated", np.pi / 3)])
+def test_gaussians(name, angle):
+    x = getattr(data, name)(40_000, seed=2).train.x
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    cov = turn @ np.diag([9.2, 1 / 9 + 0.2]) @ turn.T
+    np.testing.assert_allclose(np.cov(x.T), cov, atol=0.3)
+    entropy = 0.5 * np.log(np.linalg.det(2 * np.pi * np.e * cov))
+    np.testing.assert_allclose(entropy, 3.36368, atol=1e-5)
+    scores = -multivariate_normal(np.zeros(2), cov).logpdf(x)
+    assert abs(scores.mean() - entropy) < 4 * scores.std() / np.sqrt(len(x))
+    if angle:
+        diagonal = multivariate_normal(np.zeros(2), np.diag(np.diag(cov)))
+        np.testing.assert_allclose(-diagonal.logpdf(x).mean() - entropy, 0.9103, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "options, entropy, gaussian",
+    [({}, 3.9365, 5.6869), ({"form": "literal"}, 3.6581, 4.6195), ({"equilateral": True}, 3.9365, 5.5570)],
+)
+def test_mixture(options, entropy, gaussian):
+    split = data.gaussian_mixture(40_000, seed=3, **options).train
+    x, y = split.x.astype(float), split.y
+    parts = []
+    for k, (angle, offset) in enumerate(zip((0, 2 * np.pi / 3, np.pi / 3), OFFSETS[tuple(options)], strict=True)):
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        twin = multivariate_normal(offset, turn @ np.diag([3, 1 / 3]) @ turn.T)
+        np.testing.assert_allclose(np.cov(x[y == k].T), twin.cov, atol=0.15)
+        parts.append(twin.logpdf(x))
+    scores = np.log(3) - logsumexp(parts, axis=0)
+    assert abs(scores.mean() - entropy) < 4 * scores.std() / np.sqrt(len(x))
+    whole = 0.5 * np.log(np.linalg.det(2 * np.pi * np.e * np.cov(x.T)))
+    np.testing.assert_allclose(whole, gaussian, atol=0.02)
+
+
+R3 = 3 * np.sqrt(3)
+OFFSETS = {
+    (): ([0, R3], [-R3, -R3 / 2], [R3, -R3 / 2]),
+    ("form",): ([0, R3], [-R3, -R3 / 2], [-R3, -R3 / 2]),
+    ("equilateral",): ([0, R3], [-4.5, -R3 / 2], [4.5, -R3 / 2]),
+}
+
+
+def test_literal_curves_multiply_by_z():
+    x = data.figure_eight(20_000, form="literal", noise_variance=0.0, seed=0).train.x
+    # x1 = f(z1) z1 with u in (0.6, 2.4) radians: |f| is at most sqrt(2)/2
+    assert x.shape == (20_000, 2) and np.abs(x[:, 0]).max() > 1.0
+    plain = data.figure_eight(20_000, noise_variance=0.0, seed=0).train.x
+    assert np.abs(plain[:, 0]).max() <= np.sqrt(2) / 2 + 1e-6
+    blobs = data.three_blobs(5000, form="literal", noise_variance=0.0, seed=0).train.x
+    assert np.linalg.norm(blobs, axis=1).max() > 1.5
+
+
+def test_ring_and_manifold():
+    x = data.ring(5000, seed=0).train.x
+    radius = np.linalg.norm(x, axis=1)
+    assert radius.min() >= 1.0 - 1e-6 and abs(radius.mean() - (1 + 0.1 * np.sqrt(np.pi / 2))) < 0.01
+    flat = data.manifold(2, 6, 500, curvature=0.0, seed=0).train.x
+    assert np.linalg.matrix_rank(flat, tol=1e-4) == 2
+    bent = data.manifold(2, 6, 500, seed=0).train.x
+    assert np.linalg.matrix_rank(bent, tol=1e-3) == 4
+    np.testing.assert_allclose(data.manifold(2, 6, 10, seed=0).train.x, data.manifold(2, 6, 10, seed=0).train.x)
+    with pytest.raises(ValueError, match="1 <= r < d, got r=3, d=3"):
+        data.manifold(3, 3)
+
+
+NAMES = ("gaussian_axis", "gaussian_rotated", "figure_eight", "three_blobs", "gaussian_mixture", "ring")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sizes_seeds_and_types(name):
+    make = getattr(data, name)
+    one = make(100, validation=20, seed=5)
+    assert one.train.x.shape == (80, 2) and one.validation.x.shape == (20, 2) and one.test.x.shape == (50, 2)
+    assert one.train.x.dtype == np.float32
+    np.testing.assert_array_equal(one.train.x, make(100, validation=20, seed=5).train.x)
+    assert np.any(one.train.x != make(100, validation=20, seed=6).train.x)
+    whole = make(100, seed=5)
+    assert whole.validation is None
+    np.testing.assert_array_equal(np.sort(whole.train.x[:, 0]), np.sort(np.concatenate([one.train.x, one.validation.x])[:, 0]))
+    for bad in (0, -3, 2.5):
+        with pytest.raises(ValueError, match="count: expected a positive integer"):
+            make(bad)
+    if name in ("figure_eight", "three_blobs", "gaussian_mixture"):
+        with pytest.raises(ValueError, match="form: expected corrected or literal"):
+            make(10, form="printed")

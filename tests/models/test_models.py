@@ -1,0 +1,164 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats as st
+from tests import zoo
+
+import vaejax as vj
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
+def test_gmm_density_against_scipy(covariance, x64):
+    model = vj.GMM(3, 5, covariance)
+    params = zoo.fitted(f"gmm-{covariance}")
+    x = zoo.rows(4, seed=2)
+    weights = np.exp(params["logits"] - jax.nn.logsumexp(params["logits"]))
+    total = 0.0
+    for k in range(3):
+        if "scale_tril" in params:
+            tril = np.asarray(params["scale_tril"][k] if covariance == "full" else params["scale_tril"])
+            cov = tril @ tril.T
+        else:
+            cov = np.diag(np.exp(2 * np.broadcast_to(params["log_scale"][k], 5)))
+        total += weights[k] * st.multivariate_normal(params["means"][k], cov).pdf(x)
+    np.testing.assert_allclose(vj.log_evidences(model, params, x), np.log(total), atol=1e-10)
+
+
+def test_ppca_posterior_is_the_sources(x64):
+    params, x = zoo.fitted("ppca"), zoo.rows(1, seed=2)[0]
+    weight, variance = np.asarray(params["weight"]), float(np.exp(2 * params["log_scale"]))
+    m = weight.T @ weight + variance * np.eye(2)
+    q = vj.PPCA(5, 2).posterior(params, jnp.asarray(x))
+    np.testing.assert_allclose(q.mean, np.linalg.solve(m, weight.T @ (x - params["mean"])), atol=1e-12)
+    np.testing.assert_allclose(q.scale_tril @ q.scale_tril.T, variance * np.linalg.inv(m), atol=1e-12)
+
+
+def test_ppca_samples(x64):  # oracle 26
+    model, params, n = vj.PPCA(5, 2), zoo.fitted("ppca"), 100_000
+    keys = jax.random.split(jax.random.key(0), n)
+    weight, variance = np.asarray(params["weight"]), float(np.exp(2 * params["log_scale"]))
+    for mode, cov in (("ancestral", weight @ weight.T + variance * np.eye(5)), ("mean", weight @ weight.T)):
+        x = jax.vmap(lambda key: vj.sample(model, params, key, mode=mode))(keys)  # noqa: B023
+        products = (x - params["mean"])[:, :, None] * (x - params["mean"])[:, None, :]
+        error = products.std(0) / np.sqrt(n)
+        assert np.all(np.abs(products.mean(0) - cov) < 4 * error + 1e-12)
+
+
+def test_low_rank_residual_adds_up_with_the_latents(x64):  # oracle 22
+    x = zoo.rows(200)
+    small, large = vj.PPCA(5, 1), vj.PPCA(5, 3)
+    params = vj.em.ppca_exact(large, x)
+    best = float(np.mean(vj.log_evidences(large, params, x)))
+    # One latent and a rank-2 residual F: the same marginal, whatever way the columns are shared out.
+    from vaejax.distributions import LowRankNormal
+
+    scale = jnp.exp(params["log_scale"])
+
+    def likelihood(weight, factor):
+        joint = LowRankNormal(params["mean"], jnp.concatenate([weight, factor], 1), jnp.broadcast_to(scale, (5,)))
+        return float(jnp.mean(jax.vmap(joint.log_prob)(jnp.asarray(x))))
+
+    weight, factor = params["weight"][:, :1], params["weight"][:, 1:]
+    np.testing.assert_allclose(likelihood(weight, factor), best, atol=1e-10)
+    assert likelihood(weight, 1.05 * factor) < best and likelihood(0.95 * weight, factor) < best
+    assert float(np.mean(vj.log_evidences(small, vj.em.ppca_exact(small, x), x))) < best
+
+
+def test_prior_only_monte_carlo_rises_to_the_evidence(x64):  # oracle 15
+    rng = np.random.default_rng(0)
+    weight, x = rng.normal(size=(10, 2)), rng.normal(size=10)
+    x = weight @ rng.normal(size=2) + 0.3**0.5 * x
+    model = vj.PPCA(10, 2)
+    params = {"mean": jnp.zeros(10), "weight": jnp.asarray(weight), "log_scale": jnp.asarray(0.5 * np.log(0.3))}
+    prior = jax.vmap(model.prior(params).sample)(jax.random.split(jax.random.key(0), 200_000))
+    log_w = jax.vmap(lambda z: model.likelihood(params, z).log_prob(x))(prior)
+    exact, last = vj.log_evidence(model, params, x), -np.inf
+    for k in (1, 10, 100, 1000):
+        bound = jax.nn.logsumexp(log_w.reshape(-1, k), 1) - np.log(k)
+        error = 4 * bound.std() / np.sqrt(len(bound))
+        assert last < bound.mean() < exact + error
+        last = bound.mean()
+    assert exact - last < 0.5
+
+
+def test_bernoulli_model_has_no_closed_evidence():
+    from vaejax.distributions import Bernoulli, Normal
+    from vaejax.pytrees import static
+
+    @static
+    class Flat(vj.LatentModel):
+        def init(self, key):
+            return {}
+
+        def prior(self, params, context=None):
+            return Normal(jnp.zeros(1), jnp.ones(1))
+
+        def likelihood(self, params, h, context=None):
+            return Bernoulli(h)
+
+        def posterior(self, params, x, context=None):
+            return Normal(jnp.zeros(1), jnp.ones(1))
+
+    with pytest.raises(TypeError, match="importance_bound"):
+        vj.log_evidence(Flat(), {}, jnp.ones(1))
+    # E log p(x) under a symmetric logistic-normal: both outcomes have probability one half.
+    bound = vj.importance_bound(Flat(), {}, jax.random.key(0), jnp.ones(1), k=20_000)
+    np.testing.assert_allclose(bound, np.log(0.5), atol=0.02)
+
+
+def test_parameter_counts():
+    assert vj.GMM(3, 4).num_parameters == 2 + 12 + 30
+    assert vj.GMM(3, 4, "tied").num_parameters == 2 + 12 + 10
+    assert vj.GMM(3, 4, "diag").num_parameters == 2 + 12 + 12
+    assert vj.GMM(3, 4, "spherical").num_parameters == 2 + 12 + 3
+    assert vj.PPCA(5, 1).num_parameters == 5 + 5 + 1
+    assert vj.FactorAnalysis(5, 2).num_parameters == 5 + 10 - 1 + 5
+    assert vj.PPCAMixture(2, 5, 1).num_parameters == 1 + 2 * 11
+
+
+def test_images_are_flattened_and_scaled(x64):
+    model, params = vj.PPCA(4, 1), vj.PPCA(4, 1).init(jax.random.key(0))
+    image = jnp.asarray([[0, 51], [102, 255]], jnp.uint8)[..., None]
+    np.testing.assert_allclose(
+        vj.log_evidence(model, params, image), vj.log_evidence(model, params, jnp.asarray([0, 0.2, 0.4, 1.0])), atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    "build, words",
+    [
+        (lambda: vj.GMM(0, 2), "num_components: expected an integer of at least 1, got 0"),
+        (lambda: vj.GMM(2.0, 2), "num_components: expected an integer"),
+        (lambda: vj.GMM(2, 0), "dim: expected an integer of at least 1, got 0"),
+        (lambda: vj.GMM(2, 2, "round"), "covariance: expected one of full, tied, diag, spherical, got 'round'"),
+        (lambda: vj.PPCA(3, 3), "latent_dim: expected less than dim = 3, got 3"),
+        (lambda: vj.PPCA(3, 0), "latent_dim: expected an integer of at least 1, got 0"),
+        (lambda: vj.FactorAnalysis(3, 5), "latent_dim: expected less than dim = 3, got 5"),
+        (lambda: vj.PPCAMixture(0, 3, 1), "num_components"),
+        (lambda: vj.PPCAMixture(2, 3, 4), "latent_dim: expected less than dim = 3, got 4"),
+    ],
+)
+def test_impossible_models_are_refused(build, words):
+    with pytest.raises(ValueError, match=words):
+        build()
+
+
+def test_responsibilities_labels_and_criteria(x64):
+    from sklearn.mixture import GaussianMixture
+
+    model, params, x = vj.GMM(3, 5), zoo.fitted("gmm-full", 20), zoo.rows()
+    twin = GaussianMixture(3).fit(x)
+    twin.weights_ = np.exp(np.asarray(jax.nn.log_softmax(params["logits"])))
+    twin.means_ = np.asarray(params["means"])
+    twin.precisions_cholesky_ = np.swapaxes(np.linalg.inv(params["scale_tril"]), 1, 2)
+    np.testing.assert_allclose(vj.responsibilities(model, params, x), twin.predict_proba(x), atol=1e-9)
+    np.testing.assert_array_equal(vj.labels(model, params, x), twin.predict(x))
+    np.testing.assert_allclose(vj.bic(model, params, x), twin.bic(x), rtol=1e-10)
+    np.testing.assert_allclose(vj.aic(model, params, x), twin.aic(x), rtol=1e-10)
+    mixture = vj.responsibilities(zoo.EXACT["ppca-mixture"], zoo.fitted("ppca-mixture"), x)
+    np.testing.assert_allclose(mixture.sum(1), 1.0, atol=1e-12)
+    with pytest.raises(TypeError, match="expected a GMM or a PPCAMixture, got PPCA"):
+        vj.responsibilities(vj.PPCA(5, 2), {}, x)
+    with pytest.raises(ValueError, match="expected rows of 5 values"):
+        vj.labels(model, params, x[:, :4])

@@ -1,0 +1,125 @@
+"""Figures of data, mixtures, images and curves. Each returns a `matplotlib.figure.Figure`; none touches pyplot's state."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vaejax.models import GMM
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["curves", "ellipses", "image_grid", "scatter"]
+
+_STYLES = ("-", "--", "-.", ":")
+
+
+def _figure(width: float, height: float) -> "tuple[Figure, Any]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def image_grid(images: Any, *, columns: int = 10, title: str = "", symmetric: bool = False) -> "Figure":
+    """Images side by side, on one grey scale with a colour bar.
+
+    Args:
+      images: shape (N, H, W) or (N, H, W, C), C = 1 or 3; colours are clipped to [0, 1].
+      columns: images in a row.
+      title: what stands above.
+      symmetric: centre the scale at zero, for weights and differences; else it spans the values.
+    """
+    images = np.asarray(images, np.float64)
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3) or not len(images):
+        raise ValueError(f"images: expected shape (N, H, W) or (N, H, W, 1 or 3), got {images.shape}")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height, width = images.shape[1:3]
+    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, *images.shape[3:]), np.nan)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        canvas[top : top + height, left : left + width] = image
+    figure, axes = _figure(0.75 * columns + 1.0, 0.75 * rows * height / width + 0.5)
+    if images.ndim == 4:
+        axes.imshow(np.nan_to_num(np.clip(canvas, 0, 1), nan=1.0), interpolation="nearest")
+    else:
+        low, high = float(np.nanmin(canvas)), float(np.nanmax(canvas))
+        if symmetric:
+            high = max(abs(low), abs(high))
+            low = -high
+        shown = axes.imshow(canvas, cmap="cividis" if symmetric else "gray", vmin=low, vmax=high, interpolation="nearest")
+        figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02)
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=10)
+    return figure
+
+
+def curves(series: dict[str, Any], *, x_label: str, y_label: str, title: str = "", log_x: bool = False) -> "Figure":
+    """Lines over their index (from 1 where `log_x`), told apart by style as well as by colour.
+
+    Args:
+      series: a name and the values of each line.
+      x_label: with its unit.
+      y_label: with its unit.
+      title: what stands above.
+      log_x: logarithmic horizontal axis.
+    """
+    figure, axes = _figure(5.0, 3.2)
+    for i, (name, values) in enumerate(series.items()):
+        values = np.asarray(values)
+        axes.plot(np.arange(len(values)) + log_x, values, _STYLES[i % len(_STYLES)], label=name, linewidth=1.6)
+    if log_x:
+        axes.set_xscale("log")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def scatter(x: Any, labels: Any = None, *, title: str = "") -> "Figure":
+    """Points in the plane, coloured by label.
+
+    Args:
+      x: shape (N, 2).
+      labels: integers (N,), or `None` for one colour.
+      title: what stands above.
+    """
+    x = np.asarray(x)
+    if x.ndim != 2 or x.shape[1] != 2:
+        raise ValueError(f"x: expected points in the plane, (N, 2), got shape {x.shape}")
+    figure, axes = _figure(4.2, 4.0)
+    dots = axes.scatter(x[:, 0], x[:, 1], c=labels, s=4, alpha=0.5, cmap="viridis", linewidths=0)
+    if labels is not None:
+        figure.colorbar(dots, ax=axes, fraction=0.05, label="label")
+    axes.set_aspect("equal")
+    axes.set_xlabel("$x_1$")
+    axes.set_ylabel("$x_2$")
+    axes.set_title(title, fontsize=10)
+    return figure
+
+
+def ellipses(x: Any, model: GMM, params: Any, *, title: str = "") -> "Figure":
+    """Points in the plane and the components of a mixture: ellipses at one and two standard deviations.
+
+    Args:
+      x: shape (N, 2).
+      model: a `GMM` with `dim=2`.
+      params: its parameters.
+      title: what stands above.
+    """
+    figure = scatter(x, title=title)
+    axes = figure.axes[0]
+    circle = np.stack([np.cos(angle := np.linspace(0, 2 * np.pi, 200)), np.sin(angle)])
+    components = model.components(params)
+    for k in range(model.num_components):
+        mean = np.asarray(components.loc[k])
+        tril = np.asarray(components.scale_tril[k]) if hasattr(components, "scale_tril") else np.diag(components.scale[k])  # type: ignore[attr-defined]
+        for radius in (1.0, 2.0):
+            axes.plot(*(mean[:, None] + radius * tril @ circle), color="black", linewidth=1.8 / radius)
+        axes.plot(*mean, "k+")
+    return figure
