@@ -60,5 +60,7 @@ class Page:
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(self.title)}</title>'
-        path.write_text(f"<!doctype html><html lang=en><head>{head}<style>{STYLE}</style></head><body>{''.join(self.parts)}</body></html>\n")
+        meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        head = f"{meta}<title>{html.escape(self.title)}</title><style>{STYLE}</style>"
+        body = "".join(self.parts)
+        path.write_text(f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n")

@@ -57,7 +57,9 @@ def mixture(config: Config, page: Page) -> None:
         scores = np.asarray(vj.log_evidences(model, params, data.test.x))
         error = scores.std() / np.sqrt(len(scores))
         bic = vj.bic(model, params, data.train.x)
-        rows.append((f"GMM, K={k}", f"{scores.mean():.3f} ± {error:.3f}", f"{bic:,.0f}", str(trace.steps), f"{seconds:.1f}"))
+        rows.append(
+            (f"GMM, K={k}", f"{scores.mean():.3f} ± {error:.3f}", f"{bic:,.0f}", str(trace.steps), f"{seconds:.1f}")
+        )
     page.table(("model", "held-out, nats", "BIC of train (lower is better)", "steps", "seconds"), rows)
     best = min(fits, key=lambda k: vj.bic(*fits[k][:2], data.train.x))
     page.paragraph(f"BIC chooses K={best}.")
@@ -82,8 +84,10 @@ def digits(config: Config, page: Page) -> None:
         for i, name in enumerate(("train", "validation", "test"))
     }
     page.paragraph(
-        f"{len(data.train)} images to fit, {len(data.validation)} to choose by, {len(data.test)} to test (other writers). "
-        "Exact mean log-density in nats of dequantised pixels, (k + u)/17; bits a pixel bound the code length of the grey levels."
+        f"{len(data.train)} images to fit, {len(data.validation)} to choose by, "
+        f"{len(data.test)} to test (other writers). "
+        "Exact mean log-density in nats of dequantised pixels, (k + u)/17; "
+        "bits a pixel bound the code length of the grey levels."
     )
     models = {
         "Gaussian": vj.GMM(1, 64),
@@ -128,7 +132,9 @@ def digits(config: Config, page: Page) -> None:
                 show(fits[linear][1]["weight"].T), symmetric=True
             ),
             "pPCA: samples of x, with the decoder's noise": vj.plots.image_grid(draw(linear, "ancestral")),
-            "pPCA: means of x given sampled z, another process than the model": vj.plots.image_grid(draw(linear, "mean")),
+            "pPCA: means of x given sampled z, another process than the model": vj.plots.image_grid(
+                draw(linear, "mean")
+            ),
             "Mixture of pPCAs: samples of x": vj.plots.image_grid(draw(mixed, "ancestral")),
         }
     )

@@ -1,6 +1,8 @@
 import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Compilation is most of the suite's time; the programs are tiny and need no optimisation.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
 import pytest
@@ -24,3 +26,10 @@ def mnist():
     if not os.environ.get("VAEJAX_DATA"):
         pytest.skip("MNIST is not here: set VAEJAX_DATA to the folder of its IDX files")
     return data.mnist()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled_programs():
+    """Each program maps memory of its own: thousands of them in one process reach the system's limit."""
+    yield
+    jax.clear_caches()

@@ -11,7 +11,9 @@ rng = np.random.default_rng(0)
 
 def direct(points, x, h):
     square = ((x[:, None] - points[None]) ** 2).sum(-1)
-    return logsumexp(-0.5 * square / h**2, axis=1) - np.log(len(points)) - points.shape[1] * np.log(h * np.sqrt(2 * np.pi))
+    return (
+        logsumexp(-0.5 * square / h**2, axis=1) - np.log(len(points)) - points.shape[1] * np.log(h * np.sqrt(2 * np.pi))
+    )
 
 
 @pytest.mark.parametrize("count, queries", [(5, 3), (300, 257), (9000, 600)])

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests import zoo
 
 import vaejax as vj
+from tests import zoo
 from vaejax.distributions import bind
 
 
@@ -51,7 +51,9 @@ def test_bounds_with_an_exact_posterior_are_tight(case):  # oracles 3 and 15
 def test_elbo_below_iwae_below_evidence_for_another_posterior(case):
     model, params, x = case
 
-    other = jax.tree.map(lambda leaf: leaf + 0.2 * jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape), params)
+    other = jax.tree.map(
+        lambda leaf: leaf + 0.2 * jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape), params
+    )
 
     def weight(key):
         q = bind(model.posterior(other, x[0]), model.prior(other))
@@ -93,12 +95,15 @@ def test_models_are_static_and_compare_by_value(case):
     again = type(model)(*(getattr(model, field) for field in model.__dataclass_fields__))
     assert again == model and hash(again) == hash(model) and again is not model
 
-    @chex.assert_max_traces(n=1)
+    traces = []
+
     def f(model, params, x):
+        traces.append(model)
         return vj.log_evidence(model, params, x)
 
     jitted = jax.jit(f)
     assert jitted(model, params, x[0]) == jitted(again, params, x[0])
+    assert len(traces) == 1
 
 
 def test_sampling_modes(case):
@@ -126,14 +131,16 @@ def test_encode_then_decode_is_the_cold_reconstruction(case):
 
 
 def test_gradients_of_the_bound_are_those_of_the_evidence(case):
-    """With an exact posterior behind stop_gradient, the sampled bound's gradient is unbiased; on average it is the score."""
+    """Where the posterior is exact and reparameterised, the sampled bound has the evidence's gradient."""
     model, params, x = case
     exact = jax.grad(lambda p: evidences(model, p, x).sum())(params)
     chex.assert_tree_all_finite(exact)
     keys = jax.random.split(jax.random.key(0), 300)
 
     def bound(p, key):
-        return sum(vj.elbo(model, p, k, row, analytic=False).value for k, row in zip(jax.random.split(key, 4), x, strict=True))
+        return sum(
+            vj.elbo(model, p, k, row, analytic=False).value for k, row in zip(jax.random.split(key, 4), x, strict=True)
+        )
 
     if not isinstance(model, vj.GMM | vj.PPCAMixture):  # a sampled class carries no pathwise gradient
         grads = jax.vmap(jax.grad(bound), (None, 0))(params, keys)

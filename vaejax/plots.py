@@ -1,9 +1,10 @@
-"""Figures of data, mixtures, images and curves. Each returns a `matplotlib.figure.Figure`; none touches pyplot's state."""
+"""Figures of data, mixtures, images and curves, as `matplotlib.figure.Figure`s without pyplot's global state."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaejax.distributions import TrilNormal
 from vaejax.models import GMM
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def image_grid(images: Any, *, columns: int = 10, title: str = "", symmetric: bo
         if symmetric:
             high = max(abs(low), abs(high))
             low = -high
-        shown = axes.imshow(canvas, cmap="cividis" if symmetric else "gray", vmin=low, vmax=high, interpolation="nearest")
+        shown = axes.imshow(
+            canvas, cmap="cividis" if symmetric else "gray", vmin=low, vmax=high, interpolation="nearest"
+        )
         figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02)
     axes.set_axis_off()
     axes.set_title(title, fontsize=10)
@@ -118,7 +121,8 @@ def ellipses(x: Any, model: GMM, params: Any, *, title: str = "") -> "Figure":
     components = model.components(params)
     for k in range(model.num_components):
         mean = np.asarray(components.loc[k])
-        tril = np.asarray(components.scale_tril[k]) if hasattr(components, "scale_tril") else np.diag(components.scale[k])  # type: ignore[attr-defined]
+        spread = components.scale_tril[k] if isinstance(components, TrilNormal) else np.diag(components.stddev[k])
+        tril = np.asarray(spread)
         for radius in (1.0, 2.0):
             axes.plot(*(mean[:, None] + radius * tril @ circle), color="black", linewidth=1.8 / radius)
         axes.plot(*mean, "k+")

@@ -206,8 +206,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, to see that it runs")
     quick = parser.parse_args().quick
     console = Console(width=110)
-    console.print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, JAX {jax.__version__}"
-                  f" on {jax.devices()[0].platform}, Python {sys.version.split()[0]}")
+    console.print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, JAX {jax.__version__}"
+        f" on {jax.devices()[0].platform}, Python {sys.version.split()[0]}"
+    )
     sizes = [(max(count // 10, 8000), dim, components) for count, dim, components in SIZES] if quick else SIZES
     mixtures(console, sizes, repeats=1 if quick else 3)
     if not quick:

@@ -133,7 +133,9 @@ def test_sizes_seeds_and_types(name):
     assert np.any(one.train.x != make(100, validation=20, seed=6).train.x)
     whole = make(100, seed=5)
     assert whole.validation is None
-    np.testing.assert_array_equal(np.sort(whole.train.x[:, 0]), np.sort(np.concatenate([one.train.x, one.validation.x])[:, 0]))
+    np.testing.assert_array_equal(
+        np.sort(whole.train.x[:, 0]), np.sort(np.concatenate([one.train.x, one.validation.x])[:, 0])
+    )
     for bad in (0, -3, 2.5):
         with pytest.raises(ValueError, match="count: expected a positive integer"):
             make(bad)

@@ -93,9 +93,7 @@ def test_exact_posterior_gives_the_evidence_for_every_draw(kind, x64):
         z, log_q = bound.sample_and_log_prob(jax.random.key(seed))
         np.testing.assert_allclose(bound.log_prob(z), log_q, atol=1e-12)
         np.testing.assert_allclose(log_joint(model, {}, X, z) - log_q, evidence(), atol=1e-10)
-        np.testing.assert_allclose(
-            importance_bound(model, {}, jax.random.key(seed), X, k=3), evidence(), atol=1e-10
-        )
+        np.testing.assert_allclose(importance_bound(model, {}, jax.random.key(seed), X, k=3), evidence(), atol=1e-10)
     assert elbo(model, {}, jax.random.key(0), X).kl.shape == (2,)
 
 

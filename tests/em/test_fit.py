@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as hs
-from tests import zoo
 
 import vaejax as vj
+from tests import zoo
 
 KEY = jax.random.key(0)
 
@@ -53,10 +53,8 @@ def test_integer_weights_are_repeated_rows(name, x64):
 
 def test_restarts_return_the_best(x64):
     model, x = vj.GMM(4, 2), vj.data.gaussian_mixture(300, seed=1).train.x.astype(float)
-    runs = [vj.em.fit(model, key, x, num_steps=25)[1].objective[-1] for key in jax.random.split(KEY, 6)]
-    assert max(runs) - min(runs) > 1e-3  # there is something to choose from
-    _, best = vj.em.fit(model, KEY, x, num_steps=25, num_restarts=6)
-    np.testing.assert_allclose(best.objective[-1], max(runs), atol=1e-8)
+    finals = [vj.em.fit(model, KEY, x, num_steps=25, num_restarts=n)[1].objective[-1] for n in (1, 3, 6)]
+    assert finals[0] <= finals[1] + 1e-9 and finals[1] <= finals[2] + 1e-9 and finals[2] > finals[0] + 1e-3
 
 
 def test_tol_freezes_and_reports(x64):
@@ -168,7 +166,9 @@ def test_ugly_data_never_give_nan(kind, covariance, double, seed):
 
 
 @settings(deadline=None, max_examples=30)
-@given(kind=hs.sampled_from(sorted(UGLY)), model=hs.sampled_from(["ppca", "fa", "mixture"]), seed=hs.integers(0, 10_000))
+@given(
+    kind=hs.sampled_from(sorted(UGLY)), model=hs.sampled_from(["ppca", "fa", "mixture"]), seed=hs.integers(0, 10_000)
+)
 def test_ugly_data_in_linear_models(kind, model, seed):
     model = {"ppca": vj.PPCA(2, 1), "fa": vj.FactorAnalysis(2, 1), "mixture": vj.PPCAMixture(2, 2, 1)}[model]
     x = UGLY[kind](np.random.default_rng(seed))
@@ -226,7 +226,11 @@ def spoiled(value, row=3):
         (X, {"prior_count": -1.0}, "prior_count: expected a non-negative number"),
         (X, {"prior_variance": 0.0}, "prior_variance: expected a positive number"),
         (X, {"init": {"means": X[:2]}}, "init: expected the parameters"),
-        (X, {"init": {"means": X[:3], "logits": np.zeros(2), "log_scale": np.zeros((2, 2))}}, r"init\['means'\]: expected shape"),
+        (
+            X,
+            {"init": {"means": X[:3], "logits": np.zeros(2), "log_scale": np.zeros((2, 2))}},
+            r"init\['means'\]: expected shape",
+        ),
     ],
 )
 def test_wrong_input_is_named(x, options, words):

@@ -121,7 +121,9 @@ def test_algorithm_1_recompiles_only_for_new_code(x64):
         return w @ z
 
     for value in (1.0, 2.0):
-        kernels.algorithm_1(jax.random.key(0), jnp.zeros(2), jnp.eye(2), Partial(decode, value * jnp.eye(2)), jnp.sum, 3)
+        kernels.algorithm_1(
+            jax.random.key(0), jnp.zeros(2), jnp.eye(2), Partial(decode, value * jnp.eye(2)), jnp.sum, 3
+        )
     assert len(traces) == 1
 
 

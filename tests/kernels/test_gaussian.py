@@ -158,7 +158,10 @@ floats = hs.floats(-50, 50, width=32)
 
 
 @settings(deadline=None, max_examples=60)
-@given(hnp.arrays(np.float32, (3, D), elements=floats), hnp.arrays(np.float32, (2, D), elements=hs.floats(-10, 10, width=32)))
+@given(
+    hnp.arrays(np.float32, (3, D), elements=floats),
+    hnp.arrays(np.float32, (2, D), elements=hs.floats(-10, 10, width=32)),
+)
 def test_kl_is_never_negative(points, log_scales):
     value = kernels.kl_diag(points[0], np.exp(log_scales[0]), points[1], np.exp(log_scales[1]))
     assert np.isfinite(value) and value >= -1e-4
@@ -179,8 +182,14 @@ def test_batched_is_cached_and_traces_once():
     [
         (lambda: kernels.normal_log_prob(jnp.ones(3), jnp.ones(2), 1.0), r"loc: expected .*\(3,\), got \(2,\)"),
         (lambda: kernels.normal_log_prob(jnp.ones(3), jnp.ones((5, 3)), 1.0), r"loc: .*\(3,\), got \(5, 3\)"),
-        (lambda: kernels.tril_normal_log_prob(jnp.ones(3), jnp.ones(3), jnp.eye(2)), r"scale_tril: expected shape \(3, 3\)"),
-        (lambda: kernels.low_rank_normal_log_prob(jnp.ones(3), jnp.ones(3), jnp.ones((2, 1)), 1.0), r"factor: expected"),
+        (
+            lambda: kernels.tril_normal_log_prob(jnp.ones(3), jnp.ones(3), jnp.eye(2)),
+            r"scale_tril: expected shape \(3, 3\)",
+        ),
+        (
+            lambda: kernels.low_rank_normal_log_prob(jnp.ones(3), jnp.ones(3), jnp.ones((2, 1)), 1.0),
+            r"factor: expected",
+        ),
         (lambda: kernels.kl_diag(jnp.ones(3), jnp.ones(4)), r"scale: expected"),
         (lambda: kernels.kl_tril(jnp.ones(3), jnp.eye(4)), r"scale_tril: expected"),
         (lambda: kernels.reparameterize_diag(jax.random.key(0), jnp.ones(3), jnp.ones(2)), r"scale: expected"),

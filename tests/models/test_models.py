@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats as st
-from tests import zoo
 
 import vaejax as vj
+from tests import zoo
 
 
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
@@ -40,7 +40,8 @@ def test_ppca_samples(x64):  # oracle 26
     weight, variance = np.asarray(params["weight"]), float(np.exp(2 * params["log_scale"]))
     for mode, cov in (("ancestral", weight @ weight.T + variance * np.eye(5)), ("mean", weight @ weight.T)):
         x = jax.vmap(lambda key: vj.sample(model, params, key, mode=mode))(keys)  # noqa: B023
-        products = (x - params["mean"])[:, :, None] * (x - params["mean"])[:, None, :]
+        centred = x - params["mean"][None]
+        products = centred[:, :, None] * centred[:, None, :]
         error = products.std(0) / np.sqrt(n)
         assert np.all(np.abs(products.mean(0) - cov) < 4 * error + 1e-12)
 
@@ -121,7 +122,9 @@ def test_images_are_flattened_and_scaled(x64):
     model, params = vj.PPCA(4, 1), vj.PPCA(4, 1).init(jax.random.key(0))
     image = jnp.asarray([[0, 51], [102, 255]], jnp.uint8)[..., None]
     np.testing.assert_allclose(
-        vj.log_evidence(model, params, image), vj.log_evidence(model, params, jnp.asarray([0, 0.2, 0.4, 1.0])), atol=1e-12
+        vj.log_evidence(model, params, image),
+        vj.log_evidence(model, params, jnp.asarray([0, 0.2, 0.4, 1.0])),
+        atol=1e-12,
     )
 
 

@@ -66,7 +66,9 @@ def _checked(x: np.ndarray, where: object) -> np.ndarray:
     if x.dtype.kind not in "fiub" or x.dtype.kind == "b":
         raise ValueError(f"{where}: expected numbers, got {x.dtype}")
     if x.ndim < 2 or 0 in x.shape:
-        raise ValueError(f"{where}: expected rows (N, D) or images (N, H, W[, C]) with no empty axis, got shape {x.shape}")
+        raise ValueError(
+            f"{where}: expected rows (N, D) or images (N, H, W[, C]) with no empty axis, got shape {x.shape}"
+        )
     if x.ndim == 2:
         return x.astype(np.float32)
     if x.dtype != np.uint8 or x.ndim > 4:
@@ -77,7 +79,9 @@ def _checked(x: np.ndarray, where: object) -> np.ndarray:
 def _labels(y: np.ndarray, where: object) -> np.ndarray:
     whole = y.dtype.kind in "iu" or (y.dtype.kind == "f" and np.all(np.isfinite(y)) and np.all(y == np.round(y)))
     if y.ndim != 1 or not whole or (y.size and (y.min() < -(2**31) or y.max() >= 2**31)):
-        raise ValueError(f"{where}: expected one axis of integer labels within 32 bits, got {y.dtype} of shape {y.shape}")
+        raise ValueError(
+            f"{where}: expected one axis of integer labels within 32 bits, got {y.dtype} of shape {y.shape}"
+        )
     return y.astype(np.int32)
 
 
@@ -93,7 +97,9 @@ def _read_array(file, size: int, where: object) -> np.ndarray:
         raise ValueError(f"{where}: expected numbers, got an array of Python objects, which would have to be unpickled")
     claimed = math.prod(shape) * dtype.itemsize
     if claimed > min(size, _MOST):
-        raise ValueError(f"{where}: the header claims {claimed} bytes of data, the file holds at most {min(size, _MOST)}")
+        raise ValueError(
+            f"{where}: the header claims {claimed} bytes of data, the file holds at most {min(size, _MOST)}"
+        )
     data = file.read(claimed)
     if len(data) != claimed:
         raise ValueError(f"{where}: expected {claimed} bytes of data, got {len(data)}")

@@ -54,7 +54,9 @@ def read_idx(path: str | Path) -> np.ndarray:
             raise
         raise ValueError(f"{path}: the compressed file is damaged ({problem})") from problem
     if len(data) != size:
-        raise ValueError(f"{path}: expected {size} bytes for shape {shape}, got {'more' if len(data) > size else len(data)}")
+        raise ValueError(
+            f"{path}: expected {size} bytes for shape {shape}, got {'more' if len(data) > size else len(data)}"
+        )
     return np.frombuffer(data, np.uint8).reshape(shape).copy()
 
 

@@ -8,27 +8,28 @@ sources give it. The generators of Guo, Liao and Zhou, *Variational Autoencoders
 import math
 
 import numpy as np
-from scipy.special import expit, ndtr
 
 from vaejax.data.dataset import Dataset, Split, hold_out
 
 __all__ = [
+    "draw_dataset",
     "figure_eight",
     "gaussian_axis",
     "gaussian_mixture",
+    "gaussian_noise",
     "gaussian_rotated",
-    "manifold",
-    "ring",
     "three_blobs",
 ]
 
 
-def _dataset(make, count: int, test: int | None, validation: int | float, seed: int) -> Dataset:
+def draw_dataset(make, count: int, test: int | None, validation: int | float, seed: int) -> Dataset:
     """Draw train and test from independent streams of one seed."""
     test = count // 2 if test is None else test
     for name, value in (("count", count), ("test", test)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < (name == "count"):
-            raise ValueError(f"{name}: expected a {'positive' if name == 'count' else 'non-negative'} integer, got {value!r}")
+            raise ValueError(
+                f"{name}: expected a {'positive' if name == 'count' else 'non-negative'} integer, got {value!r}"
+            )
     streams = np.random.SeedSequence(seed).spawn(2)
     splits = []
     for stream, size in zip(streams, (count, test), strict=True):
@@ -44,14 +45,19 @@ def _form(form: str) -> bool:
     return form == "literal"
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, ...], variance: float) -> np.ndarray:
+def gaussian_noise(rng: np.random.Generator, shape: tuple[int, ...], variance: float) -> np.ndarray:
+    """Centred Gaussian noise of a given variance."""
     if not variance >= 0:
         raise ValueError(f"noise_variance: expected a non-negative number, got {variance!r}")
     return math.sqrt(variance) * rng.normal(size=shape)
 
 
 def gaussian_axis(
-    count: int = 20_000, *, test: int | None = None, validation: int | float = 0, seed: int = 0,
+    count: int = 20_000,
+    *,
+    test: int | None = None,
+    validation: int | float = 0,
+    seed: int = 0,
     noise_variance: float = 0.2,
 ) -> Dataset:
     r"""$x = \mathrm{diag}(3, \tfrac13)\,z + \epsilon$, $z \sim N(0, I_2)$ (section 4.1). Entropy 3.36368 nats at 0.2.
@@ -70,7 +76,11 @@ def gaussian_axis(
 
 
 def gaussian_rotated(
-    count: int = 20_000, *, test: int | None = None, validation: int | float = 0, seed: int = 0,
+    count: int = 20_000,
+    *,
+    test: int | None = None,
+    validation: int | float = 0,
+    seed: int = 0,
     noise_variance: float = 0.2,
 ) -> Dataset:
     r"""$x = R(\pi/3)\,\mathrm{diag}(3, \tfrac13)\,z + \epsilon$ (section 4.2). Entropy 3.36368 nats at 0.2.
@@ -92,9 +102,9 @@ def gaussian_rotated(
 def _linear(rotation, count, test, validation, seed, noise_variance) -> Dataset:
     def make(rng, n):
         z = rng.normal(size=(n, 2))
-        return z @ (rotation @ np.diag([3.0, 1.0 / 3.0])).T + _noise(rng, (n, 2), noise_variance), None
+        return z @ (rotation @ np.diag([3.0, 1.0 / 3.0])).T + gaussian_noise(rng, (n, 2), noise_variance), None
 
-    return _dataset(make, count, test, validation, seed)
+    return draw_dataset(make, count, test, validation, seed)
 
 
 def _curve(curve, form, count, test, validation, seed, noise_variance) -> Dataset:
@@ -103,14 +113,19 @@ def _curve(curve, form, count, test, validation, seed, noise_variance) -> Datase
     def make(rng, n):
         z = rng.normal(size=(n, 2)) if literal else rng.normal(size=(n, 1))
         x = np.stack([axis(z[:, i % z.shape[1]]) for i, axis in enumerate(curve)], 1)
-        return (x * z if literal else x) + _noise(rng, (n, 2), noise_variance), None
+        return (x * z if literal else x) + gaussian_noise(rng, (n, 2), noise_variance), None
 
-    return _dataset(make, count, test, validation, seed)
+    return draw_dataset(make, count, test, validation, seed)
 
 
 def figure_eight(
-    count: int = 40_000, *, test: int | None = None, validation: int | float = 0, seed: int = 0,
-    noise_variance: float = 0.04, form: str = "corrected",
+    count: int = 40_000,
+    *,
+    test: int | None = None,
+    validation: int | float = 0,
+    seed: int = 0,
+    noise_variance: float = 0.04,
+    form: str = "corrected",
 ) -> Dataset:
     r"""A lemniscate with noise (section 4.3), $u = (0.6 + 1.8\,\Phi(z))\,\pi$ with a scalar $z \sim N(0, 1)$.
 
@@ -132,6 +147,8 @@ def figure_eight(
     Returns:
       A `Dataset` of rows (N, 2).
     """
+    from scipy.special import ndtr  # its import changes the warning filters
+
     turn = 1.0 if _form(form) else math.pi
     angle = lambda z: (0.6 + 1.8 * ndtr(z)) * turn  # noqa: E731
     first = lambda z: math.sqrt(2) / 2 * np.cos(angle(z)) / (np.sin(angle(z)) ** 2 + 1)  # noqa: E731
@@ -140,8 +157,13 @@ def figure_eight(
 
 
 def three_blobs(
-    count: int = 40_000, *, test: int | None = None, validation: int | float = 0, seed: int = 0,
-    noise_variance: float = 0.2, form: str = "corrected",
+    count: int = 40_000,
+    *,
+    test: int | None = None,
+    validation: int | float = 0,
+    seed: int = 0,
+    noise_variance: float = 0.2,
+    form: str = "corrected",
 ) -> Dataset:
     r"""Three blobs on the unit circle (section 4.4), with a scalar $z \sim N(0, 1)$.
 
@@ -163,6 +185,7 @@ def three_blobs(
     Returns:
       A `Dataset` of rows (N, 2).
     """
+    from scipy.special import expit
 
     def angle(z):
         u = 2.0 * math.pi * expit(0.5 * math.pi * z)
@@ -174,8 +197,13 @@ def three_blobs(
 
 
 def gaussian_mixture(
-    count: int = 40_000, *, test: int | None = None, validation: int | float = 0, seed: int = 0,
-    form: str = "corrected", equilateral: bool = False,
+    count: int = 40_000,
+    *,
+    test: int | None = None,
+    validation: int | float = 0,
+    seed: int = 0,
+    form: str = "corrected",
+    equilateral: bool = False,
 ) -> Dataset:
     r"""Three Gaussians of covariance diag(3, 1/3), turned by 0, $2\pi/3$, $\pi/3$ (section 4.5); y is the component.
 
@@ -206,65 +234,4 @@ def gaussian_mixture(
         y = rng.normal(size=(n, 2)) * np.sqrt([3.0, 1.0 / 3.0])
         return np.einsum("nij,nj->ni", rotations[component], y) + offsets[component], component
 
-    return _dataset(make, count, test, validation, seed)
-
-
-def ring(
-    count: int = 10_000, *, test: int | None = None, validation: int | float = 0, seed: int = 0,
-    noise_variance: float = 0.0,
-) -> Dataset:
-    r"""A ring, the pushforward of $z \sim N(0, I_2)$ by $g(z) = z/10 + z/\|z\|$ (Doersch, 2016, figure 2).
-
-    Args:
-      count: rows to train on.
-      test: rows to test on; half of `count` by default.
-      validation: rows (or share of them) cut from train; 0 for none.
-      seed: of the draws and of the choice.
-      noise_variance: variance of each entry of the noise; the source has none.
-
-    Returns:
-      A `Dataset` of rows (N, 2).
-    """
-
-    def make(rng, n):
-        z = rng.normal(size=(n, 2))
-        return z / 10.0 + z / np.linalg.norm(z, axis=1, keepdims=True) + _noise(rng, (n, 2), noise_variance), None
-
-    return _dataset(make, count, test, validation, seed)
-
-
-def manifold(
-    r: int, d: int, count: int = 10_000, *, test: int | None = None, validation: int | float = 0, seed: int = 0,
-    noise_variance: float = 0.0, curvature: float = 1.0,
-) -> Dataset:
-    r"""Data on an r-dimensional manifold in $R^d$: $x = Az + c\,B\sin(Cz) + \epsilon$ with $z \sim N(0, I_r)$.
-
-    A and B are orthonormal and orthogonal to each other, C is Gaussian: the map is smooth and one to
-    one. It is the setting of Dai and Wipf, 2019, where the data have a density on the manifold only.
-
-    Args:
-      r: dimension of the manifold, at least 1.
-      d: dimension of the space, more than r.
-      count: rows to train on.
-      test: rows to test on; half of `count` by default.
-      validation: rows (or share of them) cut from train; 0 for none.
-      seed: of the map, the draws and the choice.
-      noise_variance: variance of each entry of the noise.
-      curvature: c; 0 gives a linear subspace.
-
-    Returns:
-      A `Dataset` of rows (N, d).
-    """
-    if not (isinstance(r, int) and isinstance(d, int) and 1 <= r < d):
-        raise ValueError(f"r, d: expected integers with 1 <= r < d, got r={r!r}, d={d!r}")
-    rng = np.random.default_rng([seed, r, d])
-    bend = min(r, d - r)
-    frame = np.linalg.qr(rng.normal(size=(d, r + bend)))[0]
-    mix = rng.normal(size=(bend, r)) * (2.0 / math.sqrt(r))
-
-    def make(rng, n):
-        z = rng.normal(size=(n, r))
-        x = z @ frame[:, :r].T + curvature * np.sin(z @ mix.T) @ frame[:, r:].T
-        return x + _noise(rng, (n, d), noise_variance), None
-
-    return _dataset(make, count, test, validation, seed)
+    return draw_dataset(make, count, test, validation, seed)

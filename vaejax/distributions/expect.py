@@ -31,6 +31,13 @@ class Draw(NamedTuple):
     kl: jax.Array
 
 
+def _categorical_kl(q: Categorical, p: Categorical) -> jax.Array:
+    log_q, log_p = jax.nn.log_softmax(q.logits), jax.nn.log_softmax(p.logits)
+    mass = jnp.exp(log_q)
+    # A class that q excludes contributes nothing, also where p excludes it as well.
+    return jnp.sum(jnp.where(mass > 0, mass * (log_q - jnp.where(mass > 0, log_p, 0.0)), 0.0))
+
+
 def analytic_kl(q: Any, p: Any) -> jax.Array | None:
     """KL(q || p) in closed form, or `None` where there is none.
 
@@ -46,10 +53,7 @@ def analytic_kl(q: Any, p: Any) -> jax.Array | None:
         case TrilNormal(), TrilNormal():
             return kl_tril(q.loc, q.scale_tril, p.loc, p.scale_tril)
         case Categorical(), Categorical():
-            log_q, log_p = jax.nn.log_softmax(q.logits), jax.nn.log_softmax(p.logits)
-            mass = jnp.exp(log_q)
-            # A class that q excludes contributes nothing, also where p excludes it as well.
-            return jnp.sum(jnp.where(mass > 0, mass * (log_q - jnp.where(mass > 0, log_p, 0.0)), 0.0))
+            return _categorical_kl(q, p)
         case _:
             return None
 
@@ -103,10 +107,10 @@ def expect(key: jax.Array, q: Any, p: Distribution, f: Callable[[Draw], Any], *,
                 return expect(keys[i], q.links[i](p_i, h), p_i, follow, analytic=analytic)
 
             return step(0, p.start, (), ())
-        case (Guide() | After()), _:
+        case ((Guide() | After()), _):
             raise TypeError(f"a {type(q).__name__} walks with a Chain prior, got {type(p).__name__}")
         case Categorical(), Categorical() if analytic:
-            mass, kl = jax.nn.softmax(q.logits), analytic_kl(q, p)
+            mass, kl = jax.nn.softmax(q.logits), _categorical_kl(q, p)
             each = jax.vmap(lambda z: f(Draw(z, z, kl)))(jnp.arange(mass.size))
             return jax.tree.map(lambda leaf: jnp.tensordot(mass, leaf, 1), each)
         case _:

@@ -27,7 +27,6 @@ def sum_over_chunks(f: Callable[[Any, Rows], Any], params: Any, rows: Rows, mesh
     Returns:
       The pytree of sums.
     """
-
     wide = jnp.result_type(float)
     params = jax.tree.map(lambda leaf: leaf.astype(rows.x.dtype), params)
 

@@ -58,11 +58,17 @@ def family_of(model: LatentModel, missing: bool = False) -> Family:
             per_column = isinstance(model, FactorAnalysis)
             if missing:
                 width = max(model.dim, 4 * model.latent_dim**2)
-                return Family(
-                    linear.start, linear_missing.step, linear.rescale, _as_they_are, per_column, True, width
-                )
+                return Family(linear.start, linear_missing.step, linear.rescale, _as_they_are, per_column, True, width)
             return Family(
-                linear.start, linear.step, linear.rescale, linear.second_moments, per_column, False, model.dim // 8 + 1, 1, True
+                linear.start,
+                linear.step,
+                linear.rescale,
+                linear.second_moments,
+                per_column,
+                False,
+                model.dim // 8 + 1,
+                1,
+                True,
             )
         case _:
             raise TypeError(f"model: expected a GMM, PPCA, FactorAnalysis or PPCAMixture, got {type(model).__name__}")

@@ -1,6 +1,5 @@
 """Fitting by EM: what a user calls."""
 
-import functools
 import math
 from typing import Any
 
@@ -13,13 +12,12 @@ from vaejax.em import linear
 from vaejax.em.family import family_of
 from vaejax.em.loop import EMTrace, run
 from vaejax.em.prepare import Rows, prepare
-from vaejax.em.step import RESTARTS, Hyper, Step
-from vaejax.models import PPCA, FactorAnalysis, LatentModel
+from vaejax.em.step import LEAST_FLOOR, Hyper
+from vaejax.models import PPCA, LatentModel
 
-__all__ = ["em_step", "fit", "ppca_exact"]
+__all__ = ["fit", "ppca_exact"]
 
-DEFAULT_FLOOR = 1e-6  # of the variance in the standard frame
-LEAST_FLOOR = 1e-30  # what a floor of zero becomes: its square root still has an inverse in float32
+DEFAULT_FLOOR = 1e-8  # of the variance in the standard frame
 
 
 def _chunk_size(width: int, restarts: int, double: bool = False) -> int:
@@ -63,7 +61,9 @@ def fit(
 
     The data are centred in float64 and brought to unit scale on the host. What is done to each row
     runs in float32 (in float64 where `x` is float64 and JAX is set to it), the sums over rows and the
-    matrices of the M step in float64; the parameters come back in the units of `x`. With a prior the fit is maximum a posteriori: `prior_count` = $n_0$ pseudo-rows of variance
+    matrices of the M step in float64; the parameters come back in the units of `x`.
+
+    With a prior the fit is maximum a posteriori: `prior_count` = $n_0$ pseudo-rows of variance
     $\psi$ = `prior_variance` behind each covariance add
     $-\tfrac12 n_0[\ln|\Sigma| + \mathrm{tr}(\psi\Sigma^{-1})]$ to the log-likelihood of all rows (an
     inverse-Wishart with $n_0 - D - 1$ degrees of freedom; inverse-gamma for variances).
@@ -78,7 +78,7 @@ def fit(
       tol: stop where the objective (mean nats a row) moves by less; `None` takes every step.
       init: parameters to start from, instead of k-means++ seeds (mixtures) or a small random W.
       variance_floor: least eigenvalue of a covariance and least noise variance, in squared units of
-        `x`. Default: 1e-6 of the variance of each column (spherical GMM and PPCA: of their mean).
+        `x`. Default: 1e-8 of the variance of each column (spherical GMM and PPCA: of their mean).
       prior_count: $n_0$; 0 for maximum likelihood.
       prior_variance: $\psi$, in squared units of `x`. Default: the variances of the data.
       missing: treat nan as missing at random (PPCA, FactorAnalysis, diagonal and spherical GMM).
@@ -128,7 +128,8 @@ def fit(
     if mesh is not None:
         rows = jax.device_put(rows, NamedSharding(mesh, PartitionSpec("data")))
     with _wide():
-        hyper = Hyper(*(jnp.asarray(value, float) for value in (relative, pseudo, believed)), *_flags(accelerate))
+        numbers = (jnp.asarray(value, float) for value in (relative, pseudo, believed))
+        hyper = Hyper(*numbers, may_reseed=jnp.zeros((), bool), expand=jnp.asarray(bool(accelerate)))
         params, trace = run(
             model,
             key,
@@ -150,10 +151,6 @@ def fit(
     )
     back = family.rescale(model, params, frame.shift, frame.scale)
     return _narrow(back, x), trace
-
-
-def _flags(accelerate: bool) -> tuple[jax.Array, jax.Array]:
-    return jnp.zeros((), bool), jnp.asarray(bool(accelerate))
 
 
 def _wide() -> Any:
@@ -179,76 +176,6 @@ def _into_frame(model: LatentModel, family: Any, init: Any, frame: Any) -> dict[
     return family.rescale(model, init, -frame.shift / frame.scale, 1.0 / frame.scale)
 
 
-@functools.partial(jax.jit, static_argnames=("missing",))
-def em_step(
-    model: LatentModel,
-    params: dict[str, Any],
-    x: jax.Array,
-    *,
-    weights: jax.Array | None = None,
-    variance_floor: float = 0.0,
-    prior_count: float = 0.0,
-    prior_variance: float = 1.0,
-    missing: bool = False,
-    accelerate: bool = False,
-) -> Step:
-    r"""One E step and one M step as a pure function of parameters and rows, in the units of the rows.
-
-    It neither standardises nor re-seeds; `fit` does. PPCA and factor analysis take the mean of the
-    rows for their mean, which is its maximum likelihood, before the E step.
-
-    Args:
-      model: a `GMM`, `PPCA`, `FactorAnalysis` or `PPCAMixture`.
-      params: the old parameters $\theta^o$.
-      x: rows, shape (N, D).
-      weights: weight of each row, shape (N,).
-      variance_floor: least eigenvalue of a covariance and least noise variance.
-      prior_count: as in `fit`.
-      prior_variance: as in `fit`.
-      missing: as in `fit`.
-      accelerate: as in `fit`; off here, where the step is the sources'.
-
-    Returns:
-      A `Step`: the new parameters, and the objective and log-likelihood at the old ones.
-
-    >>> import jax, vaejax as vj
-    >>> model = vj.GMM(2, 3)
-    >>> x = jax.random.normal(jax.random.key(0), (50, 3))
-    >>> first = vj.em.em_step(model, model.init(jax.random.key(1)), x)
-    >>> second = vj.em.em_step(model, first.params, x)
-    >>> bool(second.log_likelihood > first.log_likelihood)
-    True
-    """
-    family = family_of(model, missing)
-    count, dim = jnp.shape(x)
-    if dim != model.dim:  # type: ignore[attr-defined]
-        raise ValueError(f"x: expected rows of {model.dim} values, got {dim}")  # type: ignore[attr-defined]
-    w = jnp.ones(count, x.dtype) if weights is None else jnp.asarray(weights, x.dtype)
-    if w.shape != (count,):
-        raise ValueError(f"weights: expected shape ({count},), got {w.shape}")
-    mask = (~jnp.isnan(x)).astype(x.dtype) if missing else None
-    shift = jnp.zeros(dim, x.dtype)
-    if isinstance(model, PPCA | FactorAnalysis) and not missing:
-        shift = w @ x / jnp.sum(w)
-        x = x - shift[None]
-    if mask is not None:
-        x = jnp.where(mask > 0, x, 0.0)
-    turn = (lambda leaf: leaf.T[None]) if family.rows_last else (lambda leaf: leaf[None])
-    data = family.summarize(Rows(turn(x), w[None], None if mask is None else turn(mask)), None)
-    hyper = Hyper(
-        jnp.maximum(jnp.asarray(variance_floor, x.dtype), LEAST_FLOOR),
-        jnp.asarray(prior_count, x.dtype),
-        jnp.full(dim, prior_variance, x.dtype),
-        *_flags(accelerate),
-    )
-    alone = lambda params: family.step(model, params, data, hyper, jax.random.key(0), None)  # noqa: E731
-    result = jax.vmap(alone, axis_name=RESTARTS)(jax.tree.map(lambda leaf: leaf[None], params))
-    result = jax.tree.map(lambda leaf: leaf[0], result)
-    if "mean" in result.params:
-        result = result._replace(params={**result.params, "mean": result.params["mean"] + shift})
-    return result
-
-
 def ppca_exact(model: PPCA, x: Any, *, weights: Any = None, variance_floor: float | None = None) -> dict[str, Any]:
     r"""Maximum-likelihood PPCA in closed form, from one eigendecomposition of the data's covariance.
 
@@ -258,7 +185,7 @@ def ppca_exact(model: PPCA, x: Any, *, weights: Any = None, variance_floor: floa
       model: a `PPCA`.
       x: rows (N, D) of floats or images (N, H, W, C), as for `fit`.
       weights: a non-negative weight for each row, shape (N,).
-      variance_floor: least noise variance, in squared units of `x`; default 1e-6 of the mean variance.
+      variance_floor: least noise variance, in squared units of `x`; default 1e-8 of the mean variance.
 
     Returns:
       The parameters.

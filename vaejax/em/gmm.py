@@ -29,7 +29,7 @@ LEAST = 1e-8  # rows; a component that explains less keeps its place and shape
 class Moments(NamedTuple):
     """Sums over rows of responsibilities times powers of the whitened rows, and of log p(x)."""
 
-    count: jax.Array  # (K,)
+    mass: jax.Array  # (K,)
     seen: jax.Array  # (K, 1), or (K, D) observed entries
     first: jax.Array  # (K, D)
     second: jax.Array  # (K, D, D), or (K, D) for diagonal covariances
@@ -137,14 +137,12 @@ def _maximize_dense(
     model: GMM, params: dict[str, Any], inverse: jax.Array, sums: Moments, hyper: Hyper
 ) -> dict[str, Any]:
     tril = _trils(model, params)
-    kept = sums.count < LEAST
-    count = jnp.maximum(sums.count, LEAST)[:, None, None]
+    kept = sums.mass < LEAST
+    count = jnp.maximum(sums.mass, LEAST)[:, None, None]
     shift = jnp.where(kept[:, None], 0.0, sums.first / count[:, :, 0])
     means = params["means"] + jnp.einsum("kij,kj->ki", tril, shift)
     eye = jnp.eye(model.dim, dtype=tril.dtype)[None]
-    scatter = jnp.where(
-        kept[:, None, None], count * eye, sums.second - count * shift[:, :, None] * shift[:, None, :]
-    )
+    scatter = jnp.where(kept[:, None, None], count * eye, sums.second - count * shift[:, :, None] * shift[:, None, :])
     if model.covariance == "tied":
         scatter, count, tril, inverse = jnp.sum(scatter, 0)[None], jnp.sum(count, 0)[None], tril[:1], inverse[:1]
     believed = (inverse * hyper.prior_variance[None, None, :]) @ jnp.swapaxes(inverse, 1, 2)
@@ -191,12 +189,12 @@ def step(model: GMM, params: dict[str, Any], rows: Rows, hyper: Hyper, key: jax.
         whiten = (params["means"], log_scale, log_weights)
         sums = sum_over_chunks(_diagonal_moments, whiten, rows, mesh)
         new = _maximize_diagonal(model, params, sums, hyper)
-    total = jnp.sum(sums.count)
-    new["logits"] = jnp.log(jnp.maximum(sums.count, LEAST) / total)
+    total = jnp.sum(sums.mass)
+    new["logits"] = jnp.log(jnp.maximum(sums.mass, LEAST) / total)
     log_likelihood = sums.log_likelihood / total
     objective = log_likelihood + _penalty(model, log_det, traces, hyper) / total
     # A component that explains less than a thousandth of a row starts again on a random row.
-    empty = (sums.count < 1e-3) & hyper.may_reseed
+    empty = (sums.mass < 1e-3) & hyper.may_reseed
     revive = lambda new: _revive(model, new, rows, key, empty)  # noqa: E731
     new = jax.lax.cond(any_restart(jnp.any(empty)), revive, lambda new: new, new)
     return Step(new, objective, log_likelihood, jnp.sum(empty, dtype=jnp.int32))

@@ -27,7 +27,7 @@ class Second(NamedTuple):
     """Second moments of centred rows: the weighted mean of x x^T, shape (D, D), and the sum of weights."""
 
     moments: jax.Array
-    count: jax.Array
+    total: jax.Array
 
 
 def _gram(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -106,7 +106,7 @@ def step(
 
 
 def from_eigh(model: PPCA, s: jax.Array, floor: jax.Array) -> dict[str, Any]:
-    r"""Maximum likelihood in closed form: $\sigma^2$ the mean of the dropped eigenvalues, $W = U(\Lambda - \sigma^2)^{1/2}$.
+    r"""Maximum likelihood in closed form: $\sigma^2$ is the mean dropped eigenvalue, $W = U(\Lambda-\sigma^2)^{1/2}$.
 
     Reference: Tipping and Bishop, 1999, equations 7-8.
     """

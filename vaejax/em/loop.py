@@ -102,7 +102,9 @@ def run(
         )
         return state.params, trace
 
-    fitted, trace = jax.vmap(restart, axis_name=RESTARTS)(jax.random.split(key, num_restarts))
+    # The first restarts are the same whatever their number: more of them are never worse.
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(num_restarts))
+    fitted, trace = jax.vmap(restart, axis_name=RESTARTS)(keys)
     final = trace.objective[:, -1]
     best = jnp.argmax(jnp.where(jnp.isfinite(final), final, -jnp.inf))
     return jax.tree.map(lambda leaf: leaf[best], (fitted, trace))

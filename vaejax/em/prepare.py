@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["Frame", "Rows", "chunk_rows", "prepare", "standardize"]
+__all__ = ["Frame", "Rows", "prepare"]
 
-_ROWS_AT_ONCE = 16384
+_ROWS_AT_ONCE = 4096
 
 
 class Rows(NamedTuple):
@@ -42,7 +42,7 @@ class Frame(NamedTuple):
     total: float
 
 
-def _rows(x: Any, dim: int, missing: bool) -> np.ndarray:
+def _rows(x: Any, dim: int) -> np.ndarray:
     """Check `x` and return it as (N, D), of its own dtype (uint8 pixels stay uint8)."""
     x = np.asarray(x)
     if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
@@ -59,21 +59,16 @@ def _rows(x: Any, dim: int, missing: bool) -> np.ndarray:
     width = math.prod(x.shape[1:])
     if width != dim:
         raise ValueError(f"x: expected rows of {dim} values, got {width} (shape {x.shape})")
-    x = x.reshape(x.shape[0], dim)
-    if x.dtype == np.uint8:
-        return x
-    for start in range(0, len(x), _ROWS_AT_ONCE):
-        part = x[start : start + _ROWS_AT_ONCE]
-        # A sum is finite only if all entries are (or it overflows): the cheap test first.
-        with np.errstate(over="ignore", invalid="ignore"):
-            clean = np.isfinite(part.sum())
-        if not clean:
-            bad = np.isinf(part) if missing else ~np.isfinite(part)
-            if bad.any():
-                row = start + int(np.argmax(bad.any(1)))
-                hint = "" if missing or np.isinf(x[row]).any() else "; pass missing=True to treat nan as missing"
-                raise ValueError(f"x: expected finite values, got {x[row][~np.isfinite(x[row])][0]} in row {row}{hint}")
-    return x
+    return x.reshape(x.shape[0], dim)
+
+
+def _refuse(x: np.ndarray, missing: bool) -> None:
+    """Name the first row that is not finite, if there is one."""
+    bad = np.isinf(x) if missing else ~np.isfinite(x)
+    if bad.any():
+        row = int(np.argmax(bad.any(1)))
+        hint = "" if missing or np.isinf(x[row]).any() else "; pass missing=True to treat nan as missing"
+        raise ValueError(f"x: expected finite values, got {x[row][bad[row]][0]} in row {row}{hint}")
 
 
 def _weights(weights: Any, count: int) -> np.ndarray | None:
@@ -95,81 +90,48 @@ def _weights(weights: Any, count: int) -> np.ndarray | None:
     return weights
 
 
-def _float64(part: np.ndarray) -> np.ndarray:
-    return part / 255.0 if part.dtype == np.uint8 else part.astype(np.float64)
+def _measure(x: np.ndarray, weights: np.ndarray | None, missing: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and variance of each column, in float64.
 
-
-def standardize(
-    x: np.ndarray, weights: np.ndarray | None, *, per_column: bool, missing: bool, dtype: Any
-) -> tuple[np.ndarray, Frame]:
-    """Centre in float64 and divide by standard deviations, a column's own or one for all.
-
-    A constant column takes the root mean square of the others' scales (1 where all are constant).
+    The sums are taken about a provisional mean, in the precision of the data, and repeated about a
+    better one where that was far off.
     """
     count, dim = x.shape
-    total = float(count if weights is None else weights.sum())
-    sums, seen = np.zeros((3, dim)), np.zeros(dim)
-    parts = [slice(start, start + _ROWS_AT_ONCE) for start in range(0, count, _ROWS_AT_ONCE)]
-    for power in (0, 1):  # the mean first, then its rounding error and the variance about it
-        shift = sums[0] / np.maximum(seen, 1e-300) if power else np.zeros(dim)
-        for part in parts:
-            block = _float64(x[part]) - shift
-            w = np.ones(len(block)) if weights is None else weights[part]
-            if missing:
-                if not power:
+    with np.errstate(over="ignore", invalid="ignore"):
+        head = x[:_ROWS_AT_ONCE].astype(np.float64)
+        seen_head = ~np.isnan(head)
+        shift = np.where(seen_head, head, 0.0).sum(0) / np.maximum(seen_head.sum(0), 1)
+        size = np.sqrt(np.nanmax(np.where(seen_head, (head - shift) ** 2, 0.0), initial=0.0))
+        work = np.float32 if x.dtype != np.float64 and 1e-12 < size < 1e12 else np.float64
+        variance = np.zeros(dim)
+        for _ in range(4):
+            centre = shift.astype(work)
+            first, second, seen = np.zeros((3, dim))
+            for start in range(0, count, _ROWS_AT_ONCE):
+                block = x[start : start + _ROWS_AT_ONCE].astype(work) - centre
+                w = np.ones(len(block), work) if weights is None else weights[start : start + len(block)].astype(work)
+                if missing:
                     seen += w @ ~np.isnan(block)
-                block = np.nan_to_num(block, nan=0.0)
-            elif not power:
-                seen += w.sum()
-            if power:
-                with np.errstate(over="ignore"):
-                    sums[1] += w @ block
-                    sums[2] += w @ (block * block)
-            else:
-                sums[0] += w @ block
-    if np.any(seen == 0):
-        raise ValueError(f"x: column {int(np.argmin(seen))} has no observed value with a positive weight")
-    correction = sums[1] / seen
-    shift = shift + correction
-    variance = np.maximum(sums[2] / seen - correction**2, 0.0)
-    if not np.all(np.isfinite(variance)):
-        raise ValueError(f"x: the values of column {int(np.argmin(np.isfinite(variance)))} are too large to square")
-    # What float64 rounding leaves of a constant column is not spread.
-    variance = np.where(variance <= (1e-15 * np.abs(shift)) ** 2 * 16, 0.0, variance)
-    overall = variance.mean() if variance.any() else 1.0
-    scale = np.sqrt(np.where(variance > 0, variance, overall) if per_column else np.full(dim, overall))
-    result = np.empty((count, dim), dtype)
-    log_jacobian = 0.0
-    for part in parts:
-        block = (_float64(x[part]) - shift) / scale
-        if missing:
-            w = np.ones(len(block)) if weights is None else weights[part]
-            log_jacobian += float(w @ (~np.isnan(block) @ np.log(scale))) / total
-        result[part] = block
-    if not missing:
-        log_jacobian = float(np.log(scale).sum())
-    return result, Frame(shift, scale, log_jacobian, total)
-
-
-def chunk_rows(
-    x: np.ndarray, weights: np.ndarray | None, *, size: int, rows_last: bool, missing: bool, devices: int = 1
-) -> Rows:
-    """Cut standardised rows into equal chunks of at most about `size` rows, a multiple of `devices` of them."""
-    count, dim = x.shape
-    chunks = devices * max(1, math.ceil(count / (size * devices)))
-    size = 8 * math.ceil(count / chunks / 8)
-    padded = np.zeros((chunks * size, dim), x.dtype)
-    padded[:count] = x
-    w = np.zeros(chunks * size, x.dtype)
-    w[:count] = 1.0 if weights is None else weights * (count / weights.sum())
-    x = padded.reshape(chunks, size, dim)
-    if rows_last:
-        x = np.ascontiguousarray(np.swapaxes(x, 1, 2))
-    mask = None
-    if missing:
-        mask = (~np.isnan(x)).astype(x.dtype)
-        x = np.nan_to_num(x, nan=0.0)
-    return Rows(x, w.reshape(chunks, size), mask)  # type: ignore[arg-type]
+                    np.nan_to_num(block, copy=False, nan=0.0, posinf=np.inf, neginf=-np.inf)
+                else:
+                    seen += w.sum()
+                first += w @ block
+                second += w @ (block * block)
+            if not np.all(np.isfinite(first)):
+                _refuse(x, missing)
+            if np.any(seen == 0):
+                raise ValueError(f"x: column {int(np.argmin(seen))} has no observed value with a positive weight")
+            offset = first / seen
+            variance = np.maximum(second / seen - offset**2, 0.0)
+            if not np.all(np.isfinite(variance)):
+                bad = int(np.argmin(np.isfinite(variance)))
+                raise ValueError(f"x: the values of column {bad} are too large to square")
+            shift = centre.astype(np.float64) + offset
+            if np.all(offset**2 <= 100.0 * variance) or not np.any(shift.astype(work) != centre):
+                break
+    # What rounding leaves of a constant column is not spread.
+    variance[variance <= 1e-4 * (np.finfo(work).eps * np.abs(shift)) ** 2] = 0.0
+    return shift, variance
 
 
 def prepare(
@@ -184,10 +146,55 @@ def prepare(
     double: bool,
     devices: int = 1,
 ) -> tuple[Rows, Frame]:
-    """Check, standardise and chunk; see the parts. `double` keeps float64 data in float64."""
-    rows = _rows(x, dim, missing)
-    checked = _weights(weights, len(rows))
-    dtype = np.float64 if double and rows.dtype == np.float64 else np.float32
-    standard, frame = standardize(rows, checked, per_column=per_column, missing=missing, dtype=dtype)
-    chunks = chunk_rows(standard, checked, size=size, rows_last=rows_last, missing=missing, devices=devices)
-    return chunks, frame
+    """Check the data, centre them, divide by standard deviations, and cut them into chunks.
+
+    Args:
+      x: rows (N, D) or images.
+      weights: of each row, or `None`.
+      dim: D.
+      per_column: divide each column by its own standard deviation (a constant one by the root mean
+        variance); else all by the root mean variance (1 where every column is constant).
+      missing: whether nan is missing rather than wrong.
+      size: rows in a chunk, about.
+      rows_last: chunks of shape (D, C) instead of (C, D).
+      double: keep float64 data in float64; everything else is float32.
+      devices: the number of chunks is a multiple of it.
+    """
+    x = _rows(x, dim)
+    checked = _weights(weights, len(x))
+    pixels = 255.0 if x.dtype == np.uint8 else 1.0
+    shift, variance = _measure(x, checked, missing)
+    overall = variance.mean() if variance.any() else pixels**2
+    scale = np.sqrt(np.where(variance > 0, variance, overall) if per_column else np.full(dim, overall))
+
+    count = len(x)
+    chunks = devices * max(1, math.ceil(count / (size * devices)))
+    size = 8 * math.ceil(count / chunks / 8)
+    dtype = np.float64 if double and x.dtype == np.float64 else np.float32
+    # Far from the origin, or outside the range of float32, the subtraction needs float64.
+    far = np.any(np.abs(shift) > 100.0 * scale) or not np.all((scale > 1e-12) & (scale < 1e12))
+    work = np.float64 if x.dtype == np.float64 or far else np.float32
+    centre, factor = shift.astype(work), (1.0 / scale).astype(work)
+    rows = np.zeros((chunks, dim, size) if rows_last else (chunks, size, dim), dtype)
+    w = np.zeros(chunks * size, dtype)
+    w[:count] = 1.0 if checked is None else checked * (count / checked.sum())
+    log_jacobian = float(np.log(scale / pixels).sum())
+    for i in range(chunks):
+        block = x[i * size : (i + 1) * size].astype(work)
+        block -= centre
+        block *= factor
+        if missing and len(block):
+            log_jacobian -= (
+                float(w[i * size : i * size + len(block)] @ (np.isnan(block) @ np.log(scale / pixels))) / count
+            )
+        if rows_last:
+            rows[i, :, : len(block)] = block.T
+        else:
+            rows[i, : len(block)] = block
+    mask = None
+    if missing:
+        mask = (~np.isnan(rows)).astype(dtype)
+        np.nan_to_num(rows, copy=False, nan=0.0)
+    total = float(count if checked is None else checked.sum())
+    frame = Frame(shift / pixels, scale / pixels, log_jacobian, total)
+    return Rows(rows, w.reshape(chunks, size), mask), frame  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import jax
 __all__ = ["batched"]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def batched(f: Callable[..., Any], in_axes: int | None | tuple[int | None, ...] = 0) -> Callable[..., Any]:
     """Vectorise a one-datum function over a leading batch axis and compile it.
 

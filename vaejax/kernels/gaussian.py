@@ -154,7 +154,8 @@ def kl_tril(
 ) -> jax.Array:
     r"""Divergence between full-covariance Gaussians, $KL[N(\mu,LL^\top)\,\|\,N(\mu_p,L_pL_p^\top)]$.
 
-    $$\tfrac12\big(\|L_p^{-1}L\|_F^2 + \|L_p^{-1}(\mu-\mu_p)\|^2 - d\big) - \sum_i \ln |L_{ii}| + \sum_i \ln |L_{p,ii}|$$
+    $$\tfrac12\big(\|L_p^{-1}L\|_F^2 + \|L_p^{-1}(\mu-\mu_p)\|^2 - d\big)
+    - \sum_i \ln |L_{ii}| + \sum_i \ln |L_{p,ii}|$$
 
     Args:
       loc: mean of q, shape `(d,)`.

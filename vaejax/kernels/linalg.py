@@ -54,9 +54,7 @@ def inverse_cholesky(precision: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def linear_gaussian_posterior(
-    residual: jax.Array, weight: jax.Array, scale: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def linear_gaussian_posterior(residual: jax.Array, weight: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
     r"""Posterior of z for $x = Wz + \mu + \mathrm{diag}(\sigma)\epsilon$, $z \sim N(0, I)$.
 
     With $A = W/\sigma$: covariance $(I + A^\top A)^{-1}$ and mean $(I + A^\top A)^{-1}A^\top(x-\mu)/\sigma$.

@@ -1,0 +1,57 @@
+import re
+
+import numpy as np
+import pytest
+
+import vaejax as vj
+from experiments import demo
+
+
+def test_demo_writes_a_page_with_pictures(tmp_path, capsys):
+    import dataclasses
+
+    path = demo.main(dataclasses.replace(demo.Config.smoke(), out=tmp_path))
+    text = path.read_text()
+    assert str(path.resolve()) in capsys.readouterr().out
+    assert len(re.findall(r'src="data:image/png;base64,', text)) == 8
+    assert text.count("<table>") == 2 and "nan" not in text and "http" not in text
+
+
+def test_plots_refuse_what_they_cannot_draw():
+    with pytest.raises(ValueError, match="images: expected shape"):
+        vj.plots.image_grid(np.ones((4, 4)))
+    with pytest.raises(ValueError, match="points in the plane"):
+        vj.plots.scatter(np.ones((4, 3)))
+
+
+def test_figures_show_their_values():
+    images = np.linspace(-1, 2, 32).reshape(2, 4, 4)
+    figure = vj.plots.image_grid(images, symmetric=True)
+    shown = figure.axes[0].images[0]
+    assert shown.get_clim() == (-2.0, 2.0)
+    np.testing.assert_array_equal(np.asarray(shown.get_array())[:4, :4], images[0])
+    colour = vj.plots.image_grid(np.random.default_rng(0).random((3, 4, 4, 3)), columns=2)
+    assert colour.axes[0].images[0].get_array().shape == (9, 9, 3)
+    lines = vj.plots.curves({"a": [1.0, 2.0], "b": [0.0, 1.0]}, x_label="step", y_label="nats", log_x=True)
+    assert [line.get_linestyle() for line in lines.axes[0].lines] == ["-", "--"]
+    assert lines.axes[0].get_xlabel() == "step" and list(lines.axes[0].lines[0].get_xdata()) == [1, 2]
+    for covariance in ("full", "diag"):
+        model = vj.GMM(2, 2, covariance)
+        import jax
+
+        figure = vj.plots.ellipses(np.zeros((5, 2)), model, model.init(jax.random.key(0)))
+        assert len(figure.axes[0].lines) == 6
+
+
+def test_dequantize():
+    images = vj.data.digits().train.x[:20]
+    grey = vj.data.dequantize(images, levels=17, seed=1)
+    np.testing.assert_array_equal(np.floor(grey * 17), images / 15)
+    assert grey.dtype == np.float32 and grey.max() < 1 and np.any(grey != vj.data.dequantize(images, levels=17, seed=2))
+    for x, levels, words in (
+        (images / 255.0, 17, "expected uint8"),
+        (images + np.uint8(1), 17, "multiples of 15"),
+        (images, 1, "levels: expected 2 to 256"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            vj.data.dequantize(x, levels=levels)
