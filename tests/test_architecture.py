@@ -31,7 +31,7 @@ ALLOWED = {
     "heads": ({"networks", "distributions", "pytrees"}, {"jax"}),
     "models": ({"kernels", "distributions", "networks", "heads", "pytrees"}, {"jax"}),
     "kde": ({"kernels", "distributions", "pytrees"}, {"jax"}),
-    "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax"}),
+    "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),
     "evaluate": ({"models", "distributions", "kernels", "pytrees"}, {"jax"}),
     "data": (set(), {"tensorflow_datasets", "PIL"}),
     "plots": ({"distributions", "models"}, {"matplotlib", "jax"}),

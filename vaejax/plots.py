@@ -96,7 +96,8 @@ def scatter(x: Any, labels: Any = None, *, title: str = "") -> "Figure":
     if x.ndim != 2 or x.shape[1] != 2:
         raise ValueError(f"x: expected points in the plane, (N, 2), got shape {x.shape}")
     figure, axes = _figure(4.2, 4.0)
-    dots = axes.scatter(x[:, 0], x[:, 1], c=labels, s=4, alpha=0.5, cmap="viridis", linewidths=0)
+    colours = {} if labels is None else {"c": np.asarray(labels), "cmap": "viridis"}
+    dots = axes.scatter(x[:, 0], x[:, 1], s=4, alpha=0.5, linewidths=0, **colours)
     if labels is not None:
         figure.colorbar(dots, ax=axes, fraction=0.05, label="label")
     axes.set_aspect("equal")

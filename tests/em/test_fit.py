@@ -247,3 +247,24 @@ def test_wrong_models_are_named():
         vj.em.ppca_exact(vj.GMM(2, 2), X)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected rows of 2 values, got 3"):
         vj.em.em_step(vj.GMM(2, 2), vj.GMM(2, 2).init(KEY), jnp.ones((4, 3)))
+
+
+def test_progress_bar_is_fed_from_inside_the_scan(monkeypatch):
+    from vaejax.em import progress
+
+    class Terminal(__import__("io").StringIO):
+        def isatty(self):
+            return True
+
+    terminal, seen = Terminal(), []
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    show = progress._Bar.show
+    monkeypatch.setattr(progress._Bar, "show", lambda self, *args: (seen.append(args), show(self, *args)))
+    _, trace = vj.em.fit(vj.GMM(2, 5), KEY, zoo.rows(), num_steps=5, num_restarts=2)
+    assert sorted(step for step, _ in seen) == [1, 2, 3, 4, 5]
+    assert "EM" in terminal.getvalue() and not progress._bars
+    quiet = Terminal()
+    monkeypatch.setattr("sys.stderr", quiet)
+    vj.em.fit(vj.GMM(2, 5), KEY, zoo.rows(), num_steps=5, progress=False)
+    assert quiet.getvalue() == ""

@@ -12,6 +12,7 @@ from vaejax.em import linear
 from vaejax.em.family import family_of
 from vaejax.em.loop import EMTrace, run
 from vaejax.em.prepare import Rows, prepare
+from vaejax.em.progress import progress_bar, wanted
 from vaejax.em.step import LEAST_FLOOR, Hyper
 from vaejax.models import PPCA, LatentModel
 
@@ -56,6 +57,7 @@ def fit(
     missing: bool = False,
     accelerate: bool = True,
     mesh: Mesh | None = None,
+    progress: bool = True,
 ) -> tuple[dict[str, Any], EMTrace]:
     r"""Fit a mixture or a linear Gaussian model by expectation-maximisation, as one compiled scan.
 
@@ -85,6 +87,7 @@ def fit(
       accelerate: take parameter-expanded steps in the linear models, which reach the maximum in a
         fraction of plain EM's steps and are monotone too.
       mesh: devices with one axis named `"data"` to split the rows over.
+      progress: show a bar on a terminal where the fit takes more than two seconds.
 
     Returns:
       `(params, trace)`: the parameters and an `EMTrace`.
@@ -127,7 +130,7 @@ def fit(
     start = None if init is None else _into_frame(model, family, init, frame)
     if mesh is not None:
         rows = jax.device_put(rows, NamedSharding(mesh, PartitionSpec("data")))
-    with _wide():
+    with _wide(), progress_bar(int(num_steps)):
         numbers = (jnp.asarray(value, float) for value in (relative, pseudo, believed))
         hyper = Hyper(*numbers, may_reseed=jnp.zeros((), bool), expand=jnp.asarray(bool(accelerate)))
         params, trace = run(
@@ -141,6 +144,7 @@ def fit(
             num_steps=int(num_steps),
             num_restarts=int(num_restarts),
             mesh=mesh,
+            progress=wanted(progress),
         )
         params, trace = jax.tree.map(np.asarray, (params, trace))  # the trace stays in float64 on the host
     # The log-prior reads log-determinants, which change their units with the data.

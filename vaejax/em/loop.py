@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.em.family import family_of
+from vaejax.em.progress import report
 from vaejax.em.step import RESTARTS, Hyper, any_restart
 from vaejax.models import LatentModel
 
@@ -42,7 +43,7 @@ class _State(NamedTuple):
     steps: jax.Array
 
 
-@functools.partial(jax.jit, static_argnames=("missing", "num_steps", "num_restarts", "mesh"))
+@functools.partial(jax.jit, static_argnames=("missing", "num_steps", "num_restarts", "mesh", "progress"))
 def run(
     model: LatentModel,
     key: jax.Array,
@@ -55,6 +56,7 @@ def run(
     num_steps: int,
     num_restarts: int,
     mesh: Any,
+    progress: bool = False,
 ) -> tuple[Any, EMTrace]:
     """Run all restarts and return the best; `params` is a starting point, or `None` to draw one for each."""
     family = family_of(model, missing)
@@ -77,6 +79,8 @@ def run(
             stopped,
             state.steps + jnp.where(stopped, 0, 1),
         )
+        if progress:
+            report(index, jax.lax.pmax(new.objective, RESTARTS))
         reseeds = jnp.where(stopped, 0, result.reseeds)
         return new, (new.objective, new.log_likelihood, reseeds)
 
