@@ -28,7 +28,7 @@ def sum_over_chunks(f: Callable[[Any, Rows], Any], params: Any, rows: Rows, mesh
       The pytree of sums.
     """
     wide = jnp.result_type(float)
-    params = jax.tree.map(lambda leaf: leaf.astype(rows.x.dtype), params)
+    params = jax.tree.map(lambda leaf: leaf.astype(rows.w.dtype), params)
 
     def local(params: Any, rows: Rows) -> Any:
         first = jax.tree.map(lambda leaf: leaf[0], rows)

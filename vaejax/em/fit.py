@@ -129,7 +129,8 @@ def fit(
     relative = DEFAULT_FLOOR if floor is None else max(floor / frame.scale[0] ** 2, LEAST_FLOOR)
     start = None if init is None else _into_frame(model, family, init, frame)
     if mesh is not None:
-        rows = jax.device_put(rows, NamedSharding(mesh, PartitionSpec("data")))
+        split, everywhere = (NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec()))
+        rows = Rows(*jax.device_put(rows[:3], split), *jax.device_put(rows[3:], everywhere))
     with _wide(), progress_bar(int(num_steps)):
         numbers = (jnp.asarray(value, float) for value in (relative, pseudo, believed))
         hyper = Hyper(*numbers, may_reseed=jnp.zeros((), bool), expand=jnp.asarray(bool(accelerate)))

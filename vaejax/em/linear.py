@@ -20,7 +20,7 @@ from vaejax.models import PPCA, FactorAnalysis
 __all__ = ["Second", "from_eigh", "rescale", "second_moments", "start", "step"]
 
 LOG_2PI = math.log(2.0 * math.pi)
-_BLOCKS = 4
+_BLOCKS = 8
 
 
 class Second(NamedTuple):
@@ -45,8 +45,15 @@ def _gram(x: jax.Array, w: jax.Array) -> jax.Array:
 
 def second_moments(rows: Rows, mesh=None) -> Second:
     """Second moments of chunks with x of shape (n, C, D)."""
-    f = lambda _, chunk: (_gram(chunk.x, chunk.w), jnp.sum(chunk.w))  # noqa: E731
-    total, count = sum_over_chunks(f, (), rows, mesh)
+
+    def add(frame: Any, chunk: Rows) -> tuple[jax.Array, jax.Array]:
+        x = chunk.x.astype(chunk.w.dtype)
+        if frame is not None:
+            x = (x - frame[0][None]) * frame[1][None]
+        return _gram(x, chunk.w), jnp.sum(chunk.w)
+
+    frame = None if rows.centre is None else (rows.centre, rows.factor)
+    total, count = sum_over_chunks(add, frame, Rows(rows.x, rows.w, rows.mask), mesh)
     return Second(total / count, count)
 
 

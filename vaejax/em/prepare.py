@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["Frame", "Rows", "prepare"]
 
-_ROWS_AT_ONCE = 4096
+_VALUES_AT_ONCE = 2**18  # what the host works on stays in its cache
 
 
 class Rows(NamedTuple):
@@ -19,11 +19,16 @@ class Rows(NamedTuple):
       x: shape (n, D, C) for mixtures, which run down the rows, or (n, C, D) for second moments.
       w: weight of each row, shape (n, C), normalised so that they sum to the number of rows.
       mask: 1.0 where `x` is observed, of the shape of `x`; `None` where all of it is.
+      centre: what is still to be subtracted from each row, shape (D,); `None` where nothing is. Second
+        moments take the data as they are, so that wide tables are not copied on the host.
+      factor: what each row is then still to be multiplied with, shape (D,).
     """
 
     x: jax.Array
     w: jax.Array
     mask: jax.Array | None
+    centre: jax.Array | None = None
+    factor: jax.Array | None = None
 
 
 class Frame(NamedTuple):
@@ -98,7 +103,8 @@ def _measure(x: np.ndarray, weights: np.ndarray | None, missing: bool) -> tuple[
     """
     count, dim = x.shape
     with np.errstate(over="ignore", invalid="ignore"):
-        head = x[:_ROWS_AT_ONCE].astype(np.float64)
+        at_once = max(256, _VALUES_AT_ONCE // dim)
+        head = x[:at_once].astype(np.float64)
         seen_head = ~np.isnan(head)
         shift = np.where(seen_head, head, 0.0).sum(0) / np.maximum(seen_head.sum(0), 1)
         size = np.sqrt(np.nanmax(np.where(seen_head, (head - shift) ** 2, 0.0), initial=0.0))
@@ -107,8 +113,9 @@ def _measure(x: np.ndarray, weights: np.ndarray | None, missing: bool) -> tuple[
         for _ in range(4):
             centre = shift.astype(work)
             first, second, seen = np.zeros((3, dim))
-            for start in range(0, count, _ROWS_AT_ONCE):
-                block = x[start : start + _ROWS_AT_ONCE].astype(work) - centre
+            for start in range(0, count, at_once):
+                block = x[start : start + at_once].astype(work)
+                block -= centre
                 w = np.ones(len(block), work) if weights is None else weights[start : start + len(block)].astype(work)
                 if missing:
                     seen += w @ ~np.isnan(block)
@@ -116,7 +123,7 @@ def _measure(x: np.ndarray, weights: np.ndarray | None, missing: bool) -> tuple[
                 else:
                     seen += w.sum()
                 first += w @ block
-                second += w @ (block * block)
+                second += w @ np.square(block, out=block)
             if not np.all(np.isfinite(first)):
                 _refuse(x, missing)
             if np.any(seen == 0):
@@ -175,10 +182,16 @@ def prepare(
     far = np.any(np.abs(shift) > 100.0 * scale) or not np.all((scale > 1e-12) & (scale < 1e12))
     work = np.float64 if x.dtype == np.float64 or far else np.float32
     centre, factor = shift.astype(work), (1.0 / scale).astype(work)
-    rows = np.zeros((chunks, dim, size) if rows_last else (chunks, size, dim), dtype)
     w = np.zeros(chunks * size, dtype)
     w[:count] = 1.0 if checked is None else checked * (count / checked.sum())
     log_jacobian = float(np.log(scale / pixels).sum())
+    total = float(count if checked is None else checked.sum())
+    if not (rows_last or far or missing) and x.dtype in (np.uint8, dtype):
+        if chunks * size > count:
+            x = np.concatenate([x, np.zeros((chunks * size - count, dim), x.dtype)])
+        frame = Frame(shift / pixels, scale / pixels, log_jacobian, total)
+        return Rows(x.reshape(chunks, size, dim), w.reshape(chunks, size), None, centre, factor), frame  # type: ignore[arg-type]
+    rows = np.zeros((chunks, dim, size) if rows_last else (chunks, size, dim), dtype)
     for i in range(chunks):
         block = x[i * size : (i + 1) * size].astype(work)
         block -= centre
@@ -195,6 +208,5 @@ def prepare(
     if missing:
         mask = (~np.isnan(rows)).astype(dtype)
         np.nan_to_num(rows, copy=False, nan=0.0)
-    total = float(count if checked is None else checked.sum())
     frame = Frame(shift / pixels, scale / pixels, log_jacobian, total)
     return Rows(rows, w.reshape(chunks, size), mask), frame  # type: ignore[arg-type]
