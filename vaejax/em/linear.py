@@ -20,7 +20,7 @@ from vaejax.models import PPCA, FactorAnalysis
 __all__ = ["Second", "from_eigh", "rescale", "second_moments", "start", "step"]
 
 LOG_2PI = math.log(2.0 * math.pi)
-_BLOCKS = 8
+_BLOCKS = 4
 
 
 class Second(NamedTuple):
@@ -30,16 +30,15 @@ class Second(NamedTuple):
     total: jax.Array
 
 
-def _gram(x: jax.Array, w: jax.Array) -> jax.Array:
-    """Weighted x^T x of (C, D) rows; for wide rows block by block, the lower triangle only."""
+def _gram(x: jax.Array) -> jax.Array:
+    """x^T x of (C, D) rows; for wide rows block by block, the lower triangle only."""
     dim = x.shape[1]
-    weighted = x * w[:, None]
     if dim < 128:
-        return weighted.T @ x
+        return x.T @ x
     edges = [round(dim * i / _BLOCKS) for i in range(_BLOCKS + 1)]
     lower = jnp.zeros((dim, dim), x.dtype)
     for low, high in zip(edges[:-1], edges[1:], strict=True):
-        lower = lower.at[low:high, :high].set(weighted[:, low:high].T @ x[:, :high])
+        lower = lower.at[low:high, :high].set(x[:, low:high].T @ x[:, :high])
     return jnp.tril(lower) + jnp.tril(lower, -1).T
 
 
@@ -50,7 +49,7 @@ def second_moments(rows: Rows, mesh=None) -> Second:
         x = chunk.x.astype(chunk.w.dtype)
         if frame is not None:
             x = (x - frame[0][None]) * frame[1][None]
-        return _gram(x, chunk.w), jnp.sum(chunk.w)
+        return _gram(x * jnp.sqrt(chunk.w)[:, None]), jnp.sum(chunk.w)
 
     frame = None if rows.centre is None else (rows.centre, rows.factor)
     total, count = sum_over_chunks(add, frame, Rows(rows.x, rows.w, rows.mask), mesh)
