@@ -3,16 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint bench peers clean
+.PHONY: demo test lint bench peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not slow"
-
-test-slow: $(VENV)/installed
-	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check vaejax experiments tests

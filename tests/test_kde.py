@@ -31,6 +31,16 @@ def test_single_precision_far_from_the_origin():
     np.testing.assert_allclose(vj.kde.log_density(far, x + 1000), vj.kde.log_density(kde, x), atol=2e-2)
 
 
+def test_narrow_kernels_and_images():
+    points = rng.normal(size=(1000, 3)).astype(np.float32)
+    kde, x = vj.kde.fit(points, bandwidth=1e-4), points[:5]
+    np.testing.assert_allclose(vj.kde.log_density(kde, jnp.asarray(x)), direct(points, x, 1e-4), atol=1e-3)
+    images = vj.data.digits().train.x[:100]
+    kde = vj.kde.fit(images)
+    flat = jnp.asarray(images.reshape(100, 64) / 255.0, jnp.float32)
+    np.testing.assert_allclose(vj.kde.log_density(kde, jnp.asarray(images)), vj.kde.log_density(kde, flat), rtol=1e-5)
+
+
 def test_rules_and_cross_validation(x64):
     points = rng.normal(size=(800, 2)) * 3.0
     spread = np.sqrt(points.var(0).mean())

@@ -115,6 +115,8 @@ def peers(x: np.ndarray, start: dict) -> dict[str, dict]:
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder) / "task.npz", x=x, steps=STEPS, **start)
         done = subprocess.run([str(PEERS), str(script), folder], capture_output=True, text=True, check=False)
+        if done.stderr.strip():
+            print(f"a peer failed: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
         found = {}
         for line in done.stdout.splitlines():
             name, seconds = json.loads(line)

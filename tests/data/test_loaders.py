@@ -158,6 +158,12 @@ def test_csv(tmp_path):
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"labels: expected one of the columns \['a', 'b'\], got 'c'"):
         data.from_file(path, labels="c")
+    assert data.from_file(path, labels="1").train.y.tolist() == [2]
+    path.write_text("a,b\n1,2\n3,\n")
+    with pytest.raises(ValueError, match="empty one in row 2"):
+        data.from_file(path, labels="b")
+    path.write_text("a,b\n1,2\n3,inf\n")
+    assert data.from_file(path, labels="b").train.y.tolist() == [0, 1]
 
 
 def test_folder_of_images(tmp_path):
@@ -179,6 +185,19 @@ def test_folder_of_images(tmp_path):
     (flat / "c.png").write_bytes(b"not an image")
     with pytest.raises(ValueError, match="not an image that can be read"):
         data.from_file(flat)
+
+
+def test_deep_images_and_damaged_streams(tmp_path):
+    Image.fromarray((np.arange(16, dtype=np.uint16) * 1000).reshape(4, 4)).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match="8 bits a channel"):
+        data.from_file(tmp_path)
+    good = gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 5000) + np.arange(5000).astype(np.uint8).tobytes())
+    (tmp_path / "bad.gz").write_bytes(good[:20] + b"\xff\xff\xff" + good[23:])
+    with pytest.raises(ValueError, match="damaged"):
+        data.read_idx(tmp_path / "bad.gz")
+    before = data.digits().test.x.copy()
+    data.digits().test.x[:] = 0
+    np.testing.assert_array_equal(data.digits().test.x, before)
 
 
 def test_hostile_files(tmp_path):

@@ -136,6 +136,8 @@ def test_analytic_kl_table(x64):
     np.testing.assert_allclose(dist.analytic_kl(a, b), st.entropy(a.mean, b.mean), atol=1e-12)
     closed = dist.Categorical(jnp.asarray([0.0, -jnp.inf, 0.0]))
     np.testing.assert_allclose(dist.analytic_kl(closed, b), np.log(3 / 2), atol=1e-12)
+    grad = jax.grad(lambda l: dist.analytic_kl(dist.Categorical(l), b))(closed.logits)
+    assert jnp.all(jnp.isfinite(grad))
     assert dist.analytic_kl(dist.Bernoulli(jnp.zeros(2)), p) is None
     with pytest.raises(TypeError, match="no standard deviation"):
         _ = a.stddev

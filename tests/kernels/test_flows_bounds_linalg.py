@@ -151,6 +151,17 @@ def test_linear_gaussian_posterior(x64):
     np.testing.assert_allclose(tril @ tril.T, np.eye(2) - weight.T @ np.linalg.solve(joint, weight), atol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e-4, 1.0, 1e6])
+def test_linear_gaussian_posterior_with_collinear_columns(scale):
+    v = jnp.asarray(rng.normal(size=5), jnp.float32)
+    f = lambda w: kernels.linear_gaussian_posterior(1.3 * v, w, scale)
+    weight = jnp.stack([v, 2 * v], 1)
+    (loc, tril), grads = f(weight), jax.jacrev(f)(weight)
+    chex.assert_tree_all_finite((loc, tril, grads))
+    if scale <= 1e-4:  # W z = 1.3 v whichever of the solutions rounding picks
+        np.testing.assert_allclose(weight @ loc, 1.3 * v, rtol=1e-2)
+
+
 def test_reparameterised_moments(x64):
     keys = jax.random.split(jax.random.key(0), 50_000)
     tril = jnp.asarray([[2.0, 0.0], [1.0, 0.5]])

@@ -151,7 +151,12 @@ def test_precision_product(x64):
 def test_precision_product_extremes(scales):
     loc, scale = kernels.precision_product(jnp.ones(2), jnp.full(2, scales[0]), jnp.zeros(2), jnp.full(2, scales[1]))
     np.testing.assert_allclose(scale, (scales[0] ** -2 + scales[1] ** -2) ** -0.5, rtol=1e-5)
-    np.testing.assert_allclose(loc, 1 / (1 + (scales[0] / scales[1]) ** 2), rtol=1e-5)
+    np.testing.assert_allclose(loc, 1 / (1 + (scales[0] / scales[1]) ** 2), rtol=1e-4)
+    f = lambda a, b: kernels.precision_product(jnp.ones(2), a, jnp.zeros(2), b)[1].sum()
+    da, db = jax.grad(f, (0, 1))(jnp.full(2, scales[0]), jnp.full(2, scales[1]))
+    ratio = (scales[1] / scales[0]) ** 2
+    np.testing.assert_allclose(da, (1 + 1 / ratio) ** -1.5, rtol=1e-3, atol=1e-12)
+    np.testing.assert_allclose(db, (1 + ratio) ** -1.5, rtol=1e-3, atol=1e-12)
 
 
 floats = hs.floats(-50, 50, width=32)

@@ -163,5 +163,8 @@ def test_responsibilities_labels_and_criteria(x64):
     np.testing.assert_allclose(mixture.sum(1), 1.0, atol=1e-12)
     with pytest.raises(TypeError, match="expected a GMM or a PPCAMixture, got PPCA"):
         vj.responsibilities(vj.PPCA(5, 2), {}, x)
+    x[7, 1] = np.nan
+    with pytest.raises(ValueError, match="nan or inf in row 7"):
+        vj.labels(model, params, x)
     with pytest.raises(ValueError, match="expected rows of 5 values"):
         vj.labels(model, params, x[:, :4])

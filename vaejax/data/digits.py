@@ -38,7 +38,7 @@ def digits(*, validation: int | float = 200, test: int = 397, seed: int = 0) -> 
     >>> digits().train.x.shape
     (1200, 8, 8, 1)
     """
-    x, y = _arrays()
+    x, y = (array.copy() for array in _arrays())
     if not 0 <= test < len(x):
         raise ValueError(f"test: expected 0 to {len(x) - 1} rows, got {test!r}")
     cut = len(x) - test

@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,7 @@ def _npz(path: Path) -> tuple[Split, Split | None]:
                     raise ValueError(f"{path}: {info.filename!r} unpacks to {info.file_size} bytes; refused")
                 with archive.open(info) as file:
                     arrays[name] = _read_array(file, info.file_size, f"{path}: {info.filename!r}")
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as problem:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as problem:
         raise ValueError(f"{path}: expected an .npz archive ({problem})") from problem
     if "x" not in arrays and len(arrays) == 1:
         arrays = {"x": next(iter(arrays.values()))}
@@ -165,6 +166,8 @@ def _csv(path: Path, labels: str | None) -> Split:
     if not rows:
         raise ValueError(f"{path}: expected rows below the header, got none")
     if labels is not None:
+        if labels not in names and labels in map(str, range(width)):
+            labels = names[int(labels)]
         if labels not in names:
             raise ValueError(f"labels: expected one of the columns {names}, got {labels!r}")
         keep_words = names.index(labels)
@@ -184,7 +187,9 @@ def _csv(path: Path, labels: str | None) -> Split:
     y = None
     if words:
         numbers = [_number(word) for word in words]
-        if all(number is not None and number == number and number == int(number) for number in numbers):
+        if "" in words:
+            raise ValueError(f"{path}: expected a label in every row, got an empty one in row {words.index('') + 1}")
+        if all(number is not None and math.isfinite(number) and number == int(number) for number in numbers):
             y = _labels(np.array(numbers), f"{path}: {labels}")
         else:
             y = np.unique(words, return_inverse=True)[1].astype(np.int32)
@@ -206,7 +211,9 @@ def _folder(path: Path) -> Split:
     for file in files:
         try:
             with Image.open(file) as image:
-                grey = image.mode in ("1", "L", "I", "I;16", "F", "LA")
+                if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"):
+                    raise ValueError(f"{file}: expected 8 bits a channel, got an image of mode {image.mode}")
+                grey = image.mode in ("1", "L", "LA")
                 images.append(np.asarray(image.convert("L" if grey else "RGB")))
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as problem:
             raise ValueError(f"{file}: not an image that can be read ({problem})") from problem

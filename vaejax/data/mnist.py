@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def read_idx(path: str | Path) -> np.ndarray:
             if size > _MOST:
                 raise ValueError(f"{path}: expected at most {_MOST} bytes, the header states {size}")
             data = file.read(size + 1)
-    except (EOFError, gzip.BadGzipFile, OSError) as problem:
+    except (EOFError, zlib.error, OSError) as problem:
         if isinstance(problem, FileNotFoundError | PermissionError):
             raise
         raise ValueError(f"{path}: the compressed file is damaged ({problem})") from problem

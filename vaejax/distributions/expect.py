@@ -33,9 +33,10 @@ class Draw(NamedTuple):
 
 def _categorical_kl(q: Categorical, p: Categorical) -> jax.Array:
     log_q, log_p = jax.nn.log_softmax(q.logits), jax.nn.log_softmax(p.logits)
-    mass = jnp.exp(log_q)
+    live = log_q > -jnp.inf
     # A class that q excludes contributes nothing, also where p excludes it as well.
-    return jnp.sum(jnp.where(mass > 0, mass * (log_q - jnp.where(mass > 0, log_p, 0.0)), 0.0))
+    log_q, log_p = jnp.where(live, log_q, 0.0), jnp.where(live, log_p, 0.0)
+    return jnp.sum(jnp.where(live, jnp.exp(log_q) * (log_q - log_p), 0.0))
 
 
 def analytic_kl(q: Any, p: Any) -> jax.Array | None:

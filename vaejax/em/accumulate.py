@@ -12,7 +12,9 @@ from vaejax.em.prepare import Rows
 __all__ = ["sum_over_chunks"]
 
 
-def sum_over_chunks(f: Callable[[Any, Rows], Any], params: Any, rows: Rows, mesh: Mesh | None = None) -> Any:
+def sum_over_chunks(
+    f: Callable[[Any, Rows], Any], params: Any, rows: Rows, mesh: Mesh | None = None, *, precise: bool = False
+) -> Any:
     """Add up `f(params, chunk)` over the chunks in one `lax.scan`; over a mesh, each device sums its own.
 
     `f` works in the precision of the rows; its sums are added in the widest that is enabled, so that
@@ -23,19 +25,24 @@ def sum_over_chunks(f: Callable[[Any, Rows], Any], params: Any, rows: Rows, mesh
       params: passed on.
       rows: the chunks.
       mesh: devices with one axis named `"data"`, over which the chunks are split.
+      precise: work on the rows in the widest precision too, where float32 would cancel.
 
     Returns:
       The pytree of sums.
     """
     wide = jnp.result_type(float)
-    params = jax.tree.map(lambda leaf: leaf.astype(rows.w.dtype), params)
+    work = wide if precise else rows.w.dtype
+    params = jax.tree.map(lambda leaf: leaf.astype(work), params)
+
+    def one(params: Any, chunk: Rows) -> Any:
+        return f(params, jax.tree.map(lambda leaf: leaf.astype(work), chunk))
 
     def local(params: Any, rows: Rows) -> Any:
         first = jax.tree.map(lambda leaf: leaf[0], rows)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, wide), jax.eval_shape(f, params, first))
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, wide), jax.eval_shape(one, params, first))
         if mesh is not None:
             zeros = jax.tree.map(lambda leaf: jax.lax.pcast(leaf, ("data",), to="varying"), zeros)
-        add = lambda total, chunk: (jax.tree.map(jnp.add, total, f(params, chunk)), None)  # noqa: E731
+        add = lambda total, chunk: (jax.tree.map(jnp.add, total, one(params, chunk)), None)  # noqa: E731
         return jax.lax.scan(add, zeros, rows)[0]
 
     if mesh is None:

@@ -11,9 +11,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from vaejax.em import linear
 from vaejax.em.family import family_of
 from vaejax.em.loop import EMTrace, run
-from vaejax.em.prepare import Rows, prepare
+from vaejax.em.prepare import Frame, Rows, prepare
 from vaejax.em.progress import progress_bar, wanted
-from vaejax.em.step import LEAST_FLOOR, Hyper
+from vaejax.em.step import Hyper
 from vaejax.models import PPCA, LatentModel
 
 __all__ = ["fit", "ppca_exact"]
@@ -78,7 +78,8 @@ def fit(
       num_restarts: starting points, run side by side; the best final objective is returned.
       weights: a non-negative weight for each row, shape (N,); a weight of 2 is the row twice.
       tol: stop where the objective (mean nats a row) moves by less; `None` takes every step.
-      init: parameters to start from, instead of k-means++ seeds (mixtures) or a small random W.
+      init: parameters to start from, instead of k-means++ seeds (mixtures) or a small random W; the
+        mean of a PPCA or factor analysis is the data's, unless values are missing.
       variance_floor: least eigenvalue of a covariance and least noise variance, in squared units of
         `x`. Default: 1e-8 of the variance of each column (spherical GMM and PPCA: of their mean).
       prior_count: $n_0$; 0 for maximum likelihood.
@@ -104,6 +105,8 @@ def fit(
     ([-1.0, 1.0], True)
     """
     family = family_of(model, missing)
+    if mesh is not None and getattr(mesh, "axis_names", None) != ("data",):
+        raise ValueError(f"mesh: expected a jax.sharding.Mesh with the one axis 'data', got {mesh!r}")
     _require_count("num_steps", num_steps, 0)
     _require_count("num_restarts", num_restarts, 1)
     tol = None if tol is None else _positive("tol", tol, zero=True)
@@ -126,12 +129,14 @@ def fit(
         believed = _positive("prior_variance", prior_variance) / frame.scale**2
     count = float(rows.w.sum(dtype=np.float64))
     pseudo = prior_count * count / frame.total
-    relative = DEFAULT_FLOOR if floor is None else max(floor / frame.scale[0] ** 2, LEAST_FLOOR)
+    relative = _relative_floor(floor, frame, rows, family.double and not missing)
     start = None if init is None else _into_frame(model, family, init, frame)
-    if mesh is not None:
-        split, everywhere = (NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec()))
-        rows = Rows(*jax.device_put(rows[:3], split), *jax.device_put(rows[3:], everywhere))
+    if start is not None and "mean" in start and not missing:
+        start["mean"] = np.zeros_like(frame.shift)  # its maximum likelihood, whatever the rest is
     with _wide(), progress_bar(int(num_steps)):
+        if mesh is not None:
+            split, everywhere = (NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec()))
+            rows = Rows(*jax.device_put(rows[:3], split), *jax.device_put(rows[3:], everywhere))
         numbers = (jnp.asarray(value, float) for value in (relative, pseudo, believed))
         hyper = Hyper(*numbers, may_reseed=jnp.zeros((), bool), expand=jnp.asarray(bool(accelerate)))
         params, trace = run(
@@ -158,6 +163,15 @@ def fit(
     return _narrow(back, x), trace
 
 
+def _relative_floor(floor: float | None, frame: Frame, rows: Rows, moments: bool) -> float:
+    """The floor in the standard frame; none lies below what the precision of the rows resolves."""
+    eps = float(jnp.finfo(rows.w.dtype).eps)
+    if floor is not None:
+        return max(floor / frame.scale[0] ** 2, eps**2)
+    wide = moments and rows.x.shape[-1] >= linear.WIDE
+    return max(DEFAULT_FLOOR, 8.0 * eps) if wide else DEFAULT_FLOOR
+
+
 def _wide() -> Any:
     """Enable float64 for the sums and the small matrices of a fit, where the backend has it; rows stay as they are."""
     return jax.enable_x64(jax.default_backend() != "tpu" or jax.config.jax_enable_x64)  # type: ignore[attr-defined]
@@ -177,6 +191,11 @@ def _into_frame(model: LatentModel, family: Any, init: Any, frame: Any) -> dict[
     for name, leaf in wanted.items():
         if np.shape(init[name]) != leaf.shape:
             raise ValueError(f"init[{name!r}]: expected shape {leaf.shape}, got {np.shape(init[name])}")
+        values = np.asarray(init[name], np.float64)
+        if not np.all(np.isfinite(values)):
+            raise ValueError(f"init[{name!r}]: expected finite numbers, got {values[~np.isfinite(values)][0]}")
+        if name == "scale_tril" and np.any(np.diagonal(values, axis1=-2, axis2=-1) == 0):
+            raise ValueError("init['scale_tril']: expected non-zero diagonals, got a zero")
     init = {name: np.asarray(leaf, np.float64) for name, leaf in init.items()}
     return family.rescale(model, init, -frame.shift / frame.scale, 1.0 / frame.scale)
 
@@ -209,11 +228,12 @@ def ppca_exact(model: PPCA, x: Any, *, weights: Any = None, variance_floor: floa
     rows, frame = prepare(
         x, weights, model.dim, per_column=False, missing=False, size=size, rows_last=False, double=True
     )
-    floor = DEFAULT_FLOOR
+    floor = None
     if variance_floor is not None:
-        floor = max(_positive("variance_floor", variance_floor, zero=True) / frame.scale[0] ** 2, LEAST_FLOOR)
+        floor = _positive("variance_floor", variance_floor, zero=True)
+    relative = _relative_floor(floor, frame, rows, True)
     with _wide():
-        params = jax.tree.map(np.asarray, _exact(model, rows, jnp.asarray(floor, float)))
+        params = jax.tree.map(np.asarray, _exact(model, rows, jnp.asarray(relative, float)))
     back = linear.rescale(model, params, frame.shift, frame.scale)
     return _narrow(back, x)
 

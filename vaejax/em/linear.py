@@ -17,9 +17,10 @@ from vaejax.em.step import Hyper, Step, regress
 from vaejax.kernels import inverse_cholesky
 from vaejax.models import PPCA, FactorAnalysis
 
-__all__ = ["Second", "from_eigh", "rescale", "second_moments", "start", "step"]
+__all__ = ["WIDE", "Second", "from_eigh", "rescale", "second_moments", "start", "step"]
 
 LOG_2PI = math.log(2.0 * math.pi)
+WIDE = 128  # columns from which second moments are summed within a chunk in the precision of the data
 _BLOCKS = 4
 
 
@@ -33,7 +34,7 @@ class Second(NamedTuple):
 def _gram(x: jax.Array) -> jax.Array:
     """x^T x of (C, D) rows; for wide rows block by block, the lower triangle only."""
     dim = x.shape[1]
-    if dim < 128:
+    if dim < WIDE:
         return x.T @ x
     edges = [round(dim * i / _BLOCKS) for i in range(_BLOCKS + 1)]
     lower = jnp.zeros((dim, dim), x.dtype)
@@ -46,13 +47,12 @@ def second_moments(rows: Rows, mesh=None) -> Second:
     """Second moments of chunks with x of shape (n, C, D)."""
 
     def add(frame: Any, chunk: Rows) -> tuple[jax.Array, jax.Array]:
-        x = chunk.x.astype(chunk.w.dtype)
-        if frame is not None:
-            x = (x - frame[0][None]) * frame[1][None]
+        x = chunk.x if frame is None else (chunk.x - frame[0][None]) * frame[1][None]
         return _gram(x * jnp.sqrt(chunk.w)[:, None]), jnp.sum(chunk.w)
 
+    narrow = rows.x.shape[-1] < WIDE
     frame = None if rows.centre is None else (rows.centre, rows.factor)
-    total, count = sum_over_chunks(add, frame, Rows(rows.x, rows.w, rows.mask), mesh)
+    total, count = sum_over_chunks(add, frame, Rows(rows.x, rows.w, rows.mask), mesh, precise=narrow)
     return Second(total / count, count)
 
 

@@ -55,7 +55,7 @@ def step(
     """One E step and one M step; the mean is fitted too."""
     log_scale = jnp.broadcast_to(params["log_scale"], (model.dim,))
     known = (params["mean"], params["weight"], log_scale)
-    normal, cross, square, seen, total, log_likelihood = sum_over_chunks(_moments, known, rows, mesh)
+    normal, cross, square, seen, total, log_likelihood = sum_over_chunks(_moments, known, rows, mesh, precise=True)
     count = jnp.sum(rows.w)
     solution = jax.vmap(lambda a, b: jax.scipy.linalg.solve(a, b, assume_a="pos"))(normal, cross)
     residual = jnp.maximum(square - jnp.sum(solution * cross, 1), 0.0)

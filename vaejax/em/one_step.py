@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from vaejax.em.family import family_of
 from vaejax.em.prepare import Rows
-from vaejax.em.step import LEAST_FLOOR, RESTARTS, Hyper, Step
+from vaejax.em.step import RESTARTS, Hyper, Step
 from vaejax.models import PPCA, FactorAnalysis, LatentModel
 
 __all__ = ["em_step"]
@@ -29,8 +29,9 @@ def em_step(
 ) -> Step:
     r"""One E step and one M step as a pure function of parameters and rows, in the units of the rows.
 
-    It neither standardises nor re-seeds; `fit` does. PPCA and factor analysis take the mean of the
-    rows for their mean, which is its maximum likelihood, before the E step.
+    It neither standardises nor re-seeds nor looks at values (negative weights, nan); `fit` does. PPCA
+    and factor analysis take the mean of the rows for their mean, its maximum likelihood, before the
+    E step, and the values returned are at that mean.
 
     Args:
       model: a `GMM`, `PPCA`, `FactorAnalysis` or `PPCAMixture`.
@@ -55,7 +56,9 @@ def em_step(
     True
     """
     family = family_of(model, missing)
-    count, dim = jnp.shape(x)
+    if jnp.ndim(x) != 2 or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"x: expected floating-point rows (N, D), got {x.dtype} of shape {jnp.shape(x)}")
+    count, dim = x.shape
     if dim != model.dim:  # type: ignore[attr-defined]
         raise ValueError(f"x: expected rows of {model.dim} values, got {dim}")  # type: ignore[attr-defined]
     w = jnp.ones(count, x.dtype) if weights is None else jnp.asarray(weights, x.dtype)
@@ -71,7 +74,7 @@ def em_step(
     turn = (lambda leaf: leaf.T[None]) if family.rows_last else (lambda leaf: leaf[None])
     data = family.summarize(Rows(turn(x), w[None], None if mask is None else turn(mask)), None)
     hyper = Hyper(
-        jnp.maximum(jnp.asarray(variance_floor, x.dtype), LEAST_FLOOR),
+        jnp.maximum(jnp.asarray(variance_floor, x.dtype), jnp.finfo(x.dtype).eps ** 2),
         jnp.asarray(prior_count, x.dtype),
         jnp.full(dim, prior_variance, x.dtype),
         jnp.zeros((), bool),

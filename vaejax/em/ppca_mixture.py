@@ -65,7 +65,7 @@ def step(model: PPCAMixture, params: dict[str, Any], rows: Rows, hyper: Hyper, k
     posterior_map, covariance, log_det = jax.vmap(_posterior_map)(weights, log_scale)
     constant = jax.nn.log_softmax(params["logits"]) - 0.5 * (dim * LOG_2PI + log_det)
     known = (params["means"], weights, log_scale, posterior_map, constant)
-    count, first, cross, square, log_likelihood = sum_over_chunks(_moments, known, rows, mesh)
+    count, first, cross, square, log_likelihood = sum_over_chunks(_moments, known, rows, mesh, precise=True)
     total, kept = jnp.sum(count), count < LEAST
     n = jnp.maximum(count, LEAST)
     shift = jnp.where(kept[:, None], 0.0, first / n[:, None])

@@ -92,7 +92,7 @@ def _weights(weights: Any, count: int) -> np.ndarray | None:
         raise ValueError(f"weights: expected finite, non-negative numbers, got {weights[row]} in row {row}")
     if not weights.sum() > 0:
         raise ValueError(f"weights: expected a positive sum, got {weights.sum()}")
-    return weights
+    return weights / weights.max()
 
 
 def _measure(x: np.ndarray, weights: np.ndarray | None, missing: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -185,7 +185,7 @@ def prepare(
     w = np.zeros(chunks * size, dtype)
     w[:count] = 1.0 if checked is None else checked * (count / checked.sum())
     log_jacobian = float(np.log(scale / pixels).sum())
-    total = float(count if checked is None else checked.sum())
+    total = float(count if checked is None else np.asarray(weights, np.float64).sum())
     if not (rows_last or far or missing) and x.dtype in (np.uint8, dtype):
         if chunks * size > count:
             x = np.concatenate([x, np.zeros((chunks * size - count, dim), x.dtype)])
@@ -204,6 +204,8 @@ def prepare(
             rows[i, :, : len(block)] = block.T
         else:
             rows[i, : len(block)] = block
+    if rows_last:  # what a row without weight holds must not overflow where it is whitened
+        rows[np.broadcast_to((w.reshape(chunks, 1, size) == 0), rows.shape)] = 0.0
     mask = None
     if missing:
         mask = (~np.isnan(rows)).astype(dtype)

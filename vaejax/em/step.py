@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-__all__ = ["LEAST_FLOOR", "RESTARTS", "Hyper", "Step", "any_restart", "regress"]
+__all__ = ["RESTARTS", "Hyper", "Step", "any_restart", "regress"]
 
-LEAST_FLOOR = 1e-30  # what a floor of zero becomes: its square root still has an inverse in float32
 RESTARTS = "restarts"  # the axis over which every step is vectorised, if only once
 
 

@@ -21,7 +21,11 @@ def _rows(model: LatentModel, x: Any) -> jax.Array:
     dim = model.dim  # type: ignore[attr-defined]
     if x.ndim < 2 or x.shape[0] == 0 or x[0].size != dim:
         raise ValueError(f"x: expected rows of {dim} values, got shape {x.shape}")
-    return x.reshape(len(x), dim)
+    x = x.reshape(len(x), dim)
+    bad = ~np.asarray(jnp.all(jnp.isfinite(x), 1))
+    if bad.any():
+        raise ValueError(f"x: expected finite values, got nan or inf in row {int(np.argmax(bad))}")
+    return x
 
 
 @jax.jit

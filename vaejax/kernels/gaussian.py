@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
+from vaejax.kernels.linalg import gram_schmidt
 from vaejax.kernels.shapes import require_broadcast, require_shape
 
 __all__ = [
@@ -105,16 +106,9 @@ def low_rank_normal_log_prob(x: jax.Array, loc: jax.Array, factor: jax.Array, sc
     u = jnp.concatenate([(x - loc) / scale, jnp.zeros(rank, factor.dtype)])
     columns = jnp.concatenate([factor / scale[:, None], jnp.eye(rank, dtype=factor.dtype)])
 
-    def sweep(carry, index):
-        columns, u = carry
-        column = columns[:, index]
-        norm = jnp.sqrt(jnp.sum(column * column))
-        q = column / norm
-        columns = columns - q[:, None] * (q @ columns)[None, :]
-        return (columns, u - q * (q @ u)), jnp.log(norm)
-
-    (_, u), log_norms = jax.lax.scan(sweep, (columns, u.astype(columns.dtype)), jnp.arange(rank))
-    return -0.5 * (jnp.sum(u * u) + dim * LOG_2PI) - jnp.sum(jnp.log(scale)) - jnp.sum(log_norms)
+    upper, _, rest = gram_schmidt(columns, u.astype(columns.dtype))
+    log_det = jnp.sum(jnp.log(scale)) + jnp.sum(jnp.log(jnp.diagonal(upper)))
+    return -0.5 * (jnp.sum(rest * rest) + dim * LOG_2PI) - log_det
 
 
 @jax.jit
@@ -205,5 +199,6 @@ def precision_product(
     >>> loc, scale
     (Array([1.], dtype=float32), Array([0.70710677], dtype=float32))
     """
-    weight = 1.0 / (1.0 + (scale_a / scale_b) ** 2)
-    return loc_b + weight * (loc_a - loc_b), scale_a * jnp.sqrt(weight)
+    log_weight = jax.nn.log_sigmoid(2.0 * (jnp.log(scale_b) - jnp.log(scale_a)))
+    scale = jnp.exp(jnp.log(scale_a) + 0.5 * log_weight)
+    return loc_b + jnp.exp(log_weight) * (loc_a - loc_b), scale

@@ -8,7 +8,7 @@ from jax.scipy.linalg import solve_triangular
 
 from vaejax.kernels.shapes import require_broadcast, require_shape
 
-__all__ = ["fill_tril", "inverse_cholesky", "linear_gaussian_posterior"]
+__all__ = ["fill_tril", "gram_schmidt", "inverse_cholesky", "linear_gaussian_posterior"]
 
 
 @jax.jit
@@ -57,7 +57,8 @@ def inverse_cholesky(precision: jax.Array) -> jax.Array:
 def linear_gaussian_posterior(residual: jax.Array, weight: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
     r"""Posterior of z for $x = Wz + \mu + \mathrm{diag}(\sigma)\epsilon$, $z \sim N(0, I)$.
 
-    With $A = W/\sigma$: covariance $(I + A^\top A)^{-1}$ and mean $(I + A^\top A)^{-1}A^\top(x-\mu)/\sigma$.
+    With $A = W/\sigma$: covariance $(I + A^\top A)^{-1}$ and mean $(I + A^\top A)^{-1}A^\top(x-\mu)/\sigma$,
+    from an orthogonalisation of $[A; I]$, whose columns keep a norm of at least one: it never fails.
 
     Args:
       residual: $x - \mu$, shape `(d,)`.
@@ -77,6 +78,33 @@ def linear_gaussian_posterior(residual: jax.Array, weight: jax.Array, scale: jax
     require_shape("residual", residual, (dim,))
     require_broadcast("scale", scale, (dim,))
     scale = jnp.broadcast_to(scale, (dim,))
-    a = weight / scale[:, None]
-    tril = inverse_cholesky(jnp.eye(latent, dtype=a.dtype) + a.T @ a)
-    return tril @ (tril.T @ (a.T @ (residual / scale))), tril
+    # Columns in reverse order, so that the factor of the inverse comes out lower triangular.
+    columns = jnp.concatenate([weight[:, ::-1] / scale[:, None], jnp.eye(latent, dtype=weight.dtype)])
+    u = jnp.concatenate([residual / scale, jnp.zeros(latent, weight.dtype)]).astype(columns.dtype)
+    upper, code, _ = gram_schmidt(columns, u)
+    tril = solve_triangular(upper[::-1, ::-1], jnp.eye(latent, dtype=upper.dtype), lower=True)
+    return tril @ code[::-1], tril
+
+
+def gram_schmidt(columns: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Orthogonalise columns one by one, and u against all of them.
+
+    Args:
+      columns: shape (n, r), none of them in the span of those before.
+      u: shape (n,).
+
+    Returns:
+      `(R, c, rest)` with columns = Q R, c = Q^T u and rest = u - Q c: shapes (r, r), (r,), (n,).
+    """
+
+    def sweep(carry: tuple[jax.Array, jax.Array], index: jax.Array):
+        columns, u = carry
+        column = columns[:, index]
+        norm = jnp.sqrt(jnp.sum(column * column))
+        q = column / norm
+        along, c = q @ columns, q @ u
+        row = jnp.where(jnp.arange(along.size) == index, norm, jnp.where(jnp.arange(along.size) < index, 0.0, along))
+        return (columns - q[:, None] * along[None, :], u - q * c), (row, c)
+
+    (_, rest), (upper, c) = jax.lax.scan(sweep, (columns, u), jnp.arange(columns.shape[1]))
+    return upper, c, rest
