@@ -68,7 +68,8 @@ def run(
         leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(result.params)]
         finite = jnp.all(jnp.stack([*leaves, jnp.isfinite(result.objective)]))
         close = finite & (jnp.abs(result.objective - state.objective) < tol)
-        stopped = state.stopped | close | ~finite
+        # One more turn than there are steps: it only reads the objective of the last parameters.
+        stopped = state.stopped | close | ~finite | (index == num_steps)
         keep = lambda old, new: jnp.where(stopped, old, new)  # noqa: E731
         freeze = lambda old, new: jnp.where(state.stopped, old, new)  # noqa: E731
         new = _State(
@@ -80,7 +81,7 @@ def run(
             state.steps + jnp.where(stopped, 0, 1),
         )
         if progress:
-            report(index, jax.lax.pmax(new.objective, RESTARTS))
+            report(jnp.minimum(index, num_steps - 1), jax.lax.pmax(new.objective, RESTARTS))
         reseeds = jnp.where(stopped, 0, result.reseeds)
         return new, (new.objective, new.log_likelihood, reseeds)
 
@@ -95,15 +96,8 @@ def run(
             rest = lambda: (state, (state.objective, state.log_likelihood, zero))  # noqa: E731
             return jax.lax.cond(any_restart(~state.stopped), lambda: take(state, key_steps, index), rest)
 
-        state, (objective, log_likelihood, reseeds) = jax.lax.scan(body, state, jnp.arange(num_steps))
-        last = family.step(model, state.params, data, hyper, key_steps, mesh)
-        trace = EMTrace(
-            jnp.append(objective, last.objective),
-            jnp.append(log_likelihood, last.log_likelihood),
-            state.converged & jnp.isfinite(last.objective),
-            state.steps,
-            reseeds,
-        )
+        state, (objective, log_likelihood, reseeds) = jax.lax.scan(body, state, jnp.arange(num_steps + 1))
+        trace = EMTrace(objective, log_likelihood, state.converged, state.steps, reseeds[:-1])
         return state.params, trace
 
     # The first restarts are the same whatever their number: more of them are never worse.
