@@ -81,7 +81,8 @@ def fit(
       init: parameters to start from, instead of k-means++ seeds (mixtures) or a small random W; the
         mean of a PPCA or factor analysis is the data's, unless values are missing.
       variance_floor: least eigenvalue of a covariance and least noise variance, in squared units of
-        `x`. Default: 1e-8 of the variance of each column (spherical GMM and PPCA: of their mean).
+        `x`. Default: 1e-8 of the variance of each column (spherical GMM and PPCA: of their mean);
+        1e-6 for the second moments of 128 or more columns in float32.
       prior_count: $n_0$; 0 for maximum likelihood.
       prior_variance: $\psi$, in squared units of `x`. Default: the variances of the data.
       missing: treat nan as missing at random (PPCA, FactorAnalysis, diagonal and spherical GMM).
