@@ -4,9 +4,15 @@ from vaejax import data as data
 from vaejax import distributions as distributions
 from vaejax import em as em
 from vaejax import evaluate as evaluate
+from vaejax import heads as heads
 from vaejax import kde as kde
 from vaejax import kernels as kernels
+from vaejax import networks as networks
+from vaejax import objectives as objectives
 from vaejax import plots as plots
+from vaejax import priors as priors
+from vaejax import transforms as transforms
+from vaejax import zoo as zoo
 from vaejax.evaluate import aic as aic
 from vaejax.evaluate import bic as bic
 from vaejax.evaluate import labels as labels
@@ -14,6 +20,8 @@ from vaejax.evaluate import log_evidences as log_evidences
 from vaejax.evaluate import responsibilities as responsibilities
 from vaejax.models import GMM as GMM
 from vaejax.models import PPCA as PPCA
+from vaejax.models import VAE as VAE
+from vaejax.models import Autoencoder as Autoencoder
 from vaejax.models import Elbo as Elbo
 from vaejax.models import FactorAnalysis as FactorAnalysis
 from vaejax.models import LatentModel as LatentModel
@@ -26,5 +34,8 @@ from vaejax.models import log_evidence as log_evidence
 from vaejax.models import log_joint as log_joint
 from vaejax.models import reconstruct as reconstruct
 from vaejax.models import sample as sample
+from vaejax.train import Fit as Fit
+from vaejax.train import fit as fit
+from vaejax.train import fit_ensemble as fit_ensemble
 
 __version__ = "0.1.0"

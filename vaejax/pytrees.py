@@ -1,11 +1,11 @@
-"""The two decorators that make a class of the library a pytree."""
+"""The two decorators that make a class of the library a pytree, and what a recipe was made with."""
 
 import dataclasses
-from typing import TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
-__all__ = ["pytree", "static"]
+__all__ = ["arguments", "pytree", "static"]
 
 T = TypeVar("T")
 
@@ -26,3 +26,12 @@ def static(cls: type[T]) -> type[T]:
     Rebuilding an equal one in a re-run notebook cell therefore compiles nothing again.
     """
     return jax.tree_util.register_static(dataclasses.dataclass(frozen=True)(cls))
+
+
+def arguments(recipe: Any) -> dict[str, Any]:
+    """What a recipe was made with, by the names of its constructor: `type(recipe)(**arguments(recipe))` is equal.
+
+    A field whose constructor calls it otherwise says so, `dataclasses.field(metadata={"argument": name})`.
+    """
+    fields = dataclasses.fields(recipe)
+    return {field.metadata.get("argument", field.name): getattr(recipe, field.name) for field in fields}

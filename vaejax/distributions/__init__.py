@@ -11,8 +11,10 @@ from vaejax.distributions.expect import analytic_kl as analytic_kl
 from vaejax.distributions.expect import bind as bind
 from vaejax.distributions.expect import draw as draw
 from vaejax.distributions.expect import expect as expect
+from vaejax.distributions.expect import kl_per_dimension as kl_per_dimension
 from vaejax.distributions.expect import sample_and_kl as sample_and_kl
 from vaejax.distributions.flowed import Drawn as Drawn
+from vaejax.distributions.flowed import Flat as Flat
 from vaejax.distributions.flowed import Flowed as Flowed
 from vaejax.distributions.mixture import Mixture as Mixture
 from vaejax.distributions.normal import LowRankNormal as LowRankNormal

@@ -1,5 +1,6 @@
 """The one walk and the one KL dispatch: expectations under q along the prior that q walks with."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from vaejax.distributions.normal import Normal, TrilNormal
 from vaejax.kernels import kl_diag, kl_tril
 from vaejax.pytrees import pytree
 
-__all__ = ["Bound", "Draw", "analytic_kl", "bind", "draw", "expect", "sample_and_kl"]
+__all__ = ["Bound", "Draw", "analytic_kl", "bind", "draw", "expect", "kl_per_dimension", "sample_and_kl"]
 
 
 class Draw(NamedTuple):
@@ -24,11 +25,13 @@ class Draw(NamedTuple):
       h: what the likelihood reads.
       kl: nats: `()` for a flat model, `(L,)` for a chain; analytic where there is a closed form,
         else (and always with `analytic=False`) log q - log p on the draw.
+      entropy: of q, in the shape of `kl`: in closed form where `kl` is, else -log q on the draw.
     """
 
     z: Any
     h: Any
     kl: jax.Array
+    entropy: jax.Array
 
 
 def _categorical_kl(q: Categorical, p: Categorical) -> jax.Array:
@@ -59,15 +62,40 @@ def analytic_kl(q: Any, p: Any) -> jax.Array | None:
             return None
 
 
+def kl_per_dimension(q: Any, p: Any) -> jax.Array | None:
+    """KL(q || p) of each entry of a diagonal Gaussian under another, or `None` for other pairs.
+
+    >>> import jax.numpy as jnp
+    >>> kl_per_dimension(Normal(jnp.array([1.0, 0.0]), jnp.ones(2)), Normal(jnp.zeros(2), jnp.ones(2)))
+    Array([0.5, 0. ], dtype=float32)
+    """
+    if not (isinstance(q, Normal) and isinstance(p, Normal)):
+        return None
+    each = q.loc, q.stddev, jnp.broadcast_to(p.loc, q.loc.shape), jnp.broadcast_to(p.stddev, q.loc.shape)
+    return jax.vmap(kl_diag)(*(jnp.ravel(leaf) for leaf in each))
+
+
+def _entropy(q: Any) -> jax.Array:
+    match q:
+        case Normal():
+            log_scale = jnp.log(q.stddev)
+        case TrilNormal():
+            log_scale = jnp.log(jnp.abs(jnp.diagonal(q.scale_tril)))
+        case _:
+            log_q = jax.nn.log_softmax(q.logits)
+            return -jnp.sum(jnp.where(log_q > -jnp.inf, jnp.exp(log_q) * log_q, 0.0))
+    return jnp.sum(log_scale + 0.5 * math.log(2.0 * math.pi * math.e))
+
+
 def sample_and_kl(key: jax.Array, q: Distribution, p: Distribution, *, analytic: bool = True) -> Draw:
     """One draw from a pair without shared structure: Normal/Normal and Tril/Normal analytic, else on the draw."""
     kl = analytic_kl(q, p) if analytic else None
     if kl is not None:
         z = q.sample(key)
-        return Draw(z, z, kl)
+        return Draw(z, z, kl, _entropy(q))
     z, log_q = q.sample_and_log_prob(key)
     log_p, h = p.score(z)
-    return Draw(z, h, log_q - log_p)
+    return Draw(z, h, log_q - log_p, -log_q)
 
 
 def _require_links(q: Guide, p: Chain) -> None:
@@ -100,19 +128,20 @@ def expect(key: jax.Array, q: Any, p: Distribution, f: Callable[[Draw], Any], *,
             _require_links(q, p)
             keys = jax.random.split(key, len(p.links))
 
-            def step(i: int, h: Any, values: tuple, kls: tuple) -> Any:
+            def step(i: int, h: Any, past: tuple[Draw, ...]) -> Any:
                 if i == len(p.links):
-                    return f(Draw(values, h, jnp.stack(kls)))
+                    z, _, kl, entropy = zip(*past, strict=True)
+                    return f(Draw(z, h, jnp.stack(kl), jnp.stack(entropy)))
                 p_i, advance = p.links[i](h)
-                follow = lambda d: step(i + 1, advance(d.z), (*values, d.z), (*kls, d.kl))  # noqa: E731
+                follow = lambda d: step(i + 1, advance(d.z), (*past, d))  # noqa: E731
                 return expect(keys[i], q.links[i](p_i, h), p_i, follow, analytic=analytic)
 
-            return step(0, p.start, (), ())
+            return step(0, p.start, ())
         case ((Guide() | After()), _):
             raise TypeError(f"a {type(q).__name__} walks with a Chain prior, got {type(p).__name__}")
         case Categorical(), Categorical() if analytic:
-            mass, kl = jax.nn.softmax(q.logits), _categorical_kl(q, p)
-            each = jax.vmap(lambda z: f(Draw(z, z, kl)))(jnp.arange(mass.size))
+            mass, kl, entropy = jax.nn.softmax(q.logits), _categorical_kl(q, p), _entropy(q)
+            each = jax.vmap(lambda z: f(Draw(z, z, kl, entropy)))(jnp.arange(mass.size))
             return jax.tree.map(lambda leaf: jnp.tensordot(mass, leaf, 1), each)
         case _:
             return f(sample_and_kl(key, q, p, analytic=analytic))

@@ -1,14 +1,15 @@
-"""Distributions that know their density only along their own draws: flows, and draws made elsewhere."""
+"""Distributions that know their density only along their own draws (flows, draws made elsewhere), and the flat one."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from vaejax.distributions.base import Distribution
 from vaejax.pytrees import pytree
 
-__all__ = ["Drawn", "Flowed"]
+__all__ = ["Drawn", "Flat", "Flowed"]
 
 
 @pytree
@@ -85,3 +86,21 @@ class Drawn(Distribution):
     def mean(self):
         """The value itself."""
         return self.value
+
+
+@pytree
+class Flat(Distribution):
+    """Density one everywhere: no distribution, but what stands for a prior where there is none."""
+
+    def sample(self, key, temperature=1.0):
+        """Not possible."""
+        raise TypeError("the model has no distribution over z to sample from: fit one to the codes (vaejax.encode)")
+
+    def log_prob(self, value):
+        """Zero."""
+        return jnp.zeros(())
+
+    @property
+    def mean(self):
+        """Not defined."""
+        return self.sample(None)

@@ -75,7 +75,10 @@ class TrilNormal(Distribution):
 
 @pytree
 class LowRankNormal(Distribution):
-    """Gaussian with covariance `factor @ factor.T + diag(scale**2)`: the marginal of a linear Gaussian model."""
+    """Gaussian with covariance `factor @ factor.T + diag(scale**2)`: the marginal of a linear Gaussian model.
+
+    The event has any shape; `factor` has one more axis, the columns.
+    """
 
     loc: jax.Array
     factor: jax.Array
@@ -90,7 +93,8 @@ class LowRankNormal(Distribution):
 
     def log_prob(self, value):
         """Log-density of the event, by Woodbury."""
-        return low_rank_normal_log_prob(value, self.loc, self.factor, self.scale)
+        factor = self.factor.reshape(-1, self.factor.shape[-1])
+        return low_rank_normal_log_prob(jnp.ravel(value), jnp.ravel(self.loc), factor, jnp.ravel(self.scale))
 
     @property
     def mean(self):

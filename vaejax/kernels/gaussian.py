@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
 from vaejax.kernels.linalg import gram_schmidt
-from vaejax.kernels.shapes import require_broadcast, require_shape
+from vaejax.kernels.shapes import raveled, require_broadcast, require_shape
 
 __all__ = [
     "kl_diag",
@@ -45,9 +45,7 @@ def normal_log_prob(x: jax.Array, loc: jax.Array, scale: jax.Array) -> jax.Array
     >>> round(float(normal_log_prob(jnp.zeros(2), jnp.zeros(2), jnp.ones(2))), 4)
     -1.8379
     """
-    x = jnp.asarray(x)
-    require_broadcast("loc", loc, x.shape)
-    require_broadcast("scale", scale, x.shape)
+    x, loc, scale = raveled(x, loc=loc, scale=scale)
     u = (x - loc) / scale
     return -0.5 * jnp.sum(u * u + LOG_2PI) - jnp.sum(jnp.broadcast_to(jnp.log(scale), u.shape))
 

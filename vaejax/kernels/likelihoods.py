@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from vaejax.kernels.shapes import require_broadcast, require_shape
+from vaejax.kernels.shapes import raveled, require_shape
 
 __all__ = [
     "bernoulli_log_prob",
@@ -32,8 +32,7 @@ def bernoulli_log_prob(x: jax.Array, logits: jax.Array) -> jax.Array:
     >>> bernoulli_log_prob(jnp.array([1.0, 0.0]), jnp.zeros(2)).round(4)
     Array(-1.3863, dtype=float32)
     """
-    x = jnp.asarray(x)
-    require_broadcast("logits", logits, x.shape)
+    x, logits = raveled(x, logits=logits)
     # x l - max(l, 0) is exact where x is 0 or 1, so that a confident pixel keeps its small loss.
     return jnp.sum(x * logits - jnp.maximum(logits, 0.0) - jnp.log1p(jnp.exp(-jnp.abs(logits))))
 
@@ -57,8 +56,7 @@ def continuous_bernoulli_log_prob(x: jax.Array, logits: jax.Array) -> jax.Array:
     >>> continuous_bernoulli_log_prob(jnp.array([0.2, 0.9]), jnp.zeros(2))
     Array(0., dtype=float32)
     """
-    x = jnp.asarray(x)
-    require_broadcast("logits", logits, x.shape)
+    x, logits = raveled(x, logits=logits)
     near = jnp.abs(logits) < 0.1
     small = jnp.where(near, logits, 0.0)
     square = small * small
@@ -100,9 +98,7 @@ def discretized_logistic_log_prob(
     >>> jnp.exp(jax.vmap(lambda x: discretized_logistic_log_prob(x, 0.3, 0.2))(grid)).sum().round(4)
     Array(1., dtype=float32)
     """
-    x = jnp.asarray(x)
-    require_broadcast("loc", loc, x.shape)
-    require_broadcast("scale", scale, x.shape)
+    x, loc, scale = raveled(x, loc=loc, scale=scale)
     delta = 1.0 / (levels - 1.0)
     s = scale * (math.sqrt(3.0) / math.pi)
     bottom, top = x < 0.5 * delta, x > 1.0 - 0.5 * delta

@@ -1,5 +1,6 @@
 """Latent-variable models, one generative story a file, and what is derived from them."""
 
+from vaejax.models.autoencoder import Autoencoder as Autoencoder
 from vaejax.models.base import LatentModel as LatentModel
 from vaejax.models.derived import Elbo as Elbo
 from vaejax.models.derived import decode as decode
@@ -14,3 +15,4 @@ from vaejax.models.gmm import GMM as GMM
 from vaejax.models.ppca import PPCA as PPCA
 from vaejax.models.ppca import FactorAnalysis as FactorAnalysis
 from vaejax.models.ppca_mixture import PPCAMixture as PPCAMixture
+from vaejax.models.vae import VAE as VAE

@@ -19,7 +19,18 @@ class LatentModel(abc.ABC):
     Subclasses are final frozen dataclasses that hold no arrays (decorated with `vaejax.pytrees.static`),
     so they pass through `jax.jit` and `jax.vmap` as they are. Each says three things; everything
     else (`elbo`, `importance_bound`, `log_evidence`, `sample`, ...) is derived from them once.
+
+    Attributes:
+      context_dim: length of the context; 0 for an unconditional model.
+      support: `(least, greatest)` value of the data, or `None` for the real line.
+      objective: what `vaejax.fit` maximises unless told otherwise; `None` is `objectives.elbo()`.
+      has_density: whether the model has a density p(x) at all.
     """
+
+    context_dim: int = 0
+    support: tuple[float, float] | None = None
+    objective: Any = None
+    has_density: bool = True
 
     @abc.abstractmethod
     def init(self, key: jax.Array) -> Params:

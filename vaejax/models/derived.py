@@ -121,6 +121,8 @@ def importance_bound(
     """
     if k < 1:
         raise ValueError(f"k: expected at least 1, got {k}")
+    if not model.has_density:
+        raise TypeError(f"{type(model).__name__} has no density p(x) to bound")
     x = model.event(x)
     p, q = model.prior(params, context), model.posterior(params, x, context)
 

@@ -1,0 +1,15 @@
+"""Networks as recipes: hashable, without arrays, with weights as plain nested dicts."""
+
+from vaejax.networks.base import FlaxNetwork as FlaxNetwork
+from vaejax.networks.base import Network as Network
+from vaejax.networks.base import from_functions as from_functions
+from vaejax.networks.base import from_nnx as from_nnx
+from vaejax.networks.combine import Constant as Constant
+from vaejax.networks.combine import Parallel as Parallel
+from vaejax.networks.combine import Sequential as Sequential
+from vaejax.networks.combine import in_precision as in_precision
+from vaejax.networks.conv import ConvDecoder as ConvDecoder
+from vaejax.networks.conv import ConvEncoder as ConvEncoder
+from vaejax.networks.mlp import MLP as MLP
+from vaejax.networks.mlp import Linear as Linear
+from vaejax.networks.mlp import ResidualMLP as ResidualMLP

@@ -1,0 +1,172 @@
+"""What a network is: a frozen, hashable recipe whose weights are a plain nested dict."""
+
+import abc
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from vaejax.pytrees import static
+
+__all__ = [
+    "ACTIVATIONS",
+    "FlaxNetwork",
+    "Network",
+    "Weights",
+    "flat",
+    "from_functions",
+    "from_nnx",
+    "require_activation",
+    "require_sizes",
+]
+
+Weights = dict[str, Any]
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": jax.nn.relu,
+    "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+    "tanh": jnp.tanh,
+}
+
+
+class Network(abc.ABC):
+    """A function of one datum with weights: `init` draws them, `apply` uses them.
+
+    Subclasses are frozen dataclasses without arrays (decorated with `vaejax.pytrees.static`), so that
+    models that hold them hash and compare by value.
+    """
+
+    @abc.abstractmethod
+    def init(self, key: jax.Array) -> Weights:
+        """Draw the weights, a nested dict of arrays."""
+
+    @abc.abstractmethod
+    def apply(self, weights: Weights, *inputs: jax.Array) -> jax.Array:
+        """Output for the inputs of one datum: x or z, and a context where there is one."""
+
+
+class FlaxNetwork(Network):
+    """A network that Flax NNX modules make: subclasses say `build`."""
+
+    @abc.abstractmethod
+    def build(self, rngs: nnx.Rngs) -> Any:
+        """Build the module; it is called with the inputs of one datum."""
+
+    def init(self, key: jax.Array) -> Weights:
+        """Draw the module's parameters."""
+        _, template = _structure(self)
+        return _named(template, nnx.to_pure_dict(nnx.state(self.build(nnx.Rngs(key)), nnx.Param)))
+
+    def apply(self, weights: Weights, *inputs: jax.Array) -> jax.Array:
+        """Call the module with these parameters."""
+        graphdef, template = _structure(self)
+        return nnx.merge(graphdef, _unnamed(template, weights, type(self).__name__))(*inputs)
+
+
+@functools.cache
+def _structure(network: FlaxNetwork) -> tuple[Any, dict]:
+    """The module without its numbers, and the nested dict of their shapes."""
+    module = nnx.eval_shape(lambda: network.build(nnx.Rngs(0)))
+    graphdef, params, rest = nnx.split(module, nnx.Param, ...)
+    if nnx.to_flat_state(rest):
+        kinds = sorted({type(leaf).__name__ for _, leaf in nnx.to_flat_state(rest)})
+        raise ValueError(
+            f"{type(network).__name__}: expected a module whose only state is parameters, got {', '.join(kinds)}. "
+            "Models are pure functions: use LayerNorm instead of BatchNorm, and no stored random streams"
+        )
+    return graphdef, nnx.to_pure_dict(params)
+
+
+def _named(template: dict, state: dict) -> Weights:
+    """The state with strings for names, as files have them (lists of layers are numbered)."""
+    return {str(k): _named(v, state[k]) if isinstance(v, dict) else state[k] for k, v in template.items()}
+
+
+def _unnamed(template: dict, weights: Any, where: str) -> dict:
+    if not isinstance(weights, dict) or {str(k) for k in template} != set(weights):
+        got = sorted(weights) if isinstance(weights, dict) else type(weights).__name__
+        raise ValueError(f"{where}: expected weights named {sorted(map(str, template))}, got {got}")
+    state = {}
+    for k, v in template.items():
+        leaf = weights[str(k)]
+        if isinstance(v, dict):
+            state[k] = _unnamed(v, leaf, f"{where}.{k}")
+        elif jnp.shape(leaf) != v.shape:
+            raise ValueError(f"{where}.{k}: expected shape {v.shape}, got {jnp.shape(leaf)}")
+        else:
+            state[k] = leaf
+    return state
+
+
+@static
+class _FromNNX(FlaxNetwork):
+    builder: Callable[[nnx.Rngs], Any]
+
+    def build(self, rngs: nnx.Rngs) -> Any:
+        return self.builder(rngs)
+
+
+def from_nnx(builder: Callable[[nnx.Rngs], Any]) -> Network:
+    """Any Flax NNX module as a network.
+
+    Args:
+      builder: `builder(rngs) -> module`; the module is called with x or z of one datum, and with the
+        context as a second argument where a model has one. Its only state may be parameters. Networks
+        compare by their builder, so define it once: a new function compiles anew.
+
+    >>> import jax
+    >>> network = from_nnx(lambda rngs: nnx.Linear(3, 2, rngs=rngs))
+    >>> network.apply(network.init(jax.random.key(0)), jnp.zeros(3)).tolist()
+    [0.0, 0.0]
+    """
+    return _FromNNX(builder)
+
+
+@static
+class _FromFunctions(Network):
+    init_function: Callable[[jax.Array], Any]
+    apply_function: Callable[..., jax.Array]
+
+    def init(self, key: jax.Array) -> Weights:
+        return self.init_function(key)
+
+    def apply(self, weights: Weights, *inputs: jax.Array) -> jax.Array:
+        return self.apply_function(weights, *inputs)
+
+
+def from_functions(init: Callable[[jax.Array], Any], apply: Callable[..., jax.Array]) -> Network:
+    """A pair of plain functions as a network.
+
+    Args:
+      init: `init(key) -> weights`, any pytree.
+      apply: `apply(weights, x)` or `apply(weights, x, context)` of one datum.
+    """
+    return _FromFunctions(init, apply)
+
+
+def flat(inputs: tuple[jax.Array, ...], size: int, name: str) -> jax.Array:
+    """The inputs as one vector, checked."""
+    joined = jnp.concatenate([jnp.ravel(each) for each in inputs])
+    if joined.size != size:
+        shapes = " and ".join(str(jnp.shape(each)) for each in inputs)
+        raise ValueError(f"{name}: expected {size} inputs, got shapes {shapes}")
+    return joined
+
+
+def require_sizes(name: str, sizes: tuple[int, ...], least: int) -> None:
+    """Raise `ValueError` unless these are positive integers, `least` of them or more."""
+    if len(sizes) < least or any(not isinstance(size, int) or size < 1 for size in sizes):
+        raise ValueError(f"{name}: expected at least {least} positive sizes, got {sizes}")
+
+
+def require_activation(activation: str) -> None:
+    """Raise `ValueError` for an activation that is not known by name."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}")

@@ -1,0 +1,141 @@
+"""Bounds on the log-likelihood: the ELBO, its low-variance gradient, and the importance-weighted bound."""
+
+import jax
+import jax.numpy as jnp
+
+from vaejax.distributions import Normal, bind, draw
+from vaejax.kernels import importance_weighted_bound
+from vaejax.objectives.base import (
+    WEIGHTS,
+    Objective,
+    Terms,
+    assemble,
+    mean_terms,
+    over_batch,
+    require_count,
+    require_known,
+    terms_of,
+)
+from vaejax.pytrees import static
+
+__all__ = ["elbo", "iwae", "stl"]
+
+
+@static
+class _Elbo(Objective):
+    num_samples: int
+    analytic: bool
+    accepts = WEIGHTS
+
+    def __call__(self, model, params, key, x, context, step, hparams):
+        require_known(self, hparams)
+        one = lambda key, x, c: terms_of(model, params, key, x, c, self.num_samples, self.analytic)  # noqa: E731
+        return assemble(mean_terms(over_batch(one, key, x, context)), hparams)
+
+
+def elbo(*, num_samples: int = 1, analytic: bool = True) -> Objective:
+    r"""The evidence lower bound, $E_q\log p(x|z) - KL[q(z|x)\,\|\,p(z)]$, averaged over the batch.
+
+    `info` holds the three forces of the bound, `log_likelihood`, `log_prior` = $E_q\log p(z)$ and
+    `entropy` (their sum is `elbo`); `kl`, and `kl_per_dimension` or `kl_per_layer`; `beta`, the weight in
+    force; and with a Gaussian likelihood `implied_variance` = $\beta\sigma^2$, the noise of the model whose
+    ELBO has the same optimum. hparams: `beta`, the weight of the divergence.
+
+    Args:
+      num_samples: draws for each datum.
+      analytic: `False` uses log q - log p on the draw also where there is a closed form.
+
+    Reference: Kingma and Welling, 2014, equations 7 and 10.
+
+    >>> import jax, vaejax as vj
+    >>> model = vj.PPCA(dim=3, latent_dim=1)
+    >>> params = model.init(jax.random.key(0))
+    >>> value, info = elbo()(model, params, jax.random.key(1), jnp.zeros((4, 3)), None, 0, {"beta": 2.0})
+    >>> bool(jnp.isclose(value, info["log_likelihood"] - 2.0 * info["kl"]))
+    True
+    """
+    require_count("num_samples", num_samples)
+    return _Elbo(num_samples, analytic)
+
+
+@static
+class _STL(Objective):
+    num_samples: int
+    accepts = ("beta",)
+
+    def __call__(self, model, params, key, x, context, step, hparams):
+        require_known(self, hparams)
+
+        def one(key, x, context):
+            x = model.event(x)
+            p, q = model.prior(params, context), model.posterior(params, x, context)
+            still = jax.lax.stop_gradient(bind(q, p))
+
+            def score(key):
+                d = draw(key, q, p)
+                likelihood = model.likelihood(params, d.h, context)
+                variance = jnp.mean(likelihood.scale**2) if isinstance(likelihood, Normal) else None
+                # The same number with another gradient: log q sees its parameters through the draw alone.
+                log_q, log_p = still.log_prob(d.z), -jnp.sum(d.entropy) - jnp.sum(d.kl)
+                return Terms(likelihood.log_prob(x), log_q - log_p, None, -log_q, variance)
+
+            return mean_terms(jax.vmap(score)(jax.random.split(key, self.num_samples)))
+
+        return assemble(mean_terms(over_batch(one, key, x, context)), hparams)
+
+
+def stl(*, num_samples: int = 1) -> Objective:
+    r"""The ELBO on draws, its gradient without the score of q ("sticking the landing").
+
+    The parameters of q act through the draw alone, $\log q_{\bar\phi}(z_\phi)$: the dropped term has mean
+    zero, and the gradient's variance vanishes as q becomes exact. hparams: `beta`.
+
+    Args:
+      num_samples: draws for each datum.
+
+    Reference: Roeder, Wu and Duvenaud, 2017, section 3.
+    """
+    require_count("num_samples", num_samples)
+    return _STL(num_samples)
+
+
+@static
+class _IWAE(Objective):
+    k: int
+
+    def __call__(self, model, params, key, x, context, step, hparams):
+        require_known(self, hparams)
+
+        def one(key, x, context):
+            x = model.event(x)
+            p, q = model.prior(params, context), model.posterior(params, x, context)
+
+            def weigh(key):
+                d = draw(key, q, p)
+                return model.likelihood(params, d.h, context).log_prob(x), jnp.sum(d.kl)
+
+            log_px, log_ratio = jax.vmap(weigh)(jax.random.split(key, self.k))
+            log_w = log_px - log_ratio
+            bound = importance_weighted_bound(log_px, jnp.zeros_like(log_ratio), log_ratio)
+            share = jax.nn.softmax(log_w)
+            parts = jnp.mean(log_w), jnp.mean(log_px), jnp.mean(log_ratio), 1.0 / (self.k * jnp.sum(share**2))
+            return bound, dict(zip(("elbo", "log_likelihood", "kl", "effective_sample_share"), parts, strict=True))
+
+        if not model.has_density:
+            raise TypeError(f"{type(model).__name__} has no density p(x) to bound")
+        return mean_terms(over_batch(one, key, x, context))
+
+
+def iwae(k: int) -> Objective:
+    r"""The importance-weighted bound, $E\ln\frac1k\sum_{i\le k} p(x,z_i)/q(z_i|x)$.
+
+    `info` holds the `elbo` of the same draws and `effective_sample_share`, $1/(k\sum_i w_i^2)$ of the
+    normalised weights. It accepts no hparams.
+
+    Args:
+      k: draws for each datum.
+
+    Reference: Burda, Grosse and Salakhutdinov, 2016, equation 8.
+    """
+    require_count("k", k)
+    return _IWAE(k)

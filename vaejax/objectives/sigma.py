@@ -1,0 +1,86 @@
+"""The sigma-VAE: one standard deviation, optimal in closed form."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from vaejax.objectives.base import (
+    WEIGHTS,
+    Calibration,
+    Objective,
+    assemble,
+    mean_terms,
+    over_batch,
+    require_count,
+    require_known,
+    terms_of,
+)
+from vaejax.objectives.bounds import elbo
+from vaejax.pytrees import static
+
+__all__ = ["optimal_sigma"]
+
+
+@static
+class _OptimalSigma(Objective):
+    num_samples: int
+    analytic: bool
+    accepts = WEIGHTS
+
+    @property
+    def calibration(self):
+        return Calibration(self.statistic, self.absorb)
+
+    @property
+    def evaluation(self):
+        return elbo(num_samples=self.num_samples, analytic=self.analytic)
+
+    def __call__(self, model, params, key, x, context, step, hparams):
+        require_known(self, hparams)
+        # At unit scale the log-likelihood is -SSE/2 and a constant.
+        unit = self._with_log_scale(model, params, 0.0)
+        one = lambda key, x, c: terms_of(model, unit, key, x, c, self.num_samples, self.analytic)  # noqa: E731
+        terms = mean_terms(over_batch(one, key, x, context))
+        size, floor = math.prod(model.event_shape), model.likelihood_head.floor
+        constant = 0.5 * size * math.log(2.0 * math.pi)
+        errors = -2.0 * (terms.log_likelihood + constant)
+        variance = jax.lax.stop_gradient(jnp.maximum(errors / size, floor**2))
+        log_likelihood = -constant - 0.5 * size * jnp.log(variance) - 0.5 * errors / variance
+        return assemble(terms._replace(log_likelihood=log_likelihood, variance=variance), hparams)
+
+    def statistic(self, model, params, key, x, context):
+        """Sum of squared errors of each datum."""
+        unit = self._with_log_scale(model, params, 0.0)
+        one = lambda key, x, c: terms_of(model, unit, key, x, c, self.num_samples, self.analytic)  # noqa: E731
+        log_likelihood = over_batch(one, key, x, context).log_likelihood
+        return -2.0 * log_likelihood - math.prod(model.event_shape) * math.log(2.0 * math.pi)
+
+    def absorb(self, model, params, mean):
+        """Store the logarithm of the root of the mean squared error."""
+        size, floor = math.prod(model.event_shape), model.likelihood_head.floor
+        return self._with_log_scale(model, params, 0.5 * jnp.log(jnp.maximum(mean / size, max(floor**2, 1e-30))))
+
+    def _with_log_scale(self, model, params, value):
+        if getattr(getattr(model, "likelihood_head", None), "scale", None) != "optimal":
+            raise ValueError(f"optimal_sigma: expected a model with heads.normal('optimal'), got {model}")
+        old = params["likelihood"]["log_scale"]
+        return params | {"likelihood": {"log_scale": jnp.full_like(old, value)}}
+
+
+def optimal_sigma(*, num_samples: int = 1, analytic: bool = True) -> Objective:
+    r"""The ELBO of a Gaussian likelihood whose one $\sigma$ is optimal for the batch (the $\sigma$-VAE).
+
+    $$\sigma^{*2} = \frac1{BD}\sum_{b}\|x_b - \mu(z_b)\|^2, \qquad z_b \sim q(z|x_b)$$
+
+    For models with `heads.normal("optimal")`. `fit` stores the value of the train set in the parameters
+    at the end of each epoch; held-out data are scored with that, never with their own.
+
+    Args:
+      num_samples: draws for each datum.
+      analytic: as in `elbo`.
+
+    Reference: Rybkin, Daniilidis and Levine, 2021, section 3.3.
+    """
+    require_count("num_samples", num_samples)
+    return _OptimalSigma(num_samples, analytic)

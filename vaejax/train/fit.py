@@ -1,0 +1,352 @@
+"""Training: what a user calls."""
+
+import math
+import os
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from vaejax import objectives
+from vaejax.models import LatentModel
+from vaejax.networks import in_precision
+from vaejax.train.inputs import Rows, held_out, prepare
+from vaejax.train.progress import Progress
+from vaejax.train.state import Fit, History, TrainState, initial_state
+from vaejax.train.step import Setup, StepLog, calibrate, evaluate, run_steps, shuffle
+
+__all__ = ["fit", "fit_ensemble"]
+
+_ADAM = optax.adam(1e-3)  # one object, so that a second fit does not compile again
+
+
+def fit(
+    model: LatentModel,
+    key: jax.Array,
+    data: Any,
+    *,
+    objective: Any = None,
+    optimizer: optax.GradientTransformation | None = None,
+    epochs: int,
+    batch_size: int = 128,
+    context: Any = None,
+    validation: Any = None,
+    patience: int | None = None,
+    transform: Any = None,
+    init: Any = None,
+    average: float = 0.0,
+    compute_dtype: str | None = None,
+    max_skipped: int = 20,
+    progress: bool = True,
+    mesh: Mesh | None = None,
+) -> Fit:
+    """Train a model by stochastic gradients; an epoch is one compiled scan over shuffled rows.
+
+    The data stay on the device as they are; uint8 pixels are scaled to [0, 1] inside the step. An
+    epoch leaves out the rows that do not fill a batch, other ones each time; held-out rows are all
+    scored. Step t draws from `fold_in(key, t)`, however the epoch is cut.
+
+    A step with a number that is not finite is skipped and counted; after `max_skipped` of them in a
+    row training stops with an error that says what blew up first.
+
+    Args:
+      model: the model.
+      key: a PRNG key, for the initial parameters, the order of the rows and the draws.
+      data: rows (N, ...) of floats or uint8 pixels, a `data.Split`, or a `data.Dataset`.
+      objective: of `vaejax.objectives`, or a function of the same signature. Default: the model's own
+        (`objectives.for_model`).
+      optimizer: any optax transformation; `optax.adam(1e-3)` unless told otherwise.
+      epochs: passes over the rows.
+      batch_size: rows of a step; all of them where there are fewer.
+      context: what the model is conditioned on: `"labels"` for those of the split, labels (N,), or
+        vectors (N, context_dim).
+      validation: held-out rows, in the forms of `data` (with a context that is an array: the pair
+        `(x, context)`). Default: a `Dataset`'s own validation part.
+      patience: stop after this many epochs without a better validation.
+      transform: `transform(key, x)` of each batch, inside the step: `data.binarize`, `data.dither`, or
+        any function in JAX.
+      init: parameters to start from.
+      average: decay of a moving average of the parameters, 0.999 say, which is then what is
+        validated and returned; 0 for none.
+      compute_dtype: precision of the networks, `"bfloat16"`; parameters and likelihoods stay float32.
+      max_skipped: steps in a row that may be skipped.
+      progress: show a bar, on a terminal or in a notebook.
+      mesh: devices with one axis named `"data"` to split each batch over.
+
+    Returns:
+      A `Fit`: final and best parameters, history, state.
+
+    Raises:
+      ValueError: for data and settings that cannot be meant; it names expected and actual.
+      FloatingPointError: after too many skipped steps.
+
+    >>> import jax, vaejax as vj
+    >>> model = vj.zoo.vae((8, 8, 1), latent_dim=2, hidden=(16,))
+    >>> result = vj.fit(model, jax.random.key(0), vj.data.digits(), epochs=2)
+    >>> result.history["validation_elbo"].shape
+    (2,)
+    """
+    key_init, key = jax.random.split(key)
+    params = None if init is None else _checked(model, init)
+    if params is None:
+        params = model.init(key_init)
+    return _train(model, params, key, data, {}, False, **_options(locals()))
+
+
+def fit_ensemble(
+    model: LatentModel,
+    keys: jax.Array,
+    data: Any,
+    *,
+    hparams: dict[str, Any] | None = None,
+    objective: Any = None,
+    optimizer: optax.GradientTransformation | None = None,
+    epochs: int,
+    batch_size: int = 128,
+    context: Any = None,
+    validation: Any = None,
+    patience: int | None = None,
+    transform: Any = None,
+    average: float = 0.0,
+    compute_dtype: str | None = None,
+    max_skipped: int = 20,
+    progress: bool = True,
+    mesh: Mesh | None = None,
+) -> Fit:
+    """Train several members at once: seeds, weights, learning rates side by side, in one program.
+
+    Member i is what `fit` makes of `keys[i]` and the i-th hyperparameters. On a CPU it costs the sum of
+    the members; on an accelerator small members share the device.
+
+    Args:
+      model: the model.
+      keys: a key for each member.
+      data: as for `fit`, the same rows for all members, each in its own order.
+      hparams: arrays with a value for each member: names that the objective accepts (`beta`, ...), or
+        that the optimiser has been given by `optax.inject_hyperparams` (`learning_rate`, ...).
+      objective: as for `fit`.
+      optimizer: as for `fit`.
+      epochs: as for `fit`.
+      batch_size: as for `fit`.
+      context: as for `fit`.
+      validation: as for `fit`.
+      patience: stop when every member has been without a better validation for so long.
+      transform: as for `fit`.
+      average: as for `fit`.
+      compute_dtype: as for `fit`.
+      max_skipped: as for `fit`; training stops where one member exceeds it.
+      progress: as for `fit`.
+      mesh: devices with one axis named `"data"` to split the members over.
+
+    Returns:
+      A `Fit` whose arrays have a leading axis of members; `member(i)` picks one.
+
+    >>> import jax, jax.numpy as jnp, vaejax as vj
+    >>> keys = jax.random.split(jax.random.key(0), 2)
+    >>> model = vj.zoo.vae((8, 8, 1), latent_dim=2, hidden=(16,))
+    >>> fits = vj.fit_ensemble(model, keys, vj.data.digits(), hparams={"beta": jnp.array([1.0, 4.0])}, epochs=1)
+    >>> fits.history["kl"].shape
+    (2, 1)
+    """
+    if jnp.ndim(keys) != 1 or not len(keys):
+        raise ValueError(f"keys: expected a vector of PRNG keys, got shape {jnp.shape(keys)}")
+    hparams = {name: jnp.asarray(value) for name, value in (hparams or {}).items()}
+    for name, value in hparams.items():
+        if value.shape[:1] != keys.shape:
+            raise ValueError(f"hparams[{name!r}]: expected one value for each of {len(keys)} members, got {value}")
+    both = jax.vmap(jax.random.split)(keys)
+    params = jax.vmap(model.init)(both[:, 0])
+    return _train(model, params, both[:, 1], data, hparams, True, **_options(locals()))
+
+
+_OPTIONS = "objective optimizer epochs batch_size context validation patience transform average compute_dtype"
+_OPTIONS = (*_OPTIONS.split(), "max_skipped", "progress", "mesh")
+
+
+def _options(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: arguments[name] for name in _OPTIONS}
+
+
+def _train(
+    model: LatentModel,
+    params: Any,
+    key: jax.Array,
+    data: Any,
+    hparams: dict[str, Any],
+    ensemble: bool,
+    *,
+    objective: Any,
+    optimizer: Any,
+    epochs: int,
+    batch_size: int,
+    context: Any,
+    validation: Any,
+    patience: int | None,
+    transform: Any,
+    average: float,
+    compute_dtype: str | None,
+    max_skipped: int,
+    progress: bool,
+    mesh: Mesh | None,
+) -> Fit:
+    for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("max_skipped", max_skipped, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+    if not 0 <= average < 1:
+        raise ValueError(f"average: expected a decay in [0, 1), got {average!r}")
+    objective = objectives.for_model(model) if objective is None else objective
+    optimal = getattr(getattr(model, "likelihood_head", None), "scale", None) == "optimal"
+    if optimal and getattr(objective, "calibration", None) is None:
+        raise ValueError("heads.normal('optimal') is trained by objectives.optimal_sigma(), which alone sets its scale")
+    rows = prepare(model, data, context)
+    held = held_out(model, data, context, validation)
+    if patience is not None and held is None:
+        raise ValueError("patience: expected validation rows to stop by, got none")
+    size = min(batch_size, len(rows.x))
+    _check_mesh(mesh, size, len(key) if ensemble else None)
+    optimizer = optimizer or _ADAM
+    setup = Setup(
+        model if compute_dtype is None else in_precision(model, compute_dtype),
+        objective,
+        optimizer,
+        transform,
+        size,
+        len(rows.x) // size,
+        average,
+        mesh,
+        ensemble,
+    )
+    begin = lambda params, key: initial_state(params, optimizer, key, average > 0, held is not None)  # noqa: E731
+    state = jax.vmap(begin)(params, key) if ensemble else begin(params, key)
+    state, hparams = _inject(state, hparams, objective)
+    if mesh is not None:
+        place = lambda tree, axis: jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*axis)))  # noqa: E731
+        state, hparams = place((state, hparams), ("data",) if ensemble else ())
+        rows, held = place((rows, held), ())
+    return _loop(setup, state, rows, held, hparams, epochs, patience, max_skipped, progress)
+
+
+def _loop(
+    setup: Setup,
+    state: TrainState,
+    rows: Rows,
+    held: Rows | None,
+    hparams: dict[str, Any],
+    epochs: int,
+    patience: int | None,
+    max_skipped: int,
+    progress: bool,
+) -> Fit:
+    history = History()
+    members = len(state.key) if setup.ensemble else 1
+    with Progress(progress, epochs, setup.steps, setup.batch_size * members) as bar:
+        length = 0
+        for epoch in range(epochs):
+            start = time.perf_counter()
+            order = shuffle(setup, state.key, epoch, count=len(rows.x))
+            length = length or _scan_length(setup, state, rows, order, hparams)
+            logs = []
+            for first in range(0, setup.steps, length):
+                state, log = run_steps(setup, state, rows, order, hparams, first, length=length)
+                logs.append(log)
+                if bar.visible:
+                    done = epoch * setup.steps + min(first + length, setup.steps)
+                    bar.show(done, _averages(jax.tree.map(np.asarray, log)))
+            if getattr(setup.objective, "calibration", None) is not None:
+                state = calibrate(setup, state, rows)
+            scores = {}
+            if held is not None:
+                state, scores = evaluate(setup, state, held, hparams)
+            log = jax.tree.map(lambda *parts: np.concatenate(parts, int(setup.ensemble)), *jax.device_get(logs))
+            row = _averages(log) | {f"validation_{name}": np.asarray(value) for name, value in scores.items()}
+            row |= {"step": np.asarray(state.step), "skipped": np.asarray(state.skipped)}
+            row["seconds"] = np.asarray(time.perf_counter() - start)
+            taken = log.taken[0] if setup.ensemble else log.taken
+            history.append(row, np.where(_good(log), log.value, np.nan)[..., taken])
+            _stop_if_stuck(state, log, max_skipped)
+            if patience is not None and np.all(np.asarray(state.stale) >= patience):
+                break
+    params = state.current
+    return Fit(params, params if held is None or not epochs else state.best, history, state)
+
+
+def _good(log: StepLog) -> np.ndarray:
+    return np.logical_and.reduce([*log.finite.values(), log.taken])
+
+
+def _averages(log: StepLog) -> dict[str, np.ndarray]:
+    """Means over the steps that were taken; the axis of the steps is the last one of `value`."""
+    good = _good(log)
+    axis = good.ndim - 1
+
+    def mean(leaf: np.ndarray) -> np.ndarray:
+        weight = good.reshape(good.shape + (1,) * (leaf.ndim - good.ndim))
+        count = np.maximum(weight.sum(axis), 1)
+        return np.where(weight.sum(axis) > 0, np.where(weight, leaf, 0.0).sum(axis) / count, np.nan)
+
+    return {name: mean(np.asarray(leaf, np.float64)) for name, leaf in ({"value": log.value} | log.info).items()}
+
+
+def _stop_if_stuck(state: TrainState, log: StepLog, max_skipped: int) -> None:
+    in_row = np.max(np.asarray(state.skipped_in_row))
+    if in_row <= max_skipped:
+        return
+    bad = log.taken & ~_good(log)
+    where = tuple(np.argwhere(bad)[0])
+    culprits = [name for name, flag in log.finite.items() if not flag[where]]
+    step = int(np.max(np.asarray(state.step))) - int(in_row)
+    raise FloatingPointError(
+        f"training stopped at step {step}: {in_row} steps in a row had numbers that are not finite "
+        f"(first in {', '.join(culprits[:4])}{', ...' if len(culprits) > 4 else ''}). "
+        "Lower the learning rate, clip gradients (optax.clip_by_global_norm), or give a learned scale a larger floor"
+    )
+
+
+def _checked(model: LatentModel, init: Any) -> Any:
+    wanted = jax.eval_shape(model.init, jax.random.key(0))
+    if jax.tree.structure(init) != jax.tree.structure(wanted):
+        raise ValueError(f"init: expected parameters like {jax.tree.structure(wanted)}, got {jax.tree.structure(init)}")
+    for (path, leaf), given in zip(jax.tree_util.tree_flatten_with_path(wanted)[0], jax.tree.leaves(init), strict=True):
+        if jnp.shape(given) != leaf.shape:
+            where = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise ValueError(f"init {where}: expected shape {leaf.shape}, got {jnp.shape(given)}")
+    return jax.tree.map(jnp.array, init)
+
+
+def _inject(state: TrainState, hparams: dict[str, Any], objective: Any) -> tuple[TrainState, dict[str, Any]]:
+    """Hand the optimiser its hyperparameters; what is left is the objective's."""
+    left, opt_state = dict(hparams), state.opt_state
+    own = getattr(opt_state, "hyperparams", {})
+    accepted = getattr(objective, "accepts", None)
+    for name, value in hparams.items():
+        if name in own:
+            opt_state.hyperparams[name] = left.pop(name).astype(own[name].dtype)
+        elif accepted is not None and name not in accepted:
+            raise ValueError(
+                f"hparams: the objective accepts {', '.join(accepted) or 'none'} and the optimiser "
+                f"{', '.join(own) or 'none (see optax.inject_hyperparams)'}, got {name}"
+            )
+    return state._replace(opt_state=opt_state), left
+
+
+def _check_mesh(mesh: Mesh | None, size: int, members: int | None) -> None:
+    if mesh is None:
+        return
+    if getattr(mesh, "axis_names", None) != ("data",):
+        raise ValueError(f"mesh: expected a jax.sharding.Mesh with the one axis 'data', got {mesh!r}")
+    count, what = (size, "rows in a batch") if members is None else (members, "members")
+    if count % mesh.size:
+        raise ValueError(f"mesh: expected a number of {what} that {mesh.size} devices divide, got {count}")
+
+
+def _scan_length(setup: Setup, state: TrainState, rows: Rows, order: jax.Array, hparams: dict[str, Any]) -> int:
+    """Steps in one scan: an epoch's, or about two seconds of it where it is estimated to take over five."""
+    lowered = run_steps.lower(setup, state, rows, order, hparams, 0, length=setup.steps)
+    work = (lowered.cost_analysis() or {}).get("flops", 0.0)  # a loop's body is counted once
+    rate = 2.5e10 * (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1e13
+    seconds = setup.steps * work / rate
+    return setup.steps if seconds <= 5.0 else max(1, math.ceil(setup.steps / math.ceil(seconds / 2.0)))

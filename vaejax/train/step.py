@@ -1,0 +1,206 @@
+"""The compiled pieces of training: a run of steps as one scan, and averages over held-out rows."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from vaejax.models import LatentModel
+from vaejax.train.inputs import Rows
+from vaejax.train.state import TrainState
+
+__all__ = ["Setup", "StepLog", "evaluate", "fresh_key", "run_steps"]
+
+PERMUTATION, VALIDATION, CALIBRATION = (2**32 - 1 - i for i in range(3))  # no step number reaches these
+
+
+class Setup(NamedTuple):
+    """What is fixed while training runs: the static argument of every compiled piece.
+
+    Attributes:
+      model: the model.
+      objective: what is maximised.
+      optimizer: an optax transformation.
+      transform: `transform(key, x)` of a batch, or `None`.
+      batch_size: rows of a step.
+      steps: steps of an epoch.
+      average: decay of the moving average of the parameters, 0 for none.
+      mesh: devices to split the batch over, or `None`.
+      ensemble: whether the state has a leading axis of members.
+    """
+
+    model: LatentModel
+    objective: Any
+    optimizer: optax.GradientTransformation
+    transform: Callable[[jax.Array, jax.Array], jax.Array] | None
+    batch_size: int
+    steps: int
+    average: float
+    mesh: Mesh | None
+    ensemble: bool
+
+
+class StepLog(NamedTuple):
+    """What a step tells the host.
+
+    Attributes:
+      value: the objective.
+      info: its terms.
+      taken: whether there was a step at all (the last run of an epoch may be shorter).
+      finite: for the value, each term of `info` and the gradient of each parameter, whether it was finite.
+    """
+
+    value: jax.Array
+    info: dict[str, jax.Array]
+    taken: jax.Array
+    finite: dict[str, jax.Array]
+
+
+def fresh_key(key: jax.Array, purpose: int, index: Any) -> jax.Array:
+    """A key for something other than a step."""
+    return jax.random.fold_in(jax.random.fold_in(key, purpose), index)
+
+
+def _finite(tree: Any) -> jax.Array:
+    return jax.tree.map(lambda leaf: jnp.isfinite(jnp.sum(leaf)), tree)
+
+
+def _batch(setup: Setup, rows: Rows, index: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+    x, context = jax.tree.map(lambda leaf: leaf[index], rows)
+    if setup.transform is not None:
+        x = setup.transform(key, x)
+    if setup.mesh is not None and not setup.ensemble:
+        split = NamedSharding(setup.mesh, PartitionSpec("data"))
+        x, context = jax.lax.with_sharding_constraint((x, context), split)
+    return x, context
+
+
+def _step(
+    setup: Setup, state: TrainState, rows: Rows, order: jax.Array, hparams: dict[str, Any], i: jax.Array
+) -> tuple[TrainState, StepLog]:
+    key_transform, key = jax.random.split(jax.random.fold_in(state.key, state.step))
+    index = jax.lax.dynamic_slice(order, (i * setup.batch_size,), (setup.batch_size,))
+    x, context = _batch(setup, rows, index, key_transform)
+
+    def loss(params: Any) -> tuple[jax.Array, tuple[jax.Array, dict]]:
+        value, info = setup.objective(setup.model, params, key, x, context, state.step, hparams)
+        return -value, (value, info)
+
+    grads, (value, info) = jax.grad(loss, has_aux=True)(state.params)
+    finite = {"the objective": _finite(value)} | {name: _finite(term) for name, term in info.items()}
+    paths = jax.tree_util.tree_flatten_with_path(grads)[0]
+    finite |= {f"the gradient of {jax.tree_util.keystr(p, simple=True, separator='/')}": _finite(g) for p, g in paths}
+    good = functools.reduce(jnp.logical_and, finite.values())
+    taken = i < setup.steps
+
+    def advance(now: tuple, grads: Any) -> tuple:
+        params, opt_state, average = now
+        updates, opt_state = setup.optimizer.update(grads, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        if average is not None:
+            decay = jnp.minimum(setup.average, (1.0 + state.step) / (10.0 + state.step))
+            average = jax.tree.map(lambda a, p: decay * a + (1.0 - decay) * p, average, params)
+        return params, opt_state, average
+
+    now = state.params, state.opt_state, state.average
+    new = jax.lax.cond(good & taken, advance, lambda now, grads: now, now, grads)
+    bad = (taken & ~good).astype(jnp.int32)
+    state = state._replace(
+        params=new[0],
+        opt_state=new[1],
+        average=new[2],
+        step=state.step + taken,
+        skipped=state.skipped + bad,
+        skipped_in_row=jnp.where(taken, (state.skipped_in_row + 1) * bad, state.skipped_in_row),
+    )
+    return state, StepLog(value, info, taken, finite)
+
+
+@functools.partial(jax.jit, static_argnames=("setup", "length"), donate_argnames=("state",))
+def run_steps(
+    setup: Setup,
+    state: TrainState,
+    rows: Rows,
+    order: jax.Array,
+    hparams: dict[str, Any],
+    first: jax.Array,
+    *,
+    length: int,
+) -> tuple[TrainState, StepLog]:
+    """Take the steps `first` to `first + length` of an epoch in one scan; those beyond its end do nothing."""
+
+    def run(state: TrainState, order: jax.Array, hparams: dict[str, Any]) -> tuple[TrainState, StepLog]:
+        body = lambda state, i: _step(setup, state, rows, order, hparams, i)  # noqa: E731
+        return jax.lax.scan(body, state, first + jnp.arange(length))
+
+    return jax.vmap(run)(state, order, hparams) if setup.ensemble else run(state, order, hparams)
+
+
+@functools.partial(jax.jit, static_argnames=("setup", "count"))
+def shuffle(setup: Setup, key: jax.Array, epoch: jax.Array, *, count: int) -> jax.Array:
+    """The order of the rows in an epoch."""
+    one = lambda key: jax.random.permutation(fresh_key(key, PERMUTATION, epoch), count)  # noqa: E731
+    return jax.vmap(one)(key) if setup.ensemble else one(key)
+
+
+def _average_over(setup: Setup, f: Callable[[jax.Array, Any, Any], Any], key: jax.Array, rows: Rows) -> Any:
+    """Mean of `f(key, x, context)`, itself a mean over a batch, over all rows; the last batch may be smaller."""
+    count, size = len(rows.x), setup.batch_size
+    full, rest = divmod(count, size)
+
+    def one(i: Any, length: int) -> Any:
+        key_transform, key_f = jax.random.split(jax.random.fold_in(key, i))
+        return f(key_f, *_batch(setup, rows, i * size + jnp.arange(length), key_transform))
+
+    total = jax.tree.map(jnp.zeros_like, jax.eval_shape(lambda: one(0, rest or size)))
+    if full:
+        add = lambda total, i: (jax.tree.map(jnp.add, total, one(i, size)), None)  # noqa: E731
+        total, _ = jax.lax.scan(add, total, jnp.arange(full))
+        total = jax.tree.map(lambda leaf: leaf * (size / count), total)
+    if rest:
+        total = jax.tree.map(lambda leaf, last: leaf + last * (rest / count), total, one(full, rest))
+    return total
+
+
+@functools.partial(jax.jit, static_argnames=("setup",), donate_argnames=("state",))
+def calibrate(setup: Setup, state: TrainState, rows: Rows) -> TrainState:
+    """Set what the objective has in closed form, from all rows."""
+    statistic, absorb = setup.objective.calibration
+
+    def one(state: TrainState) -> TrainState:
+        def stored(params: Any) -> Any:
+            mean = lambda key, x, context: jnp.mean(statistic(setup.model, params, key, x, context))  # noqa: E731
+            key = fresh_key(state.key, CALIBRATION, state.step)
+            return absorb(setup.model, params, _average_over(setup, mean, key, rows))
+
+        if state.average is not None:
+            state = state._replace(average=stored(state.average))
+        return state._replace(params=stored(state.params))
+
+    return jax.vmap(one)(state) if setup.ensemble else one(state)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",), donate_argnames=("state",))
+def evaluate(
+    setup: Setup, state: TrainState, rows: Rows, hparams: dict[str, Any]
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """Score held-out rows, with the same draws every time, and keep the parameters that score best."""
+    objective = getattr(setup.objective, "evaluation", setup.objective)
+
+    def one(state: TrainState, hparams: dict[str, Any]) -> tuple[TrainState, dict[str, jax.Array]]:
+        def score(key: jax.Array, x: jax.Array, context: Any) -> dict[str, jax.Array]:
+            value, info = objective(setup.model, state.current, key, x, context, state.step, hparams)
+            return {"value": value} | info
+
+        scores = _average_over(setup, score, fresh_key(state.key, VALIDATION, 0), rows)
+        better = scores["value"] > state.best_value
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.current, state.best)
+        value = jnp.where(better, scores["value"], state.best_value)
+        stale = jnp.where(better, 0, state.stale + 1)
+        return state._replace(best=best, best_value=value.astype(state.best_value.dtype), stale=stale), scores
+
+    return jax.vmap(one)(state, hparams) if setup.ensemble else one(state, hparams)

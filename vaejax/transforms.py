@@ -1,0 +1,67 @@
+"""What happens to a batch inside the training step: `fit(..., transform=binarize)`."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from vaejax.pytrees import static
+
+__all__ = ["binarize", "dequantize"]
+
+
+def _halves(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Uniform integers below 2^16, two from each draw of 32 bits."""
+    size = math.prod(shape)
+    bits = jax.random.bits(key, ((size + 1) // 2,), jnp.uint32)
+    return jnp.concatenate([bits & 0xFFFF, bits >> 16])[:size].reshape(shape)
+
+
+def binarize(key: jax.Array, x: jax.Array) -> jax.Array:
+    """Dynamic binarisation: each grey value becomes 1 with its own probability, anew in each step.
+
+    Args:
+      key: a PRNG key.
+      x: a batch of uint8 pixels, or of values in [0, 1]. The probabilities of pixels are rounded to 16 bits.
+
+    Returns:
+      Zeros and ones, float32.
+
+    >>> binarize(jax.random.key(0), jnp.array([0, 255, 255], jnp.uint8)).tolist()
+    [0.0, 1.0, 1.0]
+    """
+    if x.dtype == jnp.uint8:
+        bits = _halves(key, x.shape)
+        return (bits * 255 < x.astype(jnp.uint32) << 16).astype(jnp.float32)
+    return jax.random.bernoulli(key, x).astype(x.dtype)
+
+
+@static
+class _Dequantize:
+    levels: int
+
+    def __call__(self, key: jax.Array, x: jax.Array) -> jax.Array:
+        if x.dtype != jnp.uint8:
+            raise ValueError(f"dequantize: expected uint8 pixels, got {x.dtype}")
+        level = jnp.floor_divide(x, 255 // (self.levels - 1)).astype(jnp.float32)
+        return (level + jax.random.uniform(key, x.shape)) / self.levels
+
+
+def dequantize(levels: int = 256):
+    r"""Uniform dequantisation, $(k + u)/\text{levels}$ with fresh $u \sim U[0, 1)$ in each step.
+
+    Held-out rows are drawn once: the noise of an evaluation is the same in every epoch. See
+    `vaejax.data.dequantize`, which does the same to an array.
+
+    Args:
+      levels: number of grey levels: 256, or 17 for the digits.
+
+    Returns:
+      A transform `(key, x) -> x` of a batch of uint8 pixels.
+
+    >>> dequantize(17)(jax.random.key(0), jnp.array([[240]], jnp.uint8)).round(1).tolist()
+    [[1.0]]
+    """
+    if not 2 <= levels <= 256:
+        raise ValueError(f"levels: expected 2 to 256, got {levels!r}")
+    return _Dequantize(levels)

@@ -1,0 +1,145 @@
+"""The usual members in one line each, for data of any shape.
+
+Every constructor returns a model with its objective, so that `vaejax.fit(model, key, data, epochs=...)`
+trains what its name says. Further keywords go to `VAE`: `likelihood=`, `prior=`, `posterior=`, ...
+"""
+
+import math
+from typing import Any
+
+from vaejax import heads, objectives
+from vaejax.heads import Head
+from vaejax.models import VAE, Autoencoder
+from vaejax.networks import MLP, Constant, ConvDecoder, ConvEncoder, Linear, Parallel
+
+__all__ = [
+    "autoencoder",
+    "beta_vae",
+    "conditional_vae",
+    "conv_vae",
+    "full_covariance_vae",
+    "linear_vae",
+    "sigma_vae",
+    "vae",
+]
+
+
+def _shape(data_shape: int | tuple[int, ...]) -> tuple[int, ...]:
+    shape = (data_shape,) if isinstance(data_shape, int) else tuple(data_shape)
+    if not shape or any(not isinstance(size, int) or size < 1 for size in shape):
+        raise ValueError(f"data_shape: expected positive sizes, got {data_shape!r}")
+    return shape
+
+
+def _decoder(shape: tuple[int, ...], in_size: int, hidden: tuple[int, ...], head: Head, activation: str) -> MLP:
+    out = head.output_shape(shape)
+    return MLP((in_size, *hidden, math.prod(out)), activation, out_shape=out)
+
+
+def vae(
+    data_shape: int | tuple[int, ...],
+    latent_dim: int,
+    *,
+    hidden: tuple[int, ...] = (512, 512),
+    activation: str = "relu",
+    posterior: str = "diag",
+    likelihood: Head | None = None,
+    context_dim: int = 0,
+    **options: Any,
+) -> VAE:
+    """A fully connected VAE, with a Bernoulli likelihood unless told otherwise.
+
+    Args:
+      data_shape: shape of a datum, (H, W, C) or (D,), or D.
+      latent_dim: number of latents.
+      hidden: units of the encoder's hidden layers; the decoder has them reversed.
+      activation: as in `networks.MLP`.
+      posterior: `"diag"` or `"full"`.
+      likelihood: a head of `vaejax.heads`.
+      context_dim: length of the context; 0 for none.
+      **options: further arguments of `VAE`.
+
+    >>> vae((28, 28, 1), latent_dim=20).event_shape
+    (28, 28, 1)
+    """
+    shape, head = _shape(data_shape), likelihood or heads.bernoulli()
+    codes = latent_dim * (latent_dim + 3) // 2 if posterior == "full" else 2 * latent_dim
+    encoder = MLP((math.prod(shape) + context_dim, *hidden, codes), activation)
+    decoder = _decoder(shape, latent_dim + context_dim, hidden[::-1], head, activation)
+    return VAE(encoder, decoder, latent_dim, posterior, head, context_dim=context_dim, **options)
+
+
+def beta_vae(data_shape: int | tuple[int, ...], latent_dim: int, *, beta: float = 4.0, **options: Any) -> VAE:
+    r"""The $\beta$-VAE: a `vae` whose objective weights the divergence by `beta` (Higgins et al., 2017)."""
+    return vae(data_shape, latent_dim, objective=objectives.beta(beta), **options)
+
+
+def sigma_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any) -> VAE:
+    r"""The $\sigma$-VAE: a Gaussian likelihood with the optimal shared $\sigma$ (Rybkin et al., 2021)."""
+    options = {"likelihood": heads.normal("optimal"), "objective": objectives.optimal_sigma()} | options
+    return vae(data_shape, latent_dim, **options)
+
+
+def full_covariance_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any) -> VAE:
+    """A VAE with a full-covariance posterior and a Gaussian likelihood with one learned scale."""
+    return vae(data_shape, latent_dim, posterior="full", **({"likelihood": heads.normal("shared")} | options))
+
+
+def conditional_vae(data_shape: int | tuple[int, ...], latent_dim: int, context_dim: int, **options: Any) -> VAE:
+    """The supervised VAE, q(z | x, y) and p(x | z, y) with p(z) = N(0, I): fit it with `context="labels"`."""
+    return vae(data_shape, latent_dim, context_dim=context_dim, **options)
+
+
+def linear_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any) -> VAE:
+    r"""The linear VAE, a probabilistic PCA by gradient: linear maps, one learned $\sigma$, q's scales constant.
+
+    Reference: Lucas, Tucker, Grosse and Norouzi, 2019.
+    """
+    shape, head = _shape(data_shape), options.pop("likelihood", heads.normal("shared"))
+    codes = Constant(latent_dim * (latent_dim + 1) // 2 if options.get("posterior") == "full" else latent_dim)
+    encoder = Parallel((Linear(math.prod(shape), latent_dim), codes))
+    return VAE(encoder, _decoder(shape, latent_dim, (), head, "relu"), latent_dim, likelihood=head, **options)
+
+
+def conv_vae(
+    data_shape: tuple[int, int, int],
+    latent_dim: int,
+    *,
+    channels: tuple[int, ...] = (32, 64, 128),
+    blocks: int = 0,
+    likelihood: Head | None = None,
+    context_dim: int = 0,
+    **options: Any,
+) -> VAE:
+    """A convolutional VAE with a diagonal posterior.
+
+    Args:
+      data_shape: (H, W, C).
+      latent_dim: number of latents.
+      channels: of the encoder's stages, each of which halves the image; the decoder has them reversed.
+      blocks: residual blocks of each stage.
+      likelihood: a head of `vaejax.heads`; Bernoulli unless told otherwise.
+      context_dim: length of the context; 0 for none.
+      **options: further arguments of `VAE`.
+    """
+    head = likelihood or heads.bernoulli()
+    encoder = ConvEncoder(data_shape, channels, 2 * latent_dim, context_dim, blocks)
+    decoder = ConvDecoder(latent_dim + context_dim, channels[::-1], head.output_shape(data_shape), blocks)  # type: ignore[arg-type]
+    return VAE(encoder, decoder, latent_dim, "diag", head, context_dim=context_dim, **options)
+
+
+def autoencoder(
+    data_shape: int | tuple[int, ...],
+    latent_dim: int,
+    *,
+    hidden: tuple[int, ...] = (512, 512),
+    activation: str = "relu",
+    likelihood: Head | None = None,
+    **options: Any,
+) -> Autoencoder:
+    """A fully connected deterministic autoencoder, trained on the squared error unless told otherwise."""
+    shape, head = _shape(data_shape), likelihood or heads.normal(1.0)
+    context_dim = options.get("context_dim", 0)
+    encoder = MLP((math.prod(shape) + context_dim, *hidden, latent_dim), activation)
+    decoder = _decoder(shape, latent_dim + context_dim, hidden[::-1], head, activation)
+    return Autoencoder(encoder, decoder, latent_dim, head, **options)
