@@ -6,6 +6,7 @@ A head reads the parameters of an event from the last axis of the output: k para
 
 import abc
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,14 +42,11 @@ class Head(abc.ABC):
 
     Attributes:
       support: `(least, greatest)` value of the data, or `None` for the real line.
+      width: numbers that the network gives for each entry of an event.
     """
 
     support: tuple[float, float] | None = None
-
-    @property
-    @abc.abstractmethod
-    def width(self) -> int:
-        """Numbers that the network gives for each entry of an event."""
+    width: Any = 1
 
     def init(self, event_shape: tuple[int, ...]) -> dict[str, jax.Array]:
         """Parameters that the head has beside the network's output."""
@@ -90,7 +88,6 @@ def _with_floor(scale: jax.Array, floor: float) -> jax.Array:
 @static
 class _Bernoulli(Head):
     support = (0.0, 1.0)
-    width = 1
 
     def apply(self, params: dict[str, jax.Array], output: jax.Array) -> Bernoulli:
         return Bernoulli(output)
@@ -99,7 +96,6 @@ class _Bernoulli(Head):
 @static
 class _ContinuousBernoulli(Head):
     support = (0.0, 1.0)
-    width = 1
 
     def apply(self, params: dict[str, jax.Array], output: jax.Array) -> ContinuousBernoulli:
         return ContinuousBernoulli(output)

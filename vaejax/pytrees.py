@@ -10,7 +10,7 @@ __all__ = ["arguments", "pytree", "static"]
 T = TypeVar("T")
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def pytree(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass whose fields are pytree children.
 
@@ -19,7 +19,7 @@ def pytree(cls: type[T]) -> type[T]:
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def static(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass without arrays, static under `jax.jit`: it hashes and compares by value.
 

@@ -82,7 +82,7 @@ def sigma_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any
 
 def full_covariance_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any) -> VAE:
     """A VAE with a full-covariance posterior and a Gaussian likelihood with one learned scale."""
-    return vae(data_shape, latent_dim, posterior="full", **({"likelihood": heads.normal("shared")} | options))
+    return vae(data_shape, latent_dim, **({"posterior": "full", "likelihood": heads.normal("shared")} | options))
 
 
 def conditional_vae(data_shape: int | tuple[int, ...], latent_dim: int, context_dim: int, **options: Any) -> VAE:

@@ -103,4 +103,4 @@ class Flat(Distribution):
     @property
     def mean(self):
         """Not defined."""
-        return self.sample(None)
+        raise TypeError("the model has no distribution over z and no mean of it")

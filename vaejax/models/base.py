@@ -28,7 +28,7 @@ class LatentModel(abc.ABC):
     """
 
     context_dim: int = 0
-    support: tuple[float, float] | None = None
+    support: Any = None
     objective: Any = None
     has_density: bool = True
 

@@ -46,12 +46,12 @@ class Objective(abc.ABC):
     """A function of a batch to maximise, hashable and compared by value.
 
     Attributes:
-      accepts: names that `hparams` may hold.
-      calibration: a parameter that is set in closed form, if any.
+      accepts: names that `hparams` may hold, a tuple.
+      calibration: a `Calibration`, if a parameter is set in closed form.
     """
 
-    accepts: tuple[str, ...] = ()
-    calibration: Calibration | None = None
+    accepts: Any = ()
+    calibration: Any = None
 
     @property
     def evaluation(self) -> "Objective":

@@ -1,6 +1,7 @@
 """The sigma-VAE: one standard deviation, optimal in closed form."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,10 @@ from vaejax.objectives.bounds import elbo
 from vaejax.pytrees import static
 
 __all__ = ["optimal_sigma"]
+
+
+def _size_and_floor(model: Any) -> tuple[int, float]:
+    return math.prod(model.event_shape), model.likelihood_head.floor
 
 
 @static
@@ -42,7 +47,7 @@ class _OptimalSigma(Objective):
         unit = self._with_log_scale(model, params, 0.0)
         one = lambda key, x, c: terms_of(model, unit, key, x, c, self.num_samples, self.analytic)  # noqa: E731
         terms = mean_terms(over_batch(one, key, x, context))
-        size, floor = math.prod(model.event_shape), model.likelihood_head.floor
+        size, floor = _size_and_floor(model)
         constant = 0.5 * size * math.log(2.0 * math.pi)
         errors = -2.0 * (terms.log_likelihood + constant)
         variance = jax.lax.stop_gradient(jnp.maximum(errors / size, floor**2))
@@ -54,11 +59,11 @@ class _OptimalSigma(Objective):
         unit = self._with_log_scale(model, params, 0.0)
         one = lambda key, x, c: terms_of(model, unit, key, x, c, self.num_samples, self.analytic)  # noqa: E731
         log_likelihood = over_batch(one, key, x, context).log_likelihood
-        return -2.0 * log_likelihood - math.prod(model.event_shape) * math.log(2.0 * math.pi)
+        return -2.0 * log_likelihood - _size_and_floor(model)[0] * math.log(2.0 * math.pi)
 
     def absorb(self, model, params, mean):
         """Store the logarithm of the root of the mean squared error."""
-        size, floor = math.prod(model.event_shape), model.likelihood_head.floor
+        size, floor = _size_and_floor(model)
         return self._with_log_scale(model, params, 0.5 * jnp.log(jnp.maximum(mean / size, max(floor**2, 1e-30))))
 
     def _with_log_scale(self, model, params, value):

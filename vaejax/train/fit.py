@@ -1,23 +1,19 @@
 """Training: what a user calls."""
 
-import math
-import os
-import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vaejax import objectives
 from vaejax.models import LatentModel
 from vaejax.networks import in_precision
-from vaejax.train.inputs import Rows, held_out, prepare
-from vaejax.train.progress import Progress
-from vaejax.train.state import Fit, History, TrainState, initial_state
-from vaejax.train.step import Setup, StepLog, calibrate, evaluate, run_steps, shuffle
+from vaejax.train.inputs import held_out, prepare
+from vaejax.train.loop import run_epochs
+from vaejax.train.state import Fit, TrainState, initial_state
+from vaejax.train.step import Setup
 
 __all__ = ["fit", "fit_ensemble"]
 
@@ -91,31 +87,31 @@ def fit(
     (2,)
     """
     key_init, key = jax.random.split(key)
-    params = None if init is None else _checked(model, init)
-    if params is None:
-        params = model.init(key_init)
-    return _train(model, params, key, data, {}, False, **_options(locals()))
+    return _train(
+        model,
+        model.init(key_init) if init is None else _checked(model, init),
+        key,
+        data,
+        hparams={},
+        ensemble=False,
+        objective=objective,
+        optimizer=optimizer,
+        epochs=epochs,
+        batch_size=batch_size,
+        context=context,
+        validation=validation,
+        patience=patience,
+        transform=transform,
+        average=average,
+        compute_dtype=compute_dtype,
+        max_skipped=max_skipped,
+        progress=progress,
+        mesh=mesh,
+    )
 
 
 def fit_ensemble(
-    model: LatentModel,
-    keys: jax.Array,
-    data: Any,
-    *,
-    hparams: dict[str, Any] | None = None,
-    objective: Any = None,
-    optimizer: optax.GradientTransformation | None = None,
-    epochs: int,
-    batch_size: int = 128,
-    context: Any = None,
-    validation: Any = None,
-    patience: int | None = None,
-    transform: Any = None,
-    average: float = 0.0,
-    compute_dtype: str | None = None,
-    max_skipped: int = 20,
-    progress: bool = True,
-    mesh: Mesh | None = None,
+    model: LatentModel, keys: jax.Array, data: Any, *, hparams: dict[str, Any] | None = None, **options: Any
 ) -> Fit:
     """Train several members at once: seeds, weights, learning rates side by side, in one program.
 
@@ -128,19 +124,9 @@ def fit_ensemble(
       data: as for `fit`, the same rows for all members, each in its own order.
       hparams: arrays with a value for each member: names that the objective accepts (`beta`, ...), or
         that the optimiser has been given by `optax.inject_hyperparams` (`learning_rate`, ...).
-      objective: as for `fit`.
-      optimizer: as for `fit`.
-      epochs: as for `fit`.
-      batch_size: as for `fit`.
-      context: as for `fit`.
-      validation: as for `fit`.
-      patience: stop when every member has been without a better validation for so long.
-      transform: as for `fit`.
-      average: as for `fit`.
-      compute_dtype: as for `fit`.
-      max_skipped: as for `fit`; training stops where one member exceeds it.
-      progress: as for `fit`.
-      mesh: devices with one axis named `"data"` to split the members over.
+      **options: the keywords of `fit`, but for `init`. With `patience` training stops when every member
+        has been without a better validation for so long, with `max_skipped` where one exceeds it; a
+        `mesh` splits the members over its devices.
 
     Returns:
       A `Fit` whose arrays have a leading axis of members; `member(i)` picks one.
@@ -160,15 +146,7 @@ def fit_ensemble(
             raise ValueError(f"hparams[{name!r}]: expected one value for each of {len(keys)} members, got {value}")
     both = jax.vmap(jax.random.split)(keys)
     params = jax.vmap(model.init)(both[:, 0])
-    return _train(model, params, both[:, 1], data, hparams, True, **_options(locals()))
-
-
-_OPTIONS = "objective optimizer epochs batch_size context validation patience transform average compute_dtype"
-_OPTIONS = (*_OPTIONS.split(), "max_skipped", "progress", "mesh")
-
-
-def _options(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {name: arguments[name] for name in _OPTIONS}
+    return _train(model, params, both[:, 1], data, hparams, True, **options)
 
 
 def _train(
@@ -179,19 +157,19 @@ def _train(
     hparams: dict[str, Any],
     ensemble: bool,
     *,
-    objective: Any,
-    optimizer: Any,
     epochs: int,
-    batch_size: int,
-    context: Any,
-    validation: Any,
-    patience: int | None,
-    transform: Any,
-    average: float,
-    compute_dtype: str | None,
-    max_skipped: int,
-    progress: bool,
-    mesh: Mesh | None,
+    objective: Any = None,
+    optimizer: optax.GradientTransformation | None = None,
+    batch_size: int = 128,
+    context: Any = None,
+    validation: Any = None,
+    patience: int | None = None,
+    transform: Any = None,
+    average: float = 0.0,
+    compute_dtype: str | None = None,
+    max_skipped: int = 20,
+    progress: bool = True,
+    mesh: Mesh | None = None,
 ) -> Fit:
     for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("max_skipped", max_skipped, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -227,83 +205,7 @@ def _train(
         place = lambda tree, axis: jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*axis)))  # noqa: E731
         state, hparams = place((state, hparams), ("data",) if ensemble else ())
         rows, held = place((rows, held), ())
-    return _loop(setup, state, rows, held, hparams, epochs, patience, max_skipped, progress)
-
-
-def _loop(
-    setup: Setup,
-    state: TrainState,
-    rows: Rows,
-    held: Rows | None,
-    hparams: dict[str, Any],
-    epochs: int,
-    patience: int | None,
-    max_skipped: int,
-    progress: bool,
-) -> Fit:
-    history = History()
-    members = len(state.key) if setup.ensemble else 1
-    with Progress(progress, epochs, setup.steps, setup.batch_size * members) as bar:
-        length = 0
-        for epoch in range(epochs):
-            start = time.perf_counter()
-            order = shuffle(setup, state.key, epoch, count=len(rows.x))
-            length = length or _scan_length(setup, state, rows, order, hparams)
-            logs = []
-            for first in range(0, setup.steps, length):
-                state, log = run_steps(setup, state, rows, order, hparams, first, length=length)
-                logs.append(log)
-                if bar.visible:
-                    done = epoch * setup.steps + min(first + length, setup.steps)
-                    bar.show(done, _averages(jax.tree.map(np.asarray, log)))
-            if getattr(setup.objective, "calibration", None) is not None:
-                state = calibrate(setup, state, rows)
-            scores = {}
-            if held is not None:
-                state, scores = evaluate(setup, state, held, hparams)
-            log = jax.tree.map(lambda *parts: np.concatenate(parts, int(setup.ensemble)), *jax.device_get(logs))
-            row = _averages(log) | {f"validation_{name}": np.asarray(value) for name, value in scores.items()}
-            row |= {"step": np.asarray(state.step), "skipped": np.asarray(state.skipped)}
-            row["seconds"] = np.asarray(time.perf_counter() - start)
-            taken = log.taken[0] if setup.ensemble else log.taken
-            history.append(row, np.where(_good(log), log.value, np.nan)[..., taken])
-            _stop_if_stuck(state, log, max_skipped)
-            if patience is not None and np.all(np.asarray(state.stale) >= patience):
-                break
-    params = state.current
-    return Fit(params, params if held is None or not epochs else state.best, history, state)
-
-
-def _good(log: StepLog) -> np.ndarray:
-    return np.logical_and.reduce([*log.finite.values(), log.taken])
-
-
-def _averages(log: StepLog) -> dict[str, np.ndarray]:
-    """Means over the steps that were taken; the axis of the steps is the last one of `value`."""
-    good = _good(log)
-    axis = good.ndim - 1
-
-    def mean(leaf: np.ndarray) -> np.ndarray:
-        weight = good.reshape(good.shape + (1,) * (leaf.ndim - good.ndim))
-        count = np.maximum(weight.sum(axis), 1)
-        return np.where(weight.sum(axis) > 0, np.where(weight, leaf, 0.0).sum(axis) / count, np.nan)
-
-    return {name: mean(np.asarray(leaf, np.float64)) for name, leaf in ({"value": log.value} | log.info).items()}
-
-
-def _stop_if_stuck(state: TrainState, log: StepLog, max_skipped: int) -> None:
-    in_row = np.max(np.asarray(state.skipped_in_row))
-    if in_row <= max_skipped:
-        return
-    bad = log.taken & ~_good(log)
-    where = tuple(np.argwhere(bad)[0])
-    culprits = [name for name, flag in log.finite.items() if not flag[where]]
-    step = int(np.max(np.asarray(state.step))) - int(in_row)
-    raise FloatingPointError(
-        f"training stopped at step {step}: {in_row} steps in a row had numbers that are not finite "
-        f"(first in {', '.join(culprits[:4])}{', ...' if len(culprits) > 4 else ''}). "
-        "Lower the learning rate, clip gradients (optax.clip_by_global_norm), or give a learned scale a larger floor"
-    )
+    return run_epochs(setup, state, rows, held, hparams, epochs, patience, max_skipped, progress)
 
 
 def _checked(model: LatentModel, init: Any) -> Any:
@@ -322,7 +224,7 @@ def _inject(state: TrainState, hparams: dict[str, Any], objective: Any) -> tuple
     left, opt_state = dict(hparams), state.opt_state
     own = getattr(opt_state, "hyperparams", {})
     accepted = getattr(objective, "accepts", None)
-    for name, value in hparams.items():
+    for name in hparams:
         if name in own:
             opt_state.hyperparams[name] = left.pop(name).astype(own[name].dtype)
         elif accepted is not None and name not in accepted:
@@ -341,12 +243,3 @@ def _check_mesh(mesh: Mesh | None, size: int, members: int | None) -> None:
     count, what = (size, "rows in a batch") if members is None else (members, "members")
     if count % mesh.size:
         raise ValueError(f"mesh: expected a number of {what} that {mesh.size} devices divide, got {count}")
-
-
-def _scan_length(setup: Setup, state: TrainState, rows: Rows, order: jax.Array, hparams: dict[str, Any]) -> int:
-    """Steps in one scan: an epoch's, or about two seconds of it where it is estimated to take over five."""
-    lowered = run_steps.lower(setup, state, rows, order, hparams, 0, length=setup.steps)
-    work = (lowered.cost_analysis() or {}).get("flops", 0.0)  # a loop's body is counted once
-    rate = 2.5e10 * (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1e13
-    seconds = setup.steps * work / rate
-    return setup.steps if seconds <= 5.0 else max(1, math.ceil(setup.steps / math.ceil(seconds / 2.0)))

@@ -1,0 +1,102 @@
+"""The loop over epochs on the host, and what it reads from the device after each."""
+
+import math
+import os
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from vaejax.train.inputs import Rows
+from vaejax.train.progress import Progress
+from vaejax.train.state import Fit, History, TrainState
+from vaejax.train.step import Setup, StepLog, calibrate, evaluate, run_steps, shuffle
+
+__all__ = ["run_epochs"]
+
+
+def run_epochs(
+    setup: Setup,
+    state: TrainState,
+    rows: Rows,
+    held: Rows | None,
+    hparams: dict[str, Any],
+    epochs: int,
+    patience: int | None,
+    max_skipped: int,
+    progress: bool,
+) -> Fit:
+    """Train, calibrate and validate, epoch by epoch."""
+    history = History()
+    members = len(state.key) if setup.ensemble else 1
+    with Progress(progress, epochs, setup.steps, setup.batch_size * members) as bar:
+        length = 0
+        for epoch in range(epochs):
+            start = time.perf_counter()
+            order = shuffle(setup, state.key, epoch, count=len(rows.x))
+            length = length or _scan_length(setup, state, rows, order, hparams)
+            logs = []
+            for first in range(0, setup.steps, length):
+                state, log = run_steps(setup, state, rows, order, hparams, first, length=length)
+                logs.append(log)
+                if bar.visible:
+                    done = epoch * setup.steps + min(first + length, setup.steps)
+                    bar.show(done, _averages(jax.tree.map(np.asarray, log)))
+            if getattr(setup.objective, "calibration", None) is not None:
+                state = calibrate(setup, state, rows)
+            scores = {}
+            if held is not None:
+                state, scores = evaluate(setup, state, held, hparams)
+            log = jax.tree.map(lambda *parts: np.concatenate(parts, int(setup.ensemble)), *jax.device_get(logs))
+            row = _averages(log) | {f"validation_{name}": np.asarray(value) for name, value in scores.items()}
+            row |= {"step": np.asarray(state.step), "skipped": np.asarray(state.skipped)}
+            row["seconds"] = np.asarray(time.perf_counter() - start)
+            taken = log.taken[0] if setup.ensemble else log.taken
+            history.append(row, np.where(_good(log), log.value, np.nan)[..., taken])
+            _stop_if_stuck(state, log, max_skipped)
+            if patience is not None and np.all(np.asarray(state.stale) >= patience):
+                break
+    params = state.current
+    return Fit(params, params if held is None or not epochs else state.best, history, state)
+
+
+def _good(log: StepLog) -> np.ndarray:
+    return np.logical_and.reduce([*log.finite.values(), log.taken])
+
+
+def _averages(log: StepLog) -> dict[str, np.ndarray]:
+    """Means over the steps that were taken; the axis of the steps is the last one of `value`."""
+    good = _good(log)
+    axis = good.ndim - 1
+
+    def mean(leaf: np.ndarray) -> np.ndarray:
+        weight = good.reshape(good.shape + (1,) * (leaf.ndim - good.ndim))
+        count = np.maximum(weight.sum(axis), 1)
+        return np.where(weight.sum(axis) > 0, np.where(weight, leaf, 0.0).sum(axis) / count, np.nan)
+
+    return {name: mean(np.asarray(leaf, np.float64)) for name, leaf in ({"value": log.value} | log.info).items()}
+
+
+def _stop_if_stuck(state: TrainState, log: StepLog, max_skipped: int) -> None:
+    in_row = np.max(np.asarray(state.skipped_in_row))
+    if in_row <= max_skipped:
+        return
+    bad = log.taken & ~_good(log)
+    where = tuple(np.argwhere(bad)[0])
+    culprits = [name for name, flag in log.finite.items() if not flag[where]]
+    step = int(np.max(np.asarray(state.step))) - int(in_row)
+    raise FloatingPointError(
+        f"training stopped at step {step}: {in_row} steps in a row had numbers that are not finite "
+        f"(first in {', '.join(culprits[:4])}{', ...' if len(culprits) > 4 else ''}). "
+        "Lower the learning rate, clip gradients (optax.clip_by_global_norm), or give a learned scale a larger floor"
+    )
+
+
+def _scan_length(setup: Setup, state: TrainState, rows: Rows, order: jax.Array, hparams: dict[str, Any]) -> int:
+    """Steps in one scan: an epoch's, or about two seconds of it where it is estimated to take over five."""
+    lowered = run_steps.lower(setup, state, rows, order, hparams, 0, length=setup.steps)
+    work = (lowered.cost_analysis() or {}).get("flops", 0.0)  # a loop's body is counted once
+    rate = 2.5e10 * (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1e13
+    seconds = setup.steps * work / rate
+    return setup.steps if seconds <= 5.0 else max(1, math.ceil(setup.steps / math.ceil(seconds / 2.0)))
