@@ -93,7 +93,7 @@ class LowRankNormal(Distribution):
 
     def log_prob(self, value):
         """Log-density of the event, by Woodbury."""
-        factor = self.factor.reshape(-1, self.factor.shape[-1])
+        factor = self.factor.reshape(self.loc.size, self.factor.shape[-1])
         return low_rank_normal_log_prob(jnp.ravel(value), jnp.ravel(self.loc), factor, jnp.ravel(self.scale))
 
     @property

@@ -100,6 +100,8 @@ def low_rank_normal_log_prob(x: jax.Array, loc: jax.Array, factor: jax.Array, sc
     rank = jnp.shape(factor)[-1]
     require_shape("factor", factor, (dim, rank))
     require_broadcast("scale", scale, (dim,))
+    if rank == 0:
+        return normal_log_prob(x, loc, scale)
     scale = jnp.broadcast_to(scale, (dim,))
     u = jnp.concatenate([(x - loc) / scale, jnp.zeros(rank, factor.dtype)])
     columns = jnp.concatenate([factor / scale[:, None], jnp.eye(rank, dtype=factor.dtype)])
