@@ -30,3 +30,36 @@ EXACT = {
 def fitted(name, num_steps=5):
     """Parameters after a few steps of EM: generic ones, far from any symmetry."""
     return vj.em.fit(EXACT[name], jax.random.key(0), rows(), num_steps=num_steps)[0]
+
+
+def levels(count=40, seed=0):
+    """Values on a grid of 17 steps over [0, 1], which every likelihood takes, with structure to learn."""
+    rng = np.random.default_rng(seed)
+    raw = np.tanh(rng.normal(size=(count, 2)) @ rng.normal(size=(2, D)) + 0.3 * rng.normal(size=(count, D)))
+    return (np.round(8 * (raw + 1)) / 16).astype(np.float32)
+
+
+SMALL = {"hidden": (8,)}
+AMORTIZED = {
+    "bernoulli": vj.zoo.vae(D, 2, **SMALL),
+    "continuous-bernoulli": vj.zoo.vae(D, 2, likelihood=vj.heads.continuous_bernoulli(), **SMALL),
+    "discretized-logistic": vj.zoo.vae(D, 2, likelihood=vj.heads.discretized_logistic(levels=17), **SMALL),
+    "per-pixel": vj.zoo.vae(D, 2, likelihood=vj.heads.normal("per_pixel"), **SMALL),
+    "constant-scales": vj.zoo.vae(D, 2, likelihood=vj.heads.normal("per_pixel_constant"), **SMALL),
+    "low-rank": vj.zoo.vae(D, 2, likelihood=vj.heads.low_rank_normal(2), **SMALL),
+    "full-likelihood": vj.zoo.vae(D, 2, likelihood=vj.heads.full_normal(), **SMALL),
+    "full-posterior": vj.zoo.full_covariance_vae(D, 2, **SMALL),
+    "sigma": vj.zoo.sigma_vae(D, 2, **SMALL),
+    "beta": vj.zoo.beta_vae(D, 2, **SMALL),
+    "mixture-prior": vj.zoo.vae(D, 2, prior=vj.priors.mixture(3), **SMALL),
+    "vamp-prior": vj.zoo.vae(D, 2, prior=vj.priors.vamp(3), **SMALL),
+    "conditional": vj.zoo.conditional_vae(D, 2, 3, **SMALL),
+    "linear": vj.zoo.linear_vae(D, 2),
+    "convolutional": vj.zoo.conv_vae((D, 1, 1), 2, channels=(3,)),
+    "autoencoder": vj.zoo.autoencoder(D, 2, **SMALL),
+}
+
+
+def context(model, count):
+    """A label for each row, where the model has a context."""
+    return np.arange(count) % model.context_dim if model.context_dim else None

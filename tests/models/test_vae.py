@@ -1,0 +1,68 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+import vaejax as vj
+
+KEY = jax.random.key(0)
+MLP = vj.networks.MLP
+
+
+def test_wrong_networks_are_named():
+    with pytest.raises(ValueError, match="encoder: expected an output of shape \\(4,\\) for 2 latents, got \\(5,\\)"):
+        vj.VAE(MLP((6, 5)), MLP((2, 6)), 2).init(KEY)
+    with pytest.raises(ValueError, match="encoder: expected an output of shape \\(5,\\) for 2 latents, got \\(4,\\)"):
+        vj.VAE(MLP((6, 4)), MLP((2, 6)), 2, posterior="full").init(KEY)
+    with pytest.raises(ValueError, match="expected a multiple of 2 there, got shape \\(7,\\)"):
+        vj.VAE(MLP((7, 4)), MLP((2, 7)), 2, likelihood=vj.heads.normal("per_pixel")).init(KEY)
+    with pytest.raises(ValueError, match="MLP: expected 3 inputs, got shapes \\(2,\\)"):
+        vj.VAE(MLP((6, 4)), MLP((3, 6)), 2).init(KEY)
+    with pytest.raises(TypeError, match="decoder: expected a vaejax Network, got function"):
+        vj.VAE(MLP((6, 4)), lambda z: z, 2)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="posterior: expected diag, full or a head, got 'flow'"):
+        vj.VAE(MLP((6, 4)), MLP((2, 6)), 2, posterior="flow")
+    with pytest.raises(ValueError, match="latent_dim: expected an integer of at least 1, got 0"):
+        vj.VAE(MLP((6, 4)), MLP((2, 6)), 0)
+    with pytest.raises(ValueError, match="data_shape: expected positive sizes, got \\(8, 0\\)"):
+        vj.zoo.vae((8, 0), 2)
+
+
+def test_labels_and_their_one_hot_vectors_are_the_same_context():
+    model = vj.zoo.conditional_vae(4, 2, 3, hidden=(8,))
+    params, x = model.init(KEY), jnp.full(4, 0.5)
+    by_label = vj.elbo(model, params, KEY, x, jnp.asarray(1))
+    by_vector = vj.elbo(model, params, KEY, x, jnp.array([0.0, 1.0, 0.0]))
+    assert by_label.value == by_vector.value != vj.elbo(model, params, KEY, x, jnp.asarray(2)).value
+
+
+def test_equal_models_compile_once():
+    traces = []
+
+    @jax.jit
+    def f(model, params):
+        traces.append(model)
+        return vj.encode(model, params, jnp.zeros(4))
+
+    for _ in range(2):
+        model = vj.zoo.sigma_vae(4, 2, hidden=(8,))
+        f(model, model.init(KEY))
+    assert len(traces) == 1
+
+
+def test_pixels_are_scaled_and_scored_in_the_shape_of_the_decoder():
+    model = vj.zoo.vae((2, 2, 1), 1, hidden=(3,))
+    params = model.init(KEY)
+    pixels = jnp.array([[0, 51], [102, 255]], jnp.uint8)
+    assert jnp.allclose(model.event(pixels)[..., 0], jnp.array([[0.0, 0.2], [0.4, 1.0]]))
+    assert vj.sample(model, params, KEY).shape == (2, 2, 1)
+    with pytest.raises(ValueError, match="expected floating-point values or uint8 pixels, got int32"):
+        vj.elbo(model, params, KEY, pixels.astype(jnp.int32))
+
+
+def test_a_users_own_network_drops_in():
+    def init(key):
+        return {"w": jax.random.normal(key, (4, 4))}
+
+    own = vj.networks.from_functions(init, lambda weights, x: weights["w"] @ x)
+    model = vj.VAE(own, MLP((2, 4)), 2)
+    assert vj.encode(model, model.init(KEY), jnp.ones(4)).shape == (2,)

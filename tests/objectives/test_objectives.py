@@ -1,0 +1,258 @@
+import functools
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vaejax as vj
+from tests import linear, zoo
+from vaejax import objectives
+
+KEY = jax.random.key(0)
+MODEL = vj.zoo.vae(zoo.D, 2, hidden=(8,))
+
+
+@pytest.fixture(scope="module")
+def start():
+    return jax.jit(MODEL.init)(KEY), jnp.asarray(zoo.levels(12))
+
+
+def score(objective, params, x, model=MODEL, step=0, key=KEY, **hparams):
+    return jax.jit(functools.partial(objective, model))(params, key, x, None, step, hparams)
+
+
+def test_the_elbo_and_its_forces(start):
+    params, x = start
+    value, info = score(objectives.elbo(), params, x)
+    each = jax.vmap(functools.partial(vj.elbo, MODEL, params))
+    parts = each(jax.random.split(KEY, len(x)), x)
+    np.testing.assert_allclose(info["kl"], parts.kl.mean(), rtol=1e-5)
+    np.testing.assert_allclose(info["kl_per_dimension"].sum(), info["kl"], rtol=1e-5)
+    forces = info["log_likelihood"] + info["log_prior"] + info["entropy"]
+    np.testing.assert_allclose(forces, value, rtol=1e-5)
+    q = jax.vmap(functools.partial(MODEL.posterior, params))(x)
+    np.testing.assert_allclose(info["entropy"], (0.5 * np.log(2 * np.pi * np.e) + np.log(q.scale)).sum(-1).mean(), rtol=1e-5)
+    crossed = -0.5 * (np.log(2 * np.pi) + q.loc**2 + q.scale**2).sum(-1).mean()
+    np.testing.assert_allclose(info["log_prior"], crossed, rtol=1e-5)
+
+
+def test_more_samples_lower_the_variance(start):
+    params, x = start
+    spread = []
+    for count in (1, 16):
+        values = jax.jit(
+            jax.vmap(lambda key: objectives.elbo(num_samples=count)(MODEL, params, key, x[:1], None, 0, {})[0])  # noqa: B023
+        )(jax.random.split(KEY, 400))
+        spread.append(values.std())
+    assert 3.0 < spread[0] / spread[1] < 5.2  # the square root of 16, and its error
+
+
+def test_weights_compose(start):
+    params, x = start
+    value, info = score(objectives.elbo(), params, x)
+    ll, kl = info["log_likelihood"], info["kl"]
+    cases = {
+        objectives.beta(4.0): ll - 4 * kl,
+        objectives.beta(2.0, objectives.beta(3.0)): ll - 6 * kl,
+        objectives.warm_up(10): ll - 0.3 * kl,  # oracle 26: min(1, t / N)
+        objectives.warm_up(10, objectives.beta(4.0)): ll - 1.2 * kl,
+        objectives.beta(4.0, objectives.warm_up(2)): ll - 4 * kl,
+    }
+    for objective, wanted in cases.items():
+        np.testing.assert_allclose(score(objective, params, x, step=3)[0], wanted, rtol=1e-5)
+    np.testing.assert_allclose(score(objectives.beta(4.0), params, x, beta=0.5)[0], ll - 2 * kl, rtol=1e-5)
+    np.testing.assert_allclose(score(objectives.warm_up(10).evaluation, params, x)[0], value, rtol=1e-6)
+    assert score(objectives.warm_up(10, objectives.beta(4.0)), params, x, step=3)[1]["beta"] == pytest.approx(1.2)
+    assert objectives.beta(4.0) == objectives.beta(4.0) and hash(objectives.beta(4.0)) == hash(objectives.beta(4.0))
+
+
+def test_free_bits_count_each_part_as_at_least_so_much(start):
+    params, x = start
+    _, info = score(objectives.elbo(), params, x)
+    dims = info["kl_per_dimension"]
+    nats = float(dims.mean())  # one dimension above, one below
+    wanted = info["log_likelihood"] - jnp.maximum(dims, nats).sum()
+    np.testing.assert_allclose(score(objectives.free_bits(nats), params, x)[0], wanted, rtol=1e-6)
+    layer = score(objectives.free_bits(10.0, per="layer"), params, x)[0]
+    np.testing.assert_allclose(layer, info["log_likelihood"] - 10.0, rtol=1e-6)
+    grads = jax.grad(lambda p: objectives.free_bits(1e3)(MODEL, p, KEY, x, None, 0, {})[0])(params)
+    plain = jax.grad(lambda p: objectives.beta(0.0)(MODEL, p, KEY, x, None, 0, {})[0])(params)
+    chex.assert_trees_all_close(grads, plain, rtol=1e-5, atol=1e-6)  # a divergence below its floor has no gradient
+    with pytest.raises(ValueError, match="free_bits: expected a diagonal Gaussian posterior"):
+        full = vj.zoo.full_covariance_vae(zoo.D, 2, hidden=(8,))
+        objectives.free_bits(0.1)(full, full.init(KEY), KEY, x, None, 0, {})
+
+
+def test_iwae_is_the_mean_of_the_bounds(start):
+    params, x = start
+    value, info = score(objectives.iwae(5), params, x)
+    bound = jax.vmap(functools.partial(vj.importance_bound, MODEL, params, k=5))
+    np.testing.assert_allclose(value, bound(jax.random.split(KEY, len(x)), x).mean(), rtol=1e-5)
+    assert info["elbo"] < value and 1 / 5 < info["effective_sample_share"] <= 1
+
+
+def test_beta_tc_is_the_elbo_at_equal_weights_and_exact_on_the_whole_data(start):
+    params, x = start
+    value, info = score(objectives.beta_tc(1.0, num_data=len(x)), params, x)
+    np.testing.assert_allclose(value, info["elbo"], rtol=1e-5)
+    q = jax.vmap(functools.partial(MODEL.posterior, params))(x)
+    keys = jax.random.split(KEY, len(x))
+    z = jax.vmap(lambda q, key: q.sample(key))(q, keys)
+    density = np.exp(-0.5 * ((z[:, None] - q.loc[None]) / q.scale[None]) ** 2) / (q.scale[None] * np.sqrt(2 * np.pi))
+    own = np.diagonal(density.prod(-1))
+    np.testing.assert_allclose(info["mutual_information"], np.log(own / density.prod(-1).mean(1)).mean(), rtol=1e-4)
+    correlation = np.log(density.prod(-1).mean(1) / density.mean(1).prod(-1)).mean()
+    np.testing.assert_allclose(info["total_correlation"], correlation, rtol=1e-3, atol=1e-5)
+    heavy = score(objectives.beta_tc(6.0, num_data=len(x)), params, x)[0]
+    np.testing.assert_allclose(value - heavy, 5 * correlation, rtol=1e-2, atol=1e-4)
+    # Two halves estimate q(z) of all: their average is nearer to it than a bound that ignores the rest.
+    halves = [score(objectives.beta_tc(1.0, num_data=12), params, part)[1]["kl"] for part in (x[:6], x[6:])]
+    np.testing.assert_allclose(np.mean(halves), info["kl"], rtol=0.3)
+
+
+def test_stl_has_the_value_of_the_elbo_and_no_noise_at_an_exact_posterior(x64):
+    x = jnp.asarray(linear.rows())[:8]
+    weight, sigma = linear.maximum_likelihood(linear.rows(), 2)
+    model, params = linear.model(2), linear.params(weight, sigma)
+
+    def gradient(objective, key):
+        f = lambda p: objective(model, p, key, x, None, 0, {})[0]
+        value, grads = jax.value_and_grad(f)(params)
+        return value, grads["encoder"]
+
+    value, grads = jax.jit(functools.partial(gradient, objectives.stl()))(KEY)
+    sampled, noisy = jax.jit(functools.partial(gradient, objectives.elbo(analytic=False)))(KEY)
+    np.testing.assert_allclose(value, sampled, rtol=1e-10)
+    assert max(jnp.abs(g).max() for g in jax.tree.leaves(grads)) < 1e-9
+    assert max(jnp.abs(g).max() for g in jax.tree.leaves(noisy)) > 1e-2
+
+
+def test_optimal_sigma_is_the_written_formula_and_its_gradient_needs_no_stop(x64):  # oracle 9
+    model = vj.zoo.sigma_vae(zoo.D, 2, hidden=(8,), likelihood=vj.heads.normal("optimal", floor=1e-6))
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), model.init(KEY))
+    x = jnp.asarray(zoo.levels(12), jnp.float64)
+    keys = jax.random.split(KEY, len(x))
+
+    def by_hand(params):
+        def one(key, x):
+            q = model.posterior(params, x)
+            kl = vj.distributions.analytic_kl(q, model.prior(params))
+            return jnp.sum((x - vj.decode(model, params, q.sample(key))) ** 2), kl
+
+        errors, kl = jax.vmap(one)(keys, x)
+        d, mse = zoo.D, jnp.mean(errors) / zoo.D
+        log_sigma = 0.5 * jnp.log(mse)  # no stop_gradient here
+        return -d * mse / (2 * jnp.exp(2 * log_sigma)) - d * log_sigma - 0.5 * d * math.log(2 * math.pi) - kl.mean(), mse
+
+    def mine(params):
+        value, info = objectives.optimal_sigma()(model, params, KEY, x, None, 0, {})
+        return value, info["implied_variance"]
+
+    (value, mse), grads = jax.value_and_grad(by_hand, has_aux=True)(params)
+    (other, variance), also = jax.value_and_grad(mine, has_aux=True)(params)
+    np.testing.assert_allclose([value, mse], [other, variance], rtol=1e-10)
+    chex.assert_trees_all_close(grads, also, rtol=1e-9, atol=1e-12)
+    calibration = objectives.optimal_sigma().calibration
+    stored = calibration.absorb(model, params, calibration.statistic(model, params, KEY, x, None).mean())
+    np.testing.assert_allclose(jnp.exp(2 * stored["likelihood"]["log_scale"]), mse, rtol=1e-10)
+    frozen, _ = objectives.optimal_sigma().evaluation(model, stored, KEY, x, None, 0, {})
+    np.testing.assert_allclose(frozen, value, rtol=1e-10)
+
+
+def test_a_weighted_gaussian_bound_is_that_of_more_noise(x64):
+    """(beta, sigma^2 = s / beta) at constant s have one maximiser: the values differ by a factor and a constant."""
+    x = jnp.asarray(linear.rows())
+    weight, _ = linear.maximum_likelihood(linear.rows(), 2)
+    slopes = []
+    for beta in (1.0, 4.0):
+        model = linear.model(2, likelihood=vj.heads.normal(math.sqrt(0.8 / beta)))
+        params = linear.params(weight, 0.7)
+        del params["likelihood"]
+        value, info = objectives.beta(beta)(model, params, KEY, x, None, 0, {})
+        np.testing.assert_allclose(info["implied_variance"], 0.8, rtol=1e-12)
+        grads = jax.grad(lambda p: objectives.beta(beta)(model, p, KEY, x, None, 0, {})[0] / beta)(params)  # noqa: B023
+        slopes.append(grads)
+    chex.assert_trees_all_close(*slopes, rtol=1e-9, atol=1e-9)
+
+
+def test_a_weighted_bernoulli_bound_is_that_of_cooler_pixels(start):  # oracle 21
+    params, x = start
+    x, beta = jnp.round(x), 2.5
+    logits = jax.random.normal(KEY, (zoo.D,)) * 3
+    p = jax.nn.sigmoid(logits)
+    log_z = jnp.log(p ** (1 / beta) + (1 - p) ** (1 / beta)).sum()
+    tempered = vj.kernels.bernoulli_log_prob(x[0], logits) / beta - log_z
+    np.testing.assert_allclose(tempered, vj.kernels.bernoulli_log_prob(x[0], logits / beta), rtol=1e-5)
+
+    def cooler(key, x):
+        q = MODEL.posterior(params, x)
+        logits = MODEL.likelihood(params, q.sample(key)).logits
+        p = jax.nn.sigmoid(logits)
+        log_z = jnp.log(p ** (1 / beta) + (1 - p) ** (1 / beta)).sum()
+        bound = vj.kernels.bernoulli_log_prob(x, logits / beta) + log_z
+        return bound - vj.distributions.analytic_kl(q, MODEL.prior(params))
+
+    wanted = beta * jax.vmap(cooler)(jax.random.split(KEY, len(x)), x).mean()
+    np.testing.assert_allclose(score(objectives.beta(beta), params, x)[0], wanted, rtol=1e-5)
+
+
+def test_pathwise_and_score_function_gradients_agree(start):  # oracle 27
+    params, x = start
+    grad = jax.tree.leaves
+
+    def f(params, z):
+        q = MODEL.posterior(params, x[0])
+        return vj.log_joint(MODEL, jax.lax.stop_gradient(params), x[0], z) - jax.lax.stop_gradient(q).log_prob(z)
+
+    def pathwise(key):
+        g = jax.grad(lambda p: f(p, MODEL.posterior(p, x[0]).sample(key)))(params)["encoder"]
+        return jnp.concatenate([leaf.ravel() for leaf in grad(g)])
+
+    def score_function(key):
+        z = MODEL.posterior(params, x[0]).sample(key)
+        g = jax.grad(lambda p: MODEL.posterior(p, x[0]).log_prob(z))(params)["encoder"]
+        # The best constant does not bias it; without one its noise hides everything.
+        return (f(params, z) - baseline) * jnp.concatenate([leaf.ravel() for leaf in grad(g)])
+
+    keys = jax.random.split(KEY, 20_000)
+    baseline = jax.vmap(lambda key: f(params, MODEL.posterior(params, x[0]).sample(key)))(keys[:500]).mean()
+    a, b = (np.asarray(jax.jit(jax.vmap(g))(keys)) for g in (pathwise, score_function))
+    error = np.sqrt((a.var(0) + b.var(0)) / len(keys))
+    distance = np.abs(a.mean(0) - b.mean(0)) / (error + 1e-9)
+    assert np.mean(distance < 4) > 0.99 and np.abs(a.mean(0)).max() > 20 * error.max() / 4
+    assert np.median(a.var(0)[b.var(0) > 0] / b.var(0)[b.var(0) > 0]) < 0.5  # and the pathwise one is quieter
+
+
+def test_minibatches_average_to_the_full_gradient(x64):  # oracle 27
+    model, x = zoo.EXACT["gmm-diag"], jnp.asarray(zoo.rows(12))
+    params = zoo.fitted("gmm-diag")
+    total = lambda p, x: len(zoo.rows(12)) * objectives.elbo()(model, p, KEY, x, None, 0, {})[0]  # N / |M| times the sum
+    full = jax.grad(total)(params, x)
+    parts = [jax.grad(total)(params, x[i : i + 3]) for i in range(0, 12, 3)]
+    chex.assert_trees_all_close(jax.tree.map(lambda *g: sum(g) / 4, *parts), full, atol=1e-9)
+
+
+def test_what_an_objective_does_not_read_is_refused(start):
+    params, x = start
+    with pytest.raises(ValueError, match="hparams: IWAE accepts none, got beta"):
+        objectives.iwae(2)(MODEL, params, KEY, x, None, 0, {"beta": 1.0})
+    with pytest.raises(ValueError, match="hparams: Elbo accepts beta, .* got gamma"):
+        objectives.elbo()(MODEL, params, KEY, x, None, 0, {"gamma": 1.0})
+    with pytest.raises(ValueError, match="IWAE has no beta to change"):
+        objectives.beta(2.0, objectives.iwae(2))
+    with pytest.raises(TypeError, match="expected an objective of vaejax.objectives, got function"):
+        objectives.warm_up(3, lambda: 0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="optimal_sigma: expected a model with heads.normal\\('optimal'\\)"):
+        objectives.optimal_sigma()(MODEL, params, KEY, x, None, 0, {})
+    for call, message in [
+        (lambda: objectives.iwae(0), "k: expected an integer of at least 1, got 0"),
+        (lambda: objectives.warm_up(0), "num_steps: expected"),
+        (lambda: objectives.beta(-1.0), "weight: expected a non-negative number, got -1.0"),
+        (lambda: objectives.free_bits(0.1, per="pixel"), "per: expected dimension or layer, got 'pixel'"),
+        (lambda: objectives.elbo(num_samples=0), "num_samples: expected"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
