@@ -60,7 +60,9 @@ def test_scales_against_scipy():
         np.testing.assert_allclose(mine, st.norm.logpdf(x, OUT, sigma).sum(), rtol=2e-5)
     pixel = heads.normal("per_pixel", floor=0.05).apply({}, OUT)
     sigma = np.hypot(np.log1p((np.e - 1) * np.exp(OUT[..., 2:])), 0.05)
-    np.testing.assert_allclose(pixel.log_prob(x[..., :2]), st.norm.logpdf(x[..., :2], OUT[..., :2], sigma).sum(), rtol=2e-5)
+    np.testing.assert_allclose(
+        pixel.log_prob(x[..., :2]), st.norm.logpdf(x[..., :2], OUT[..., :2], sigma).sum(), rtol=2e-5
+    )
     grads = jax.grad(lambda p: heads.normal("optimal").apply(p, OUT).log_prob(x))({"log_scale": jnp.zeros(())})
     assert grads["log_scale"] == 0.0  # set by its objective, never by a gradient
 

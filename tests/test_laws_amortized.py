@@ -101,7 +101,9 @@ def test_wrong_inputs_are_named(case):
     with pytest.raises(ValueError, match="z: expected shape \\(2,\\), got \\(3,\\)"):
         model.likelihood(params, jnp.ones(3), c)
     if model.context_dim:
-        with pytest.raises(ValueError, match="VAE has context_dim=3: expected a vector of 3 numbers or a label below 3"):
+        with pytest.raises(
+            ValueError, match="VAE has context_dim=3: expected a vector of 3 numbers or a label below 3"
+        ):
             vj.elbo(model, params, KEY, x[0])
         with pytest.raises(ValueError, match="context: expected .* got shape \\(4,\\)"):
             vj.elbo(model, params, KEY, x[0], jnp.ones(4))

@@ -25,7 +25,6 @@ from vaejax.pytrees import static
 
 __all__ = [
     "Head",
-    "NormalHead",
     "bernoulli",
     "continuous_bernoulli",
     "discretized_logistic",
@@ -86,19 +85,12 @@ def _with_floor(scale: jax.Array, floor: float) -> jax.Array:
 
 
 @static
-class _Bernoulli(Head):
+class _Logits(Head):
+    continuous: bool
     support = (0.0, 1.0)
 
-    def apply(self, params: dict[str, jax.Array], output: jax.Array) -> Bernoulli:
-        return Bernoulli(output)
-
-
-@static
-class _ContinuousBernoulli(Head):
-    support = (0.0, 1.0)
-
-    def apply(self, params: dict[str, jax.Array], output: jax.Array) -> ContinuousBernoulli:
-        return ContinuousBernoulli(output)
+    def apply(self, params: dict[str, jax.Array], output: jax.Array) -> Distribution:
+        return ContinuousBernoulli(output) if self.continuous else Bernoulli(output)
 
 
 class _Scaled(Head):
@@ -136,14 +128,11 @@ class _Scaled(Head):
 
 
 @static
-class NormalHead(_Scaled):
-    """What `normal` makes."""
-
+class _Normal(_Scaled):
     scale: float | str
     floor: float
 
     def apply(self, params: dict[str, jax.Array], output: jax.Array) -> Normal:
-        """The Gaussian of one event."""
         return Normal(*self._loc_and_scale(params, output))
 
 
@@ -208,12 +197,12 @@ class _FullNormal(Head):
 
 def bernoulli() -> Head:
     """Binary data, from logits."""
-    return _Bernoulli()
+    return _Logits(False)
 
 
 def continuous_bernoulli() -> Head:
     """A density on [0, 1], from logits: the normalised form of what a Bernoulli score of grey pixels means."""
-    return _ContinuousBernoulli()
+    return _Logits(True)
 
 
 def normal(scale: float | str = "shared", *, floor: float = 1e-3) -> Head:
@@ -234,7 +223,7 @@ def normal(scale: float | str = "shared", *, floor: float = 1e-3) -> Head:
     >>> normal("per_pixel").output_shape((28, 28, 1))
     (28, 28, 2)
     """
-    return NormalHead(scale, floor)
+    return _Normal(scale, floor)
 
 
 def discretized_logistic(scale: float | str = "shared", *, levels: int = 256, floor: float = 1e-3) -> Head:

@@ -101,7 +101,7 @@ def test_a_flax_module_becomes_a_network():
     network = networks.from_nnx(tied)
     weights = network.init(KEY)
     assert network == networks.from_nnx(tied) and hash(network) == hash(networks.from_nnx(tied))
-    assert list(weights) == ['again'] and list(weights['again']) == ['bias', 'kernel']
+    assert list(weights) == ["again"] and list(weights["again"]) == ["bias", "kernel"]
     assert len(jax.tree.leaves(weights)) == 2  # one kernel and one bias: the tie is kept
     direct = Tied(nnx.Rngs(KEY))
     np.testing.assert_allclose(network.apply(weights, jnp.ones(3)), direct(jnp.ones(3)), rtol=1e-6)

@@ -34,7 +34,9 @@ def test_the_elbo_and_its_forces(start):
     forces = info["log_likelihood"] + info["log_prior"] + info["entropy"]
     np.testing.assert_allclose(forces, value, rtol=1e-5)
     q = jax.vmap(functools.partial(MODEL.posterior, params))(x)
-    np.testing.assert_allclose(info["entropy"], (0.5 * np.log(2 * np.pi * np.e) + np.log(q.scale)).sum(-1).mean(), rtol=1e-5)
+    np.testing.assert_allclose(
+        info["entropy"], (0.5 * np.log(2 * np.pi * np.e) + np.log(q.scale)).sum(-1).mean(), rtol=1e-5
+    )
     crossed = -0.5 * (np.log(2 * np.pi) + q.loc**2 + q.scale**2).sum(-1).mean()
     np.testing.assert_allclose(info["log_prior"], crossed, rtol=1e-5)
 
@@ -145,7 +147,9 @@ def test_optimal_sigma_is_the_written_formula_and_its_gradient_needs_no_stop(x64
         errors, kl = jax.vmap(one)(keys, x)
         d, mse = zoo.D, jnp.mean(errors) / zoo.D
         log_sigma = 0.5 * jnp.log(mse)  # no stop_gradient here
-        return -d * mse / (2 * jnp.exp(2 * log_sigma)) - d * log_sigma - 0.5 * d * math.log(2 * math.pi) - kl.mean(), mse
+        return -d * mse / (2 * jnp.exp(2 * log_sigma)) - d * log_sigma - 0.5 * d * math.log(
+            2 * math.pi
+        ) - kl.mean(), mse
 
     def mine(params):
         value, info = objectives.optimal_sigma()(model, params, KEY, x, None, 0, {})
@@ -229,7 +233,9 @@ def test_pathwise_and_score_function_gradients_agree(start):  # oracle 27
 def test_minibatches_average_to_the_full_gradient(x64):  # oracle 27
     model, x = zoo.EXACT["gmm-diag"], jnp.asarray(zoo.rows(12))
     params = zoo.fitted("gmm-diag")
-    total = lambda p, x: len(zoo.rows(12)) * objectives.elbo()(model, p, KEY, x, None, 0, {})[0]  # N / |M| times the sum
+    total = lambda p, x: (
+        len(zoo.rows(12)) * objectives.elbo()(model, p, KEY, x, None, 0, {})[0]
+    )  # N / |M| times the sum
     full = jax.grad(total)(params, x)
     parts = [jax.grad(total)(params, x[i : i + 3]) for i in range(0, 12, 3)]
     chex.assert_trees_all_close(jax.tree.map(lambda *g: sum(g) / 4, *parts), full, atol=1e-9)

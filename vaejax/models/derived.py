@@ -220,15 +220,7 @@ def reconstruct(
 ) -> jax.Array:
     """Draw z from the posterior of x and return its x again.
 
-    Args:
-      model: the model.
-      params: its parameters.
-      key: a PRNG key.
-      x: one datum.
-      context: what the model is conditioned on, if anything.
-      mode: what to return of p(x | z), as in `sample`.
-      temperature: spread of the posterior's draw; 0 takes its centre.
-      offset: number of standard deviations, for `mode="offset"`.
+    Args as in `sample`; `temperature` is the spread of the posterior's draw, and 0 takes its centre.
 
     Returns:
       One datum, in the form that the likelihood scores.

@@ -45,7 +45,7 @@ class VAE(Coder):
     >>> import jax, vaejax as vj
     >>> model = vj.VAE(vj.networks.MLP((64, 32, 4)), vj.networks.MLP((2, 32, 64)), latent_dim=2)
     >>> params = model.init(jax.random.key(0))
-    >>> vj.encode(model, params, jnp.zeros((8, 8, 1))).shape
+    >>> vj.encode(model, params, jax.numpy.zeros((8, 8, 1))).shape
     (2,)
     """
 

@@ -84,7 +84,9 @@ def _stop_if_stuck(state: TrainState, log: StepLog, max_skipped: int) -> None:
         return
     bad = log.taken & ~_good(log)
     where = tuple(np.argwhere(bad)[0])
-    culprits = [name for name, flag in log.finite.items() if not flag[where]]
+    sums = ("elbo", "the objective")  # they follow from a term that is to blame
+    order = lambda name: (name.startswith("the gradient"), name in sums, name)  # noqa: E731
+    culprits = sorted((name for name, flag in log.finite.items() if not flag[where]), key=order)
     step = int(np.max(np.asarray(state.step))) - int(in_row)
     raise FloatingPointError(
         f"training stopped at step {step}: {in_row} steps in a row had numbers that are not finite "

@@ -1,0 +1,317 @@
+import csv
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import vaejax as vj
+from tests import linear, zoo
+
+KEY = jax.random.key(0)
+MODEL = vj.zoo.vae(zoo.D, 2, hidden=(8,))
+X = zoo.levels(45)
+fit = functools.partial(vj.fit, MODEL, KEY, batch_size=20)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        vj.zoo.vae((8, 8, 1), 2, hidden=(32,)),
+        vj.zoo.beta_vae((8, 8, 1), 2, hidden=(32,)),
+        vj.zoo.sigma_vae((8, 8, 1), 2, hidden=(32,)),
+        vj.zoo.full_covariance_vae((8, 8, 1), 2, hidden=(32,)),
+        vj.zoo.conditional_vae((8, 8, 1), 2, 10, hidden=(32,)),
+        vj.zoo.linear_vae((8, 8, 1), 2),
+        vj.zoo.conv_vae((8, 8, 1), 2, channels=(4,)),
+        vj.zoo.autoencoder((8, 8, 1), 2, hidden=(32,)),
+    ],
+    ids=["vae", "beta", "sigma", "full", "conditional", "linear", "conv", "autoencoder"],
+)
+def test_training_raises_the_held_out_bound_of_digits(model):
+    context = "labels" if model.context_dim else None
+    result = vj.fit(model, KEY, vj.data.digits(), epochs=6, batch_size=60, context=context)
+    held = result.history["validation_value"]
+    assert held[-1] > held[0] and np.all(np.isfinite(held))
+    assert result.history["step"][-1] == 6 * 20
+
+
+def test_the_linear_vae_reaches_probabilistic_pca(x64):  # oracle 4, by stochastic gradients
+    x = linear.rows(256)
+    weight, sigma = linear.maximum_likelihood(x, 2)
+    exact = linear.evidence(jnp.asarray(x), weight, sigma).mean()
+    model = linear.model(2)
+    schedule = optax.cosine_decay_schedule(2e-2, 6000)
+    start = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), model.init(KEY))
+    result = vj.fit(model, KEY, x, init=start, epochs=1500, batch_size=64, optimizer=optax.adam(schedule))
+    reached = linear.exact_elbo(model, result.params, jnp.asarray(x))
+    assert 0 <= exact - reached < 1e-3
+
+
+def test_the_linear_vae_reaches_probabilistic_pca_on_mnist(mnist):
+    x = (mnist.train.x[:5000] / np.float32(255)).reshape(5000, 784)
+    best = vj.em.ppca_exact(vj.PPCA(784, 8), x)
+    exact = vj.log_evidences(vj.PPCA(784, 8), best, x).mean()
+    model, schedule = vj.zoo.linear_vae(784, 8), optax.cosine_decay_schedule(2e-2, 4000)
+    result = vj.fit(model, KEY, x, epochs=200, batch_size=250, optimizer=optax.adam(schedule))
+    assert 0 < exact - linear.exact_elbo(model, result.params, jnp.asarray(x)) < 0.5
+
+
+def test_one_device_and_four_agree():
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    alone, split = fit(X, epochs=3), fit(X, epochs=3, mesh=mesh)
+    chex.assert_trees_all_close(alone.params, split.params, atol=1e-5)
+    np.testing.assert_allclose(alone.history["value"], split.history["value"], atol=1e-5)
+    with pytest.raises(ValueError, match="mesh: expected a number of rows in a batch that 4 devices divide, got 10"):
+        fit(X, epochs=1, batch_size=10, mesh=mesh)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_member_of_an_ensemble_is_a_fit_of_its_own(devices):
+    mesh = None if devices == 1 else jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    keys = jax.random.split(KEY, 4)
+    adam = optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)
+    hparams = {"beta": jnp.array([1.0, 2.0, 4.0, 1.0]), "learning_rate": jnp.array([1e-3, 1e-3, 1e-3, 1e-2])}
+    many = vj.fit_ensemble(
+        MODEL, keys, X, hparams=hparams, optimizer=adam, epochs=3, batch_size=20, validation=X[:7], mesh=mesh
+    )
+    assert many.history["value"].shape == (4, 3) and many.history.batches.shape == (4, 6)
+    for i, objective, rate in ((2, vj.objectives.beta(4.0), 1e-3), (3, None, 1e-2)):
+        alone = vj.fit(
+            MODEL,
+            keys[i],
+            X,
+            objective=objective,
+            optimizer=optax.adam(rate),
+            epochs=3,
+            batch_size=20,
+            validation=X[:7],
+        )
+        chex.assert_trees_all_close(many.member(i), (alone.params, alone.best), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(many.history["validation_value"][i], alone.history["validation_value"], rtol=1e-5)
+
+
+def test_an_epoch_cut_into_scans_is_the_same_epoch(monkeypatch):
+    whole = fit(X, epochs=2, batch_size=9)
+    monkeypatch.setattr("vaejax.train.loop._scan_length", lambda *_: 2)  # five steps as 2 + 2 + 1
+    cut = fit(X, epochs=2, batch_size=9)
+    chex.assert_trees_all_close(whole.params, cut.params, rtol=0, atol=0)
+    assert cut.state.step == 10 and cut.history.batches.shape == (10,)
+    np.testing.assert_array_equal(whole.history.batches, cut.history.batches)
+
+
+def test_long_epochs_are_cut(monkeypatch):
+    from vaejax.train import loop
+
+    class Lowered:
+        def cost_analysis(self):
+            return {"flops": 1e9}
+
+    class Setup:
+        steps = 1000
+
+    monkeypatch.setattr(loop, "run_steps", type("Fake", (), {"lower": staticmethod(lambda *a, **k: Lowered())}))
+    length = loop._scan_length(Setup(), None, None, None, {})  # type: ignore[arg-type]
+    assert 1 <= length < 1000 and length * -(-1000 // length) < 1000 + length
+
+
+def test_validation_scores_every_row_and_keeps_the_best():
+    def objective(model, params, key, x, context, step, hparams):
+        return -jnp.mean((x - params["decoder"]["layer1"]["bias"][None]) ** 2) * zoo.D, {"rows": jnp.mean(x)}
+
+    held = zoo.levels(43, seed=1)
+    result = fit(X, objective=objective, validation=held, epochs=40, optimizer=optax.sgd(0.45))
+    bias = result.best["decoder"]["layer1"]["bias"]
+    best = result.history["validation_value"].max()
+    np.testing.assert_allclose(
+        -np.square(held - np.asarray(bias)).mean() * zoo.D, best, rtol=1e-4
+    )  # 43 rows: 20 + 20 + 3
+    np.testing.assert_allclose(result.history["validation_rows"][-1], held.mean(), rtol=1e-5)
+    assert result.state.best_value == pytest.approx(best)
+    stopped = fit(X, objective=objective, validation=held, epochs=40, optimizer=optax.sgd(0.45), patience=3)
+    values = stopped.history["validation_value"]
+    assert len(values) < 40 and len(values) - 1 - values.argmax() == 3
+    without = fit(X, objective=objective, epochs=1)
+    chex.assert_trees_all_close(without.params, without.best, rtol=0, atol=0)
+
+
+def test_optimal_sigma_is_stored_for_the_train_set_and_not_refitted_to_held_out_rows():
+    model = vj.zoo.sigma_vae(zoo.D, 2, hidden=(8,))
+    held = np.full((10, zoo.D), 0.5, np.float32)
+    result = vj.fit(model, KEY, X, epochs=3, batch_size=20, validation=held)
+    sigma = jnp.exp(result.params["likelihood"]["log_scale"])
+
+    @jax.jit
+    def errors(x):
+        keys = jax.random.split(KEY, 200)
+        one = lambda key, x: jnp.mean((x - vj.reconstruct(model, result.params, key, x)) ** 2)
+        return jax.vmap(lambda key: jax.vmap(functools.partial(one, key))(x))(keys).mean()
+
+    np.testing.assert_allclose(sigma**2, errors(X), rtol=0.1)
+    np.testing.assert_allclose(result.history["validation_implied_variance"][-1], sigma**2, rtol=1e-5)
+    with pytest.raises(ValueError, match="trained by objectives.optimal_sigma"):
+        vj.fit(model, KEY, X, epochs=1, objective=vj.objectives.elbo())
+
+
+def test_averages_follow_the_parameters():
+    plain, averaged = fit(X, epochs=5), fit(X, epochs=5, average=0.9)
+    chex.assert_trees_all_close(plain.params, averaged.state.params, rtol=1e-6)
+    leaf = lambda tree: tree["decoder"]["layer1"]["bias"]
+    start = leaf(MODEL.init(jax.random.split(KEY)[0]))
+    low, high = jnp.minimum(start, leaf(plain.params)), jnp.maximum(start, leaf(plain.params))
+    assert jnp.all((leaf(averaged.params) >= low - 1e-3) & (leaf(averaged.params) <= high + 1e-3))
+    assert jnp.any(jnp.abs(leaf(averaged.params) - leaf(plain.params)) > 1e-4)
+
+
+def test_half_precision_trains_float32_parameters():
+    single, half = fit(X, epochs=5), fit(X, epochs=5, compute_dtype="bfloat16")
+    assert {leaf.dtype for leaf in jax.tree.leaves(half.params)} == {jnp.dtype("float32")}
+    difference = np.abs(single.history["value"] - half.history["value"])
+    assert 0 < difference.max() < 0.05
+
+
+def test_bad_steps_are_skipped_counted_and_explained():
+    def objective(model, params, key, x, context, step, hparams):
+        value, info = vj.objectives.elbo()(model, params, key, x, context, step, hparams)
+        return jnp.where((step >= 2) & (step < 5), jnp.nan, 1.0) * value, info
+
+    result = fit(X, objective=objective, epochs=4)
+    assert result.state.skipped == 3 and result.state.skipped_in_row == 0
+    assert (
+        np.isnan(result.history.batches[2:5]).all() and np.isfinite(np.delete(result.history.batches, [2, 3, 4])).all()
+    )
+    assert result.history["skipped"].tolist() == [0, 2, 3, 3] and np.isnan(result.history["value"][1])
+    still = fit(X, epochs=1)
+    chex.assert_trees_all_close(fit(X, objective=objective, epochs=2).params, still.params, rtol=0, atol=0)
+    with pytest.raises(
+        FloatingPointError, match="stopped at step 2: 3 steps in a row .*first in the objective, the gradient"
+    ):
+        fit(X, objective=objective, epochs=4, max_skipped=2, batch_size=9)
+    with pytest.raises(FloatingPointError, match="clip gradients"):
+        fit(X, epochs=30, optimizer=optax.sgd(1e12), max_skipped=3)
+
+
+def test_optimisers_schedules_and_clipping_are_optax():
+    chain = optax.chain(optax.clip_by_global_norm(1e-9), optax.sgd(optax.linear_schedule(1.0, 0.0, 10)))
+    result = fit(X, optimizer=chain, epochs=2)
+    start = MODEL.init(jax.random.split(KEY)[0])
+    chex.assert_trees_all_close(result.params, start, atol=1e-7)
+
+
+def test_transforms_act_on_every_batch_and_once_on_held_out_rows():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 4), dtype=np.uint8)
+
+    def objective(model, params, key, x, context, step, hparams):
+        grey = jnp.mean((x > 0) & (x < 1))
+        return 0.0 * jnp.sum(params["decoder"]["layer1"]["bias"]), {"grey": grey, "mean": jnp.mean(x)}
+
+    model = vj.zoo.vae(4, 2, hidden=(3,))
+    options = {"objective": objective, "batch_size": 20, "validation": pixels, "epochs": 3}
+    result = vj.fit(model, KEY, pixels, transform=vj.transforms.binarize, **options)
+    assert np.all(result.history["grey"] == 0) and len(set(result.history["mean"].tolist())) == 3
+    assert len(set(result.history["validation_mean"].tolist())) == 1
+    assert abs(result.history["mean"].mean() - pixels.mean() / 255) < 0.1
+
+
+def test_binarisation_has_the_probabilities_of_the_pixels():
+    pixels = jnp.tile(jnp.array([0, 1, 51, 128, 254, 255], jnp.uint8), (200_000, 1))
+    drawn = vj.transforms.binarize(KEY, pixels)
+    p = np.array([0, 1, 51, 128, 254, 255]) / 255
+    assert np.all(np.abs(drawn.mean(0) - p) <= 4 * np.sqrt(p * (1 - p) / 200_000))
+    assert abs(np.corrcoef(np.asarray(drawn[:, 2:4]).T)[0, 1]) < 0.01
+    floats = vj.transforms.binarize(KEY, jnp.tile(jnp.asarray(p, jnp.float32), (50_000, 1)))
+    assert np.all(np.abs(floats.mean(0) - p) <= 4 * np.sqrt(p * (1 - p) / 50_000) + 1e-7)
+    levels = vj.transforms.dequantize(17)(KEY, jnp.tile(jnp.array([0, 240], jnp.uint8), (1000, 1)))
+    assert jnp.all((levels[:, 0] < 1 / 17) & (levels[:, 1] >= 16 / 17)) and levels.std(0).min() > 0.01
+
+
+def test_history_is_a_table(tmp_path):
+    result = fit(X, epochs=2, validation=X)
+    with pytest.raises(KeyError, match="'loss': the history has value, .*seconds"):
+        result.history["loss"]
+    result.history.to_csv(tmp_path / "history.csv")
+    with (tmp_path / "history.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [row["epoch"] for row in table] == ["1", "2"]
+    assert float(table[1]["kl_per_dimension_1"]) == result.history["kl_per_dimension"][1, 1]
+    assert float(table[0]["validation_elbo"]) == pytest.approx(float(result.history["validation_elbo"][0]))
+
+
+def test_a_second_fit_compiles_nothing():
+    fit(X, epochs=1)
+    from vaejax.train import step
+
+    before = step.run_steps._cache_size()
+    vj.fit(vj.zoo.vae(zoo.D, 2, hidden=(8,)), jax.random.key(5), X, epochs=2, batch_size=20)
+    assert step.run_steps._cache_size() == before
+
+
+def test_progress_is_shown_where_somebody_looks(monkeypatch, capsys):
+    fit(X, epochs=1)
+    assert capsys.readouterr() == ("", "")  # not a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    fit(X, epochs=2)
+    shown = capsys.readouterr().err
+    assert "epoch 2/2" in shown and "images/s" in shown and "kl" in shown
+
+
+SPLIT = vj.data.Split(X, np.arange(45, dtype=np.int32) % 3)
+CONDITIONAL = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,))
+
+
+@pytest.mark.parametrize(
+    "model, data, options, message",
+    [
+        (MODEL, X[:, :4], {}, "data: expected rows of shape \\(5,\\), or of as many entries, .* got \\(4,\\)"),
+        (MODEL, X[:0], {}, "data: expected rows \\(N, ...\\) with at least one number, got shape \\(0, 5\\)"),
+        (MODEL, X[0], {}, "data: expected rows .* got shape \\(5,\\)"),
+        (MODEL, X * 3 - 1, {}, "data: expected values in \\[0, 1\\] for this likelihood, got .* in row 0"),
+        (MODEL, np.where(np.arange(45)[:, None] == 7, np.nan, X), {}, "data: expected finite values, got nan in row 7"),
+        (MODEL, X.astype(int), {}, "data: expected floating-point values, uint8 pixels or bool, got int64"),
+        (MODEL, [1, 2], {}, "data: expected an array, a vaejax.data.Split or Dataset, got list"),
+        (MODEL, X, {"validation": X * 2}, "validation: expected values in \\[0, 1\\]"),
+        (MODEL, X, {"context": "labels"}, "labels.*has no labels"),
+        (MODEL, SPLIT, {"context": "labels"}, "context: VAE has context_dim=0, expected None"),
+        (MODEL, X, {"context": "classes"}, "context: expected .labels. or an array, got 'classes'"),
+        (CONDITIONAL, SPLIT, {}, "context: VAE has context_dim=3, expected .labels."),
+        (CONDITIONAL, X, {"context": np.arange(45)}, "labels below 3 .* got the label 3 in row 3"),
+        (
+            CONDITIONAL,
+            X,
+            {"context": np.ones((45, 2))},
+            "or an array \\(45, 3\\) for data, got float64 of shape \\(45, 2\\)",
+        ),
+        (CONDITIONAL, X, {"context": np.ones((45, 3)), "validation": X}, "expected the pair \\(x, context\\)"),
+        (MODEL, X, {"epochs": -1}, "epochs: expected an integer of at least 0, got -1"),
+        (MODEL, X, {"batch_size": 0}, "batch_size: expected an integer of at least 1, got 0"),
+        (MODEL, X, {"average": 1.0}, "average: expected a decay in \\[0, 1\\), got 1.0"),
+        (MODEL, X, {"patience": 2}, "patience: expected validation rows to stop by, got none"),
+        (MODEL, X, {"init": {"encoder": 0}}, "init: expected parameters like"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(model, data, options, message):
+    with pytest.raises(ValueError, match=message):
+        vj.fit(model, KEY, data, **({"epochs": 1} | options))
+
+
+def test_ensembles_refuse_what_nobody_reads():
+    keys = jax.random.split(KEY, 2)
+    with pytest.raises(ValueError, match="the objective accepts beta, .* the optimiser none .*, got learning_rate"):
+        vj.fit_ensemble(MODEL, keys, X, hparams={"learning_rate": jnp.ones(2)}, epochs=1)
+    with pytest.raises(ValueError, match="hparams\\['beta'\\]: expected one value for each of 2 members"):
+        vj.fit_ensemble(MODEL, keys, X, hparams={"beta": jnp.ones(3)}, epochs=1)
+    with pytest.raises(ValueError, match="keys: expected a vector of PRNG keys, got shape \\(\\)"):
+        vj.fit_ensemble(MODEL, KEY, X, epochs=1)
+
+
+def test_contexts_in_every_form_are_the_same():
+    labels = np.asarray(SPLIT.y)
+    a = vj.fit(CONDITIONAL, KEY, SPLIT, context="labels", validation=SPLIT, epochs=1)
+    b = vj.fit(CONDITIONAL, KEY, X, context=labels, validation=(X, labels), epochs=1)
+    c = vj.fit(CONDITIONAL, KEY, X, context=np.eye(3, dtype=np.float32)[labels], epochs=1)
+    chex.assert_trees_all_close(a.params, b.params, rtol=0, atol=0)
+    chex.assert_trees_all_close(a.params, c.params, rtol=1e-5, atol=1e-7)
