@@ -23,15 +23,8 @@ from vaejax.distributions import (
 from vaejax.kernels import fill_tril
 from vaejax.pytrees import static
 
-__all__ = [
-    "Head",
-    "bernoulli",
-    "continuous_bernoulli",
-    "discretized_logistic",
-    "full_normal",
-    "low_rank_normal",
-    "normal",
-]
+__all__ = ["Head", "bernoulli", "continuous_bernoulli", "discretized_logistic", "full_normal"]
+__all__ += ["low_rank_normal", "normal"]
 
 SCALES = ("shared", "optimal", "per_pixel_constant", "per_pixel")
 
@@ -58,10 +51,8 @@ class Head(abc.ABC):
     def event_shape(self, output_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the events that an output of this shape describes."""
         if not output_shape or output_shape[-1] % self.width:
-            raise ValueError(
-                f"{type(self).__name__} reads {self.width} numbers for each entry of the data from the last axis "
-                f"of the network's output: expected a multiple of {self.width} there, got shape {output_shape}"
-            )
+            wanted = f"{self} reads {self.width} numbers for each entry of the data from the output's last axis"
+            raise ValueError(f"{wanted}: expected a multiple of {self.width} there, got shape {output_shape}")
         return (*output_shape[:-1], output_shape[-1] // self.width)
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -178,10 +169,8 @@ class _FullNormal(Head):
         size = math.prod(output_shape)
         dim = (math.isqrt(8 * size + 9) - 3) // 2
         if len(output_shape) != 1 or dim < 1 or dim * (dim + 3) // 2 != size:
-            raise ValueError(
-                "a full covariance reads d means and d (d + 1) / 2 factors: expected an output of shape (2,), (5,), "
-                f"(9,), (14,), ..., got {output_shape}"
-            )
+            wanted = "d means and d (d + 1) / 2 factors: expected an output of shape (2,), (5,), (9,), (14,), ..."
+            raise ValueError(f"a full covariance reads {wanted}, got {output_shape}")
         return (dim,)
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:

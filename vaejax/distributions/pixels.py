@@ -26,8 +26,8 @@ class Bernoulli(Distribution):
 
     def sample(self, key, temperature=1.0):
         """Draw zeros and ones from p^(1/temperature)."""
-        p = jax.nn.sigmoid(_sharpen(self.logits, temperature))
-        return jax.random.bernoulli(key, p).astype(self.logits.dtype)
+        p = jax.nn.sigmoid(_sharpen(jnp.ravel(self.logits), temperature))
+        return jax.random.bernoulli(key, p).astype(self.logits.dtype).reshape(self.logits.shape)
 
     def log_prob(self, value):
         """Log-probability, summed over the event."""

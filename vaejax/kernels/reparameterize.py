@@ -28,8 +28,8 @@ def reparameterize_diag(key: jax.Array, loc: jax.Array, scale: jax.Array) -> jax
     """
     loc = jnp.asarray(loc)
     require_broadcast("scale", scale, loc.shape)
-    dtype = jnp.result_type(loc, scale, jnp.float32)
-    return loc + scale * jax.random.normal(key, loc.shape, dtype)
+    noise = jax.random.normal(key, (loc.size,), jnp.result_type(loc, scale, jnp.float32))
+    return loc + scale * noise.reshape(loc.shape)
 
 
 @jax.jit
