@@ -34,10 +34,11 @@ ALLOWED = {
     "objectives": ({"models", "distributions", "kernels", "pytrees"}, {"jax"}),
     "zoo": ({"models", "heads", "networks", "objectives"}, {"jax"}),
     "transforms": ({"pytrees"}, {"jax"}),
-    "train": ({"data", "models", "networks", "objectives", "pytrees"}, {"jax", "optax", "rich"}),
+    "train": ({"inputs", "models", "networks", "objectives", "pytrees"}, {"jax", "optax", "rich"}),
     "kde": ({"kernels", "distributions", "pytrees"}, {"jax"}),
     "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),
-    "evaluate": ({"models", "distributions", "kernels", "pytrees"}, {"jax"}),
+    "inputs": ({"data", "models"}, {"jax"}),
+    "evaluate": ({"inputs", "models", "distributions", "kernels", "pytrees"}, {"jax"}),
     "data": (set(), {"tensorflow_datasets", "PIL"}),
     "plots": ({"distributions", "models"}, {"matplotlib", "jax"}),
 }

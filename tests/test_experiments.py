@@ -13,8 +13,8 @@ def test_demo_writes_a_page_with_pictures(tmp_path, capsys):
     path = demo.main(dataclasses.replace(demo.Config.smoke(), out=tmp_path))
     text = path.read_text()
     assert str(path.resolve()) in capsys.readouterr().out
-    assert len(re.findall(r'src="data:image/png;base64,', text)) == 8
-    assert text.count("<table>") == 2 and "nan" not in text and "http" not in text
+    assert len(re.findall(r'src="data:image/png;base64,', text)) == 15
+    assert text.count("<table>") == 3 and "nan" not in text and "http" not in text
 
 
 def test_plots_refuse_what_they_cannot_draw():

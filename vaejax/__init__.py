@@ -15,6 +15,7 @@ from vaejax import transforms as transforms
 from vaejax import zoo as zoo
 from vaejax.evaluate import aic as aic
 from vaejax.evaluate import bic as bic
+from vaejax.evaluate import importance_bounds as importance_bounds
 from vaejax.evaluate import labels as labels
 from vaejax.evaluate import log_evidences as log_evidences
 from vaejax.evaluate import responsibilities as responsibilities

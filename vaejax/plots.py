@@ -22,7 +22,14 @@ def _figure(width: float, height: float) -> "tuple[Figure, Any]":
     return figure, figure.subplots()
 
 
-def image_grid(images: Any, *, columns: int = 10, title: str = "", symmetric: bool = False) -> "Figure":
+def image_grid(
+    images: Any,
+    *,
+    columns: int = 10,
+    title: str = "",
+    symmetric: bool = False,
+    limits: tuple[float, float] | None = None,
+) -> "Figure":
     """Images side by side, on one grey scale with a colour bar.
 
     Args:
@@ -30,6 +37,7 @@ def image_grid(images: Any, *, columns: int = 10, title: str = "", symmetric: bo
       columns: images in a row.
       title: what stands above.
       symmetric: centre the scale at zero, for weights and differences; else it spans the values.
+      limits: least and greatest value of the scale; values beyond them are shown as these.
     """
     images = np.asarray(images, np.float64)
     if images.ndim == 4 and images.shape[-1] == 1:
@@ -47,7 +55,7 @@ def image_grid(images: Any, *, columns: int = 10, title: str = "", symmetric: bo
     if images.ndim == 4:
         axes.imshow(np.nan_to_num(np.clip(canvas, 0, 1), nan=1.0), interpolation="nearest")
     else:
-        low, high = float(np.nanmin(canvas)), float(np.nanmax(canvas))
+        low, high = limits or (float(np.nanmin(canvas)), float(np.nanmax(canvas)))
         if symmetric:
             high = max(abs(low), abs(high))
             low = -high

@@ -5,3 +5,4 @@ from vaejax.evaluate.criteria import bic as bic
 from vaejax.evaluate.criteria import labels as labels
 from vaejax.evaluate.criteria import log_evidences as log_evidences
 from vaejax.evaluate.criteria import responsibilities as responsibilities
+from vaejax.evaluate.evidence import importance_bounds as importance_bounds

@@ -8,9 +8,9 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vaejax import objectives
+from vaejax.inputs import held_out, prepare
 from vaejax.models import LatentModel
 from vaejax.networks import in_precision
-from vaejax.train.inputs import held_out, prepare
 from vaejax.train.loop import run_epochs
 from vaejax.train.state import Fit, TrainState, initial_state
 from vaejax.train.step import Setup

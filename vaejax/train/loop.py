@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from vaejax.train.inputs import Rows
+from vaejax.inputs import Rows
 from vaejax.train.progress import Progress
 from vaejax.train.state import Fit, History, TrainState
 from vaejax.train.step import Setup, StepLog, calibrate, evaluate, run_steps, shuffle

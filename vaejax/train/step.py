@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from vaejax.inputs import Rows
 from vaejax.models import LatentModel
-from vaejax.train.inputs import Rows
 from vaejax.train.state import TrainState
 
 __all__ = ["Setup", "StepLog", "evaluate", "fresh_key", "run_steps"]

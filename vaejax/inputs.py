@@ -1,6 +1,5 @@
-"""Checking and placing what a user hands to `fit`: data, labels, a held-out part."""
+"""Checking and placing what a user hands over: rows, labels, a held-out part."""
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -119,8 +118,3 @@ def _context(model: LatentModel, context: Any, rows: int, name: str) -> jax.Arra
 def _told(value: Any) -> str:
     array = np.asarray(value)
     return f"{value!r}" if array.dtype.kind in "OU" else f"{array.dtype} of shape {array.shape}"
-
-
-def count_batches(rows: Rows, size: int) -> int:
-    """Number of batches, the incomplete last one included."""
-    return math.ceil(len(rows.x) / size)
