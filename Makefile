@@ -18,6 +18,7 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python -m experiments.benchmarks.em
+	$(BIN)/python -m experiments.benchmarks.vae
 
 # The set-up runs again only where what is installed has changed.
 $(VENV)/installed: pyproject.toml
@@ -29,7 +30,8 @@ $(VENV)/installed: pyproject.toml
 # The peers of the benchmarks, in an environment of their own.
 peers:
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet torch pomegranate gmmx
+	.venv-peers/bin/python -m pip install --quiet torch pomegranate gmmx "pydantic>=2" imageio
+	.venv-peers/bin/python -m pip install --quiet --no-deps pythae  # it asks for a backport that Python 3.11 has built in
 
 clean:
 	rm -rf $(VENV) .venv-peers out
