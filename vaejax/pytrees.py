@@ -1,6 +1,7 @@
 """The two decorators that make a class of the library a pytree, and what a recipe was made with."""
 
 import dataclasses
+import functools
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -23,9 +24,22 @@ def pytree(cls: type[T]) -> type[T]:
 def static(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass without arrays, static under `jax.jit`: it hashes and compares by value.
 
-    Rebuilding an equal one in a re-run notebook cell therefore compiles nothing again.
+    Rebuilding an equal one in a re-run notebook cell therefore compiles nothing again. Lists become
+    tuples, which hash.
     """
-    return jax.tree_util.register_static(dataclasses.dataclass(frozen=True)(cls))
+    made = dataclasses.dataclass(frozen=True)(cls)
+    init = made.__init__
+
+    @functools.wraps(init)
+    def frozen(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *map(_hashable, args), **{name: _hashable(value) for name, value in kwargs.items()})
+
+    made.__init__ = frozen
+    return jax.tree_util.register_static(made)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 def arguments(recipe: Any) -> dict[str, Any]:
