@@ -10,6 +10,7 @@ from typing import Any
 from vaejax import heads, objectives
 from vaejax.heads import Head
 from vaejax.models import VAE, Autoencoder
+from vaejax.models.vae import posterior_head
 from vaejax.networks import MLP, Constant, ConvDecoder, ConvEncoder, Linear, Parallel
 
 __all__ = [
@@ -31,6 +32,10 @@ def _shape(data_shape: int | tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
+def _codes(posterior: str | Head, latent_dim: int) -> int:
+    return math.prod(posterior_head(posterior).output_shape((latent_dim,)))
+
+
 def _decoder(shape: tuple[int, ...], in_size: int, hidden: tuple[int, ...], head: Head, activation: str) -> MLP:
     out = head.output_shape(shape)
     return MLP((in_size, *hidden, math.prod(out)), activation, out_shape=out)
@@ -42,7 +47,7 @@ def vae(
     *,
     hidden: tuple[int, ...] = (512, 512),
     activation: str = "relu",
-    posterior: str = "diag",
+    posterior: str | Head = "diag",
     likelihood: Head | None = None,
     context_dim: int = 0,
     **options: Any,
@@ -54,7 +59,7 @@ def vae(
       latent_dim: number of latents.
       hidden: units of the encoder's hidden layers; the decoder has them reversed.
       activation: as in `networks.MLP`.
-      posterior: `"diag"` or `"full"`.
+      posterior: `"diag"`, `"full"`, or a head.
       likelihood: a head of `vaejax.heads`.
       context_dim: length of the context; 0 for none.
       **options: further arguments of `VAE`.
@@ -63,8 +68,7 @@ def vae(
     (28, 28, 1)
     """
     shape, head = _shape(data_shape), likelihood or heads.bernoulli()
-    codes = latent_dim * (latent_dim + 3) // 2 if posterior == "full" else 2 * latent_dim
-    encoder = MLP((math.prod(shape) + context_dim, *hidden, codes), activation)
+    encoder = MLP((math.prod(shape) + context_dim, *hidden, _codes(posterior, latent_dim)), activation)
     decoder = _decoder(shape, latent_dim + context_dim, hidden[::-1], head, activation)
     return VAE(encoder, decoder, latent_dim, posterior, head, context_dim=context_dim, **options)
 
@@ -96,9 +100,11 @@ def linear_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: An
     Reference: Lucas, Tucker, Grosse and Norouzi, 2019.
     """
     shape, head = _shape(data_shape), options.pop("likelihood", heads.normal("shared"))
-    codes = Constant(latent_dim * (latent_dim + 1) // 2 if options.get("posterior") == "full" else latent_dim)
-    encoder = Parallel((Linear(math.prod(shape), latent_dim), codes))
-    return VAE(encoder, _decoder(shape, latent_dim, (), head, "relu"), latent_dim, likelihood=head, **options)
+    context_dim, posterior = options.get("context_dim", 0), options.get("posterior", "diag")
+    scales = Constant(_codes(posterior, latent_dim) - latent_dim)
+    encoder = Parallel((Linear(math.prod(shape) + context_dim, latent_dim), scales))
+    decoder = _decoder(shape, latent_dim + context_dim, (), head, "relu")
+    return VAE(encoder, decoder, latent_dim, likelihood=head, **options)
 
 
 def conv_vae(
@@ -107,25 +113,27 @@ def conv_vae(
     *,
     channels: tuple[int, ...] = (32, 64, 128),
     blocks: int = 0,
+    posterior: str | Head = "diag",
     likelihood: Head | None = None,
     context_dim: int = 0,
     **options: Any,
 ) -> VAE:
-    """A convolutional VAE with a diagonal posterior.
+    """A convolutional VAE, with a Bernoulli likelihood unless told otherwise.
 
     Args:
       data_shape: (H, W, C).
       latent_dim: number of latents.
       channels: of the encoder's stages, each of which halves the image; the decoder has them reversed.
       blocks: residual blocks of each stage.
-      likelihood: a head of `vaejax.heads`; Bernoulli unless told otherwise.
-      context_dim: length of the context; 0 for none.
+      posterior: as in `vae`.
+      likelihood: as in `vae`.
+      context_dim: as in `vae`.
       **options: further arguments of `VAE`.
     """
-    head = likelihood or heads.bernoulli()
-    encoder = ConvEncoder(data_shape, channels, 2 * latent_dim, context_dim, blocks)
-    decoder = ConvDecoder(latent_dim + context_dim, channels[::-1], head.output_shape(data_shape), blocks)  # type: ignore[arg-type]
-    return VAE(encoder, decoder, latent_dim, "diag", head, context_dim=context_dim, **options)
+    shape, head = _shape(data_shape), likelihood or heads.bernoulli()
+    encoder = ConvEncoder(shape, channels, _codes(posterior, latent_dim), context_dim, blocks)  # type: ignore[arg-type]
+    decoder = ConvDecoder(latent_dim + context_dim, channels[::-1], head.output_shape(shape), blocks)  # type: ignore[arg-type]
+    return VAE(encoder, decoder, latent_dim, posterior, head, context_dim=context_dim, **options)
 
 
 def autoencoder(

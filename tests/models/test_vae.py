@@ -66,3 +66,25 @@ def test_a_users_own_network_drops_in():
     own = vj.networks.from_functions(init, lambda weights, x: weights["w"] @ x)
     model = vj.VAE(own, MLP((2, 4)), 2)
     assert vj.encode(model, model.init(KEY), jnp.ones(4)).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    "name", ["vae", "beta_vae", "sigma_vae", "full_covariance_vae", "linear_vae", "conv_vae", "autoencoder"]
+)
+def test_every_member_of_the_zoo_takes_a_context_and_lists(name):
+    options = {"channels": [3]} if name == "conv_vae" else {} if name == "linear_vae" else {"hidden": [4]}
+    model = getattr(vj.zoo, name)([4, 4, 1], 2, context_dim=3, **options)
+    params = model.init(KEY)
+    bound = vj.elbo(model, params, KEY, jnp.full((4, 4, 1), 0.5), jnp.asarray(2))
+    assert jnp.isfinite(bound.value) and hash(model) == hash(
+        getattr(vj.zoo, name)((4, 4, 1), 2, context_dim=3, **options)
+    )
+
+
+def test_posteriors_of_the_zoo():
+    for constructor in (vj.zoo.vae, vj.zoo.linear_vae, vj.zoo.conv_vae):
+        model = constructor((4, 4, 1), 2, posterior="full")
+        q = jax.eval_shape(
+            model.posterior, jax.eval_shape(model.init, KEY), jax.ShapeDtypeStruct((4, 4, 1), jnp.float32)
+        )
+        assert isinstance(q, vj.distributions.TrilNormal) and q.scale_tril.shape == (2, 2)

@@ -14,9 +14,16 @@ from vaejax.networks import Network
 from vaejax.priors import Prior
 from vaejax.pytrees import static
 
-__all__ = ["VAE"]
+__all__ = ["VAE", "posterior_head"]
 
 POSTERIORS = {"diag": heads.normal("per_pixel", floor=1e-6), "full": heads.full_normal(floor=1e-6)}
+
+
+def posterior_head(posterior: str | Head) -> Head:
+    """The head that a name stands for; a head is left alone."""
+    if isinstance(posterior, str) and posterior not in POSTERIORS:
+        raise ValueError(f"posterior: expected {', '.join(POSTERIORS)} or a head, got {posterior!r}")
+    return require_kind("posterior", POSTERIORS[posterior] if isinstance(posterior, str) else posterior, Head)
 
 
 @static
@@ -69,16 +76,12 @@ class VAE(Coder):
         context_dim: int = 0,
         objective: Any = None,
     ):
-        if isinstance(posterior, str) and posterior not in POSTERIORS:
-            raise ValueError(f"posterior: expected {', '.join(POSTERIORS)} or a head, got {posterior!r}")
         set_fields(
             self,
             encoder=require_kind("encoder", encoder, Network),
             decoder=require_kind("decoder", decoder, Network),
             latent_dim=latent_dim,
-            posterior_head=require_kind(
-                "posterior", POSTERIORS[posterior] if isinstance(posterior, str) else posterior, Head
-            ),
+            posterior_head=posterior_head(posterior),
             likelihood_head=require_kind("likelihood", likelihood or heads.bernoulli(), Head),
             prior_recipe=require_kind("prior", prior or priors.standard_normal(), Prior),
             context_dim=context_dim,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from vaejax.models import LatentModel
 from vaejax.objectives.base import Objective, require_count
 from vaejax.objectives.bounds import elbo
-from vaejax.objectives.sigma import optimal_sigma
+from vaejax.objectives.sigma import has_optimal_scale, optimal_sigma
 from vaejax.pytrees import static
 
 __all__ = ["beta", "for_model", "free_bits", "warm_up"]
@@ -130,5 +130,4 @@ def for_model(model: LatentModel) -> Objective:
     """What `fit` maximises unless told otherwise: the model's own objective, or the ELBO."""
     if model.objective is not None:
         return model.objective
-    optimal = getattr(getattr(model, "likelihood_head", None), "scale", None) == "optimal"
-    return optimal_sigma() if optimal else elbo()
+    return optimal_sigma() if has_optimal_scale(model) else elbo()

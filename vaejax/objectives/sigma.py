@@ -20,7 +20,12 @@ from vaejax.objectives.base import (
 from vaejax.objectives.bounds import elbo
 from vaejax.pytrees import static
 
-__all__ = ["optimal_sigma"]
+__all__ = ["has_optimal_scale", "optimal_sigma"]
+
+
+def has_optimal_scale(model: Any) -> bool:
+    """Whether the likelihood is `heads.normal("optimal")`, which this objective alone can train."""
+    return getattr(getattr(model, "likelihood_head", None), "scale", None) == "optimal"
 
 
 def _size_and_floor(model: Any) -> tuple[int, float]:
@@ -67,7 +72,7 @@ class _OptimalSigma(Objective):
         return self._with_log_scale(model, params, 0.5 * jnp.log(jnp.maximum(mean / size, max(floor**2, 1e-30))))
 
     def _with_log_scale(self, model, params, value):
-        if getattr(getattr(model, "likelihood_head", None), "scale", None) != "optimal":
+        if not has_optimal_scale(model):
             raise ValueError(f"optimal_sigma: expected a model with heads.normal('optimal'), got {model}")
         old = params["likelihood"]["log_scale"]
         return params | {"likelihood": {"log_scale": jnp.full_like(old, value)}}

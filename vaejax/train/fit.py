@@ -11,6 +11,7 @@ from vaejax import objectives
 from vaejax.inputs import held_out, prepare
 from vaejax.models import LatentModel
 from vaejax.networks import in_precision
+from vaejax.objectives.sigma import has_optimal_scale
 from vaejax.train.loop import run_epochs
 from vaejax.train.state import Fit, TrainState, initial_state
 from vaejax.train.step import Setup
@@ -177,8 +178,7 @@ def _train(
     if not 0 <= average < 1:
         raise ValueError(f"average: expected a decay in [0, 1), got {average!r}")
     objective = objectives.for_model(model) if objective is None else objective
-    optimal = getattr(getattr(model, "likelihood_head", None), "scale", None) == "optimal"
-    if optimal and getattr(objective, "calibration", None) is None:
+    if has_optimal_scale(model) and getattr(objective, "calibration", None) is None:
         raise ValueError("heads.normal('optimal') is trained by objectives.optimal_sigma(), which alone sets its scale")
     rows = prepare(model, data, context)
     held = held_out(model, data, context, validation)
