@@ -2,7 +2,14 @@ r"""The synthetic sets of the sources, with what they print corrected and `form=
 
 All of them are functions of a seed and return float32 rows; noise is given by its variance, as the
 sources give it. The generators of Guo, Liao and Zhou, *Variational Autoencoders*, section 4, are
-`gaussian_axis`, `gaussian_rotated`, `figure_eight`, `three_blobs` and `gaussian_mixture`.
+`gaussian_axis`, `gaussian_rotated`, `figure_eight`, `three_blobs` and `gaussian_mixture`. Each returns a
+`Dataset` of rows (N, 2) and takes
+
+- `count`: rows to train on;
+- `test`: rows to test on, half of `count` by default;
+- `validation`: rows (or share of them) cut from train, 0 for none;
+- `seed`: of the draws and of the choice;
+- `noise_variance`: variance of each entry of the noise.
 """
 
 import math
@@ -60,18 +67,7 @@ def gaussian_axis(
     seed: int = 0,
     noise_variance: float = 0.2,
 ) -> Dataset:
-    r"""$x = \mathrm{diag}(3, \tfrac13)\,z + \epsilon$, $z \sim N(0, I_2)$ (section 4.1). Entropy 3.36368 nats at 0.2.
-
-    Args:
-      count: rows to train on.
-      test: rows to test on; half of `count` by default.
-      validation: rows (or share of them) cut from train; 0 for none.
-      seed: of the draws and of the choice.
-      noise_variance: variance of each entry of the noise.
-
-    Returns:
-      A `Dataset` of rows (N, 2).
-    """
+    r"""$x = \mathrm{diag}(3, \tfrac13)\,z + \epsilon$, $z \sim N(0, I_2)$ (section 4.1). Entropy 3.36368 nats."""
     return _linear(np.eye(2), count, test, validation, seed, noise_variance)
 
 
@@ -83,18 +79,7 @@ def gaussian_rotated(
     seed: int = 0,
     noise_variance: float = 0.2,
 ) -> Dataset:
-    r"""$x = R(\pi/3)\,\mathrm{diag}(3, \tfrac13)\,z + \epsilon$ (section 4.2). Entropy 3.36368 nats at 0.2.
-
-    Args:
-      count: rows to train on.
-      test: rows to test on; half of `count` by default.
-      validation: rows (or share of them) cut from train; 0 for none.
-      seed: of the draws and of the choice.
-      noise_variance: variance of each entry of the noise.
-
-    Returns:
-      A `Dataset` of rows (N, 2).
-    """
+    r"""$x = R(\pi/3)\,\mathrm{diag}(3, \tfrac13)\,z + \epsilon$ (section 4.2). Entropy 3.36368 nats at 0.2."""
     c, s = math.cos(math.pi / 3), math.sin(math.pi / 3)
     return _linear(np.array([[c, -s], [s, c]]), count, test, validation, seed, noise_variance)
 
@@ -136,16 +121,7 @@ def figure_eight(
     unimodal and .0046 nats from a Gaussian, so the default is 0.04. Entropy at .02, .04, .2: .8848,
     1.1337, 1.8202 nats.
 
-    Args:
-      count: rows to train on.
-      test: rows to test on; half of `count` by default.
-      validation: rows (or share of them) cut from train; 0 for none.
-      seed: of the draws and of the choice.
-      noise_variance: variance of each entry of the noise.
-      form: `"literal"` draws z in two dimensions, applies u as printed (without $\pi$) elementwise and multiplies by z.
-
-    Returns:
-      A `Dataset` of rows (N, 2).
+    `form="literal"` draws z in two dimensions, applies u as printed (without $\pi$) elementwise and multiplies by z.
     """
     from scipy.special import ndtr  # its import changes the warning filters
 
@@ -174,16 +150,7 @@ def three_blobs(
     The source trails a z. Entropy at .02, .04, .2: .6317, 1.1637, 2.2839 nats; at .2 there are exactly
     three modes, near (-.64, -.75), (-.14, .98) and (.88, -.35).
 
-    Args:
-      count: rows to train on.
-      test: rows to test on; half of `count` by default.
-      validation: rows (or share of them) cut from train; 0 for none.
-      seed: of the draws and of the choice.
-      noise_variance: variance of each entry of the noise.
-      form: `"literal"` draws z in two dimensions, applies the functions elementwise and multiplies by z.
-
-    Returns:
-      A `Dataset` of rows (N, 2).
+    `form="literal"` draws z in two dimensions, applies the functions elementwise and multiplies by z.
     """
     from scipy.special import expit
 
@@ -210,16 +177,8 @@ def gaussian_mixture(
     The component is $\lfloor 3z\rfloor$ with $z \sim U[0, 1]$. The third offset lost a sign in the source:
     it is $(+3\sqrt3, -3\sqrt3/2)$. Entropy 3.9365 nats, 3.6581 as printed.
 
-    Args:
-      count: rows to train on.
-      test: rows to test on; half of `count` by default.
-      validation: rows (or share of them) cut from train; 0 for none.
-      seed: of the draws and of the choice.
-      form: `"literal"` keeps the third offset as printed, on top of the second.
-      equilateral: put the lower offsets at $\pm4.5$, which makes the triangle equilateral.
-
-    Returns:
-      A `Dataset` of rows (N, 2) with labels 0, 1, 2.
+    `form="literal"` keeps the third offset as printed, on top of the second; `equilateral` puts the lower
+    offsets at $\pm4.5$, which makes the triangle equilateral.
     """
     if _form(form) and equilateral:
         raise ValueError('equilateral: expected False with form="literal", got True')
