@@ -25,6 +25,7 @@ THIRD = {
 # What each part may import of the package, and of third parties (NumPy, SciPy and the standard library are free).
 ALLOWED = {
     "pytrees": (set(), {"jax"}),
+    "recipes": ({"pytrees"}, set()),
     "kernels": (set(), {"jax"}),
     "distributions": ({"kernels", "pytrees"}, {"jax"}),
     "networks": ({"pytrees"}, {"jax", "flax"}),

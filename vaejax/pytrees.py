@@ -6,7 +6,9 @@ from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
-__all__ = ["arguments", "pytree", "static"]
+__all__ = ["RECIPES", "arguments", "pytree", "recipe_name", "static"]
+
+RECIPES: dict[str, type] = {}  # every class that `static` has made, by its name in files
 
 T = TypeVar("T")
 
@@ -35,7 +37,13 @@ def static(cls: type[T]) -> type[T]:
         init(self, *map(_hashable, args), **{name: _hashable(value) for name, value in kwargs.items()})
 
     made.__init__ = frozen
+    RECIPES[recipe_name(made)] = made
     return jax.tree_util.register_static(made)
+
+
+def recipe_name(cls: type) -> str:
+    """The name of a recipe's class in files."""
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _hashable(value: Any) -> Any:
