@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench peers clean
+.PHONY: demo test slow lint bench peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not slow"
+
+slow: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow tests
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check vaejax experiments tests

@@ -7,6 +7,7 @@ import vaejax as vj
 from experiments import demo
 
 
+@pytest.mark.slow
 def test_demo_writes_a_page_with_pictures(tmp_path, capsys):
     import dataclasses
 
@@ -14,7 +15,8 @@ def test_demo_writes_a_page_with_pictures(tmp_path, capsys):
     text = path.read_text()
     assert str(path.resolve()) in capsys.readouterr().out
     assert len(re.findall(r'src="data:image/png;base64,', text)) == 15
-    assert text.count("<table>") == 3 and "nan" not in text and "http" not in text
+    words = re.sub(r"base64,[^\"]*", "", text)
+    assert words.count("<table>") == 3 and "nan" not in words and "http" not in words
 
 
 def test_plots_refuse_what_they_cannot_draw():

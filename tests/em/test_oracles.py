@@ -263,6 +263,7 @@ def test_objective_is_the_penalised_likelihood_in_the_units_of_the_data(x64):
         np.testing.assert_allclose(trace.objective[-1], expected, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_mnist_table(mnist, x64):
     """The pPCA references on MNIST/255: noise, train and test log-likelihood to the printed digits."""
     table = {

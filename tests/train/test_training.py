@@ -51,6 +51,7 @@ def test_the_linear_vae_reaches_probabilistic_pca(x64):  # oracle 4, by stochast
     assert 0 <= exact - reached < 1e-3
 
 
+@pytest.mark.slow
 def test_the_linear_vae_reaches_probabilistic_pca_on_mnist(mnist):
     x = (mnist.train.x[:5000] / np.float32(255)).reshape(5000, 784)
     best = vj.em.ppca_exact(vj.PPCA(784, 8), x)
