@@ -35,7 +35,7 @@ ALLOWED = {
     "objectives": ({"models", "distributions", "kernels", "pytrees"}, {"jax"}),
     "zoo": ({"models", "heads", "networks", "objectives"}, {"jax"}),
     "transforms": ({"pytrees"}, {"jax"}),
-    "train": ({"inputs", "models", "networks", "objectives", "pytrees"}, {"jax", "optax", "rich"}),
+    "train": ({"inputs", "models", "networks", "objectives", "recipes", "pytrees"}, {"jax", "optax", "orbax", "rich"}),
     "kde": ({"kernels", "distributions", "pytrees"}, {"jax"}),
     "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),
     "inputs": ({"data", "models"}, {"jax"}),

@@ -38,5 +38,7 @@ from vaejax.models import sample as sample
 from vaejax.train import Fit as Fit
 from vaejax.train import fit as fit
 from vaejax.train import fit_ensemble as fit_ensemble
+from vaejax.train import load as load
+from vaejax.train import save as save
 
 __version__ = "0.1.0"

@@ -1,5 +1,7 @@
 """Training by stochastic gradients: an epoch is one compiled scan."""
 
+from vaejax.train.checkpoint import load as load
+from vaejax.train.checkpoint import save as save
 from vaejax.train.fit import fit as fit
 from vaejax.train.fit import fit_ensemble as fit_ensemble
 from vaejax.train.state import Fit as Fit

@@ -1,0 +1,103 @@
+import json
+import os
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+
+import vaejax as vj
+from tests import zoo
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize("name", ["gmm-full", "ppca-mixture", "sigma", "vamp-prior", "conditional", "convolutional"])
+def test_models_come_back_with_the_same_numbers(name, tmp_path):
+    model = (zoo.EXACT | zoo.AMORTIZED)[name]
+    params = model.init(KEY)
+    vj.save(tmp_path / "run" / "model", model, params)
+    again, loaded = vj.load(tmp_path / "run" / "model")
+    assert again == model
+    chex.assert_trees_all_equal(params, loaded)
+    context = jnp.asarray(1) if model.context_dim else None
+    sample = vj.sample(model, params, KEY, context)
+    assert jnp.array_equal(sample, vj.sample(again, loaded, KEY, context))
+    with pytest.raises(FileExistsError, match="model exists already"):
+        vj.save(tmp_path / "run" / "model", model, params)
+    assert os.listdir(tmp_path / "run") == ["model"]  # nothing half-written beside it
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model = vj.PPCA(5, 2)
+    vj.save(tmp_path / "model", model, model.init(KEY))
+    return tmp_path / "model"
+
+
+def test_a_model_that_json_cannot_say_is_given_again(tmp_path):
+    own = vj.networks.from_functions(lambda key: {"w": jax.random.normal(key, (4, 5))}, lambda w, x: w["w"] @ x)
+    model = vj.VAE(own, vj.networks.MLP((2, 5)), 2)
+    params = model.init(KEY)
+    vj.save(tmp_path / "own", model, params)
+    with pytest.raises(ValueError, match="parameters without a recipe: pass model="):
+        vj.load(tmp_path / "own")
+    chex.assert_trees_all_equal(vj.load(tmp_path / "own", model)[1], params)
+    with pytest.raises(ValueError, match="parameter .*: expected shape"):
+        vj.load(tmp_path / "own", vj.PPCA(5, 2))
+
+
+def test_another_model_is_refused(saved):
+    with pytest.raises(ValueError, match="holds another model: expected PPCA\\(dim=5, latent_dim=1\\)"):
+        vj.load(saved, vj.PPCA(5, 1))
+
+
+def change(saved, **fields):
+    about = json.loads((saved / "recipe.json").read_text())
+    (saved / "recipe.json").write_text(json.dumps(about | fields))
+
+
+def test_damaged_folders_are_refused(saved, tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no saved model"):
+        vj.load(tmp_path / "nothing")
+    change(saved, sha256="0" * 64)
+    with pytest.raises(ValueError, match="checksum is not the one"):
+        vj.load(saved)
+    change(saved, format=2)
+    with pytest.raises(ValueError, match="expected format 1 to 1, got 2; a newer vaejax wrote it"):
+        vj.load(saved)
+    change(saved, format=1, model={"type": "os.system"})
+    with pytest.raises(ValueError, match="unknown type 'os.system'"):
+        vj.load(saved)
+    change(saved, model={"type": "vaejax.networks.mlp.MLP", "sizes": [2, 2]})
+    with pytest.raises(ValueError, match="expected a model, got a recipe of MLP"):
+        vj.load(saved)
+    (saved / "recipe.json").write_text("not json")
+    with pytest.raises(ValueError, match="expected what vaejax.save writes"):
+        vj.load(saved)
+
+
+def test_truncated_and_flipped_arrays_are_refused(saved):
+    files = [file for file in saved.rglob("*") if file.is_file() and file.name != "recipe.json"]
+    whole_params, refused = vj.load(saved)[1], 0
+    for file in files:
+        whole = file.read_bytes()
+        for broken in (whole[: len(whole) // 2], whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], b""):
+            file.write_bytes(broken)
+            try:  # either it is refused, or that file holds nothing of the numbers
+                chex.assert_trees_all_equal(vj.load(saved)[1], whole_params)
+            except ValueError as problem:
+                assert any(words in str(problem) for words in ("cannot be read", "checksum", "parameter"))
+                refused += 1
+        file.write_bytes(whole)
+    assert refused >= 6
+
+
+def test_a_failed_save_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(OSError, match="No space left"):
+        vj.save(tmp_path / "model", vj.PPCA(5, 2), vj.PPCA(5, 2).init(KEY))
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,138 @@
+"""Models on disk: the recipe as JSON beside the arrays, which Orbax writes. Nothing is pickled."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vaejax.models import LatentModel
+from vaejax.recipes import from_json, to_json
+
+__all__ = ["digest", "load", "save"]
+
+FORMAT = 1
+_RECIPE, _ARRAYS = "recipe.json", "arrays"
+_LONGEST = 2_000_000  # bytes of a recipe
+
+
+def digest(tree: Any) -> str:
+    """A checksum of the names, types, shapes and values of a tree of arrays."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        leaf = np.ascontiguousarray(leaf)
+        total.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
+        total.update(leaf.tobytes())
+    return total.hexdigest()
+
+
+def save(path: str | Path, model: LatentModel, params: Any) -> None:
+    """Write a model and its parameters to a new folder, whole or not at all.
+
+    Args:
+      path: the folder; it must not exist.
+      model: the model. Where JSON cannot say its recipe (a network made of your own functions), the
+        folder holds the parameters alone, and `load` asks for `model=`.
+      params: its parameters.
+
+    Raises:
+      FileExistsError: where something is at `path` already.
+    """
+    import orbax.checkpoint as ocp
+
+    path = Path(path).absolute()
+    if path.exists():
+        raise FileExistsError(f"{path} exists already: save to a new folder")
+    arrays = jax.tree.map(np.asarray, params)
+    try:
+        recipe = json.loads(to_json(model))
+    except TypeError:
+        recipe = None
+    about = {
+        "format": FORMAT,
+        "vaejax": importlib.metadata.version("vaejax"),
+        "sha256": digest(arrays),
+        "model": recipe,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(folder / _ARRAYS, arrays)
+        (folder / _RECIPE).write_text(json.dumps(about, indent=1) + "\n")
+        os.rename(folder, path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentModel, Any]:
+    """Read what `save` wrote.
+
+    Args:
+      path: the folder.
+      model: the model, where the folder does not say it; where it does, it must be the same.
+
+    Returns:
+      `(model, params)`.
+
+    Raises:
+      FileNotFoundError: where there is no saved model.
+      ValueError: for a damaged folder, unknown types, and parameters that the model does not have.
+    """
+    import orbax.checkpoint as ocp
+
+    path = Path(path).absolute()
+    about = _about(path)
+    if about["model"] is not None:
+        stored = from_json(json.dumps(about["model"]))
+        if model is not None and model != stored:
+            raise ValueError(f"{path} holds another model: expected {model}, got {stored}")
+        model = stored
+    if model is None:
+        raise ValueError(f"{path} holds parameters without a recipe: pass model=")
+    if not isinstance(model, LatentModel):
+        raise ValueError(f"{path}: expected a model, got a recipe of {type(model).__name__}")
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            arrays = checkpointer.restore(path / _ARRAYS)
+    except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
+        raise ValueError(f"{path}: the arrays cannot be read ({type(problem).__name__}: {problem})"[:500]) from problem
+    _require_like(path, arrays, jax.eval_shape(model.init, jax.random.key(0)))
+    if digest(arrays) != about["sha256"]:
+        raise ValueError(f"{path}: the arrays are damaged: their checksum is not the one that was stored")
+    return model, jax.tree.map(jnp.asarray, arrays)
+
+
+def _about(path: Path) -> dict[str, Any]:
+    file = path / _RECIPE
+    if not file.is_file():
+        raise FileNotFoundError(f"{path} holds no saved model: expected the file {_RECIPE} in it")
+    if file.stat().st_size > _LONGEST:
+        raise ValueError(f"{file}: expected at most {_LONGEST} bytes")
+    try:
+        about = json.loads(file.read_text("utf-8"))
+        version, _, _ = about["format"], about["sha256"], about["model"]
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise ValueError(f"{file}: expected what vaejax.save writes, got something else ({problem})") from problem
+    if version not in range(1, FORMAT + 1):
+        raise ValueError(f"{file}: expected format 1 to {FORMAT}, got {version!r}; a newer vaejax wrote it")
+    return about
+
+
+def _require_like(path: Path, arrays: Any, wanted: Any) -> None:
+    found, expected = (
+        {jax.tree_util.keystr(name): leaf.shape for name, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+        for tree in (arrays, wanted)
+    )
+    if found != expected:
+        differ = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+        name = differ[0]
+        raise ValueError(f"{path}: parameter {name}: expected shape {expected.get(name)}, got {found.get(name)}")
