@@ -114,5 +114,8 @@ def test_wrong_outputs_are_named():
         heads.normal("shared", floor=-0.1)
     with pytest.raises(ValueError, match="rank: expected a non-negative integer, got 1.5"):
         heads.low_rank_normal(1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="levels: expected an integer of at least 2, got 1"):
+        heads.discretized_logistic(levels=1)
+    assert heads.normal(np.float32(0.5)) == heads.normal(0.5)
     with pytest.raises(ValueError, match="closed form for heads.normal only"):
         heads.discretized_logistic("optimal")

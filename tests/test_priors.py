@@ -44,7 +44,7 @@ def test_vamp_is_the_mixture_of_posteriors(support):
 
 
 def test_empty_priors_are_refused():
-    with pytest.raises(ValueError, match="num_components: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_components: expected an integer of at least 1, got 0"):
         priors.mixture(0)
-    with pytest.raises(ValueError, match="num_inputs: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_inputs: expected an integer of at least 1, got 0"):
         priors.vamp(0)

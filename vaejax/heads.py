@@ -34,10 +34,14 @@ class Head(abc.ABC):
 
     Attributes:
       support: `(least, greatest)` value of the data, or `None` for the real line.
+      levels: number of grey values on a grid over [0, 1], for a probability of them, or `None`.
+      binary: whether only zeros and ones have a likelihood.
       width: numbers that the network gives for each entry of an event.
     """
 
     support: tuple[float, float] | None = None
+    levels: Any = None
+    binary: Any = False
     width: Any = 1
 
     def init(self, event_shape: tuple[int, ...]) -> dict[str, jax.Array]:
@@ -79,6 +83,10 @@ def _with_floor(scale: jax.Array, floor: float) -> jax.Array:
 class _Logits(Head):
     continuous: bool
     support = (0.0, 1.0)
+
+    @property
+    def binary(self) -> bool:
+        return not self.continuous
 
     def apply(self, params: dict[str, jax.Array], output: jax.Array) -> Distribution:
         return ContinuousBernoulli(output) if self.continuous else Bernoulli(output)
@@ -198,7 +206,7 @@ def normal(scale: float | str = "shared", *, floor: float = 1e-3) -> Head:
     r"""A Gaussian $N(\mu(z), \sigma^2)$ with independent entries.
 
     A learned $\sigma$ can run to zero on entries that are constant, and the likelihood to infinity:
-    `floor` bounds it, $\sigma^2 \leftarrow \sigma^2 + \text{floor}^2$.
+    `floor` bounds it, $\sigma^2 \leftarrow \sigma^2 + \text{floor}^2$ (the optimal one is clipped).
 
     Args:
       scale: a standard deviation that stays fixed; `"shared"`, one learned number; `"optimal"`, one
@@ -220,11 +228,14 @@ def discretized_logistic(scale: float | str = "shared", *, levels: int = 256, fl
 
     Args:
       scale: standard deviation, as in `normal` (there is no optimal one in closed form).
-      levels: number of grey values.
+      levels: number of grey values; the data must lie on the grid $k/(\text{levels} - 1)$. 256 for uint8
+        pixels, 18 for the embedded digits, whose 17 values are the lower ones of that grid.
       floor: as in `normal`.
 
     Reference: Salimans et al., 2017, section 2.1, with one component.
     """
+    if not isinstance(levels, int) or levels < 2:
+        raise ValueError(f"levels: expected an integer of at least 2, got {levels!r}")
     if scale == "optimal":
         raise ValueError('scale: "optimal" has a closed form for heads.normal only')
     return _DiscretizedLogistic(levels, scale, floor)

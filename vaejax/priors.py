@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vaejax.distributions import Distribution, Mixture, Normal
 from vaejax.pytrees import static
@@ -60,6 +61,11 @@ class _Vamp(Prior):
         return Mixture(params["logits"], jax.vmap(posterior)(inputs))
 
 
+def _require_count(name: str, value: int) -> None:
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
+
+
 def standard_normal() -> Prior:
     """p(z) = N(0, I)."""
     return _StandardNormal()
@@ -71,8 +77,7 @@ def mixture(num_components: int) -> Prior:
     Args:
       num_components: K.
     """
-    if num_components < 1:
-        raise ValueError(f"num_components: expected at least 1, got {num_components!r}")
+    _require_count("num_components", num_components)
     return _Mixture(num_components)
 
 
@@ -85,6 +90,5 @@ def vamp(num_inputs: int, *, support: tuple[float, float] | None = (0.0, 1.0)) -
 
     Reference: Tomczak and Welling, 2018, equation 9 (the weights are learned here, equal at the start).
     """
-    if num_inputs < 1:
-        raise ValueError(f"num_inputs: expected at least 1, got {num_inputs!r}")
+    _require_count("num_inputs", num_inputs)
     return _Vamp(num_inputs, support)

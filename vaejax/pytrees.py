@@ -5,6 +5,7 @@ import functools
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
+import numpy as np
 
 __all__ = ["RECIPES", "arguments", "pytree", "recipe_name", "static"]
 
@@ -27,7 +28,7 @@ def static(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass without arrays, static under `jax.jit`: it hashes and compares by value.
 
     Rebuilding an equal one in a re-run notebook cell therefore compiles nothing again. Lists become
-    tuples, which hash.
+    tuples and numbers of NumPy Python's own.
     """
     made = dataclasses.dataclass(frozen=True)(cls)
     init = made.__init__
@@ -47,7 +48,9 @@ def recipe_name(cls: type) -> str:
 
 
 def _hashable(value: Any) -> Any:
-    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+    if isinstance(value, np.generic | np.ndarray | jax.Array) and np.ndim(value) == 0:
+        return value.item()
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) and type(value) in (list, tuple) else value
 
 
 def arguments(recipe: Any) -> dict[str, Any]:

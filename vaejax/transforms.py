@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from vaejax.data.dequantize import require_levels
 from vaejax.pytrees import static
 
 __all__ = ["binarize", "dequantize"]
@@ -39,6 +40,10 @@ def binarize(key: jax.Array, x: jax.Array) -> jax.Array:
 @static
 class _Dequantize:
     levels: int
+
+    def check(self, x):
+        """What `fit` asks of the rows on the host before it begins."""
+        require_levels(x, self.levels)
 
     def __call__(self, key: jax.Array, x: jax.Array) -> jax.Array:
         if x.dtype != jnp.uint8:

@@ -5,6 +5,7 @@ trains what its name says. Further keywords go to `VAE`: `likelihood=`, `prior=`
 """
 
 import math
+import operator
 from typing import Any
 
 from vaejax import heads, objectives
@@ -26,8 +27,11 @@ __all__ = [
 
 
 def _shape(data_shape: int | tuple[int, ...]) -> tuple[int, ...]:
-    shape = (data_shape,) if isinstance(data_shape, int) else tuple(data_shape)
-    if not shape or any(not isinstance(size, int) or size < 1 for size in shape):
+    try:
+        shape = tuple(map(operator.index, data_shape if isinstance(data_shape, tuple | list) else (data_shape,)))
+    except TypeError:
+        shape = ()
+    if not shape or min(shape) < 1:
         raise ValueError(f"data_shape: expected positive sizes, got {data_shape!r}")
     return shape
 
@@ -99,7 +103,7 @@ def linear_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: An
 
     Reference: Lucas, Tucker, Grosse and Norouzi, 2019.
     """
-    shape, head = _shape(data_shape), options.pop("likelihood", heads.normal("shared"))
+    shape, head = _shape(data_shape), options.pop("likelihood", None) or heads.normal("shared")
     context_dim, posterior = options.get("context_dim", 0), options.get("posterior", "diag")
     scales = Constant(_codes(posterior, latent_dim) - latent_dim)
     encoder = Parallel((Linear(math.prod(shape) + context_dim, latent_dim), scales))

@@ -75,9 +75,11 @@ def test_fixed_noise_keeps_the_eigenvalues_above_it(optimum, beta, variance):  #
     kept = np.maximum(linear.EIGENVALUES - beta * variance, 0.0)[:3]
     np.testing.assert_allclose(np.linalg.eigvalsh(weight @ weight.T)[::-1][:3], kept, atol=1e-4)
     np.testing.assert_allclose(aggregate, np.eye(3), atol=1e-4)
-    # Sampling with the noise beta sigma^2 has the data's variance where it is active; with sigma^2 it lacks the rest.
-    active = kept > 0
-    np.testing.assert_allclose(kept[active] + beta * variance, linear.EIGENVALUES[:3][active], atol=1e-12)
+    # Sampling with the noise beta sigma^2 has the data's variance where it is active; sigma^2 lacks (beta - 1) sigma^2.
+    active = np.sum(kept > 0)
+    for noise, wanted in ((beta * variance, 0.0), (variance, (beta - 1) * variance)):
+        sampled = np.linalg.eigvalsh(weight @ weight.T + noise * np.eye(linear.D))[::-1][:active]
+        np.testing.assert_allclose(linear.EIGENVALUES[:active] - sampled, wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize("beta, active", [(1.0, 3), (1.5, 2)])

@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import vaejax as vj
@@ -33,6 +34,29 @@ def test_labels_and_their_one_hot_vectors_are_the_same_context():
     by_label = vj.elbo(model, params, KEY, x, jnp.asarray(1))
     by_vector = vj.elbo(model, params, KEY, x, jnp.array([0.0, 1.0, 0.0]))
     assert by_label.value == by_vector.value != vj.elbo(model, params, KEY, x, jnp.asarray(2)).value
+
+
+def test_a_label_that_does_not_exist_is_not_taken_for_no_label():
+    model = vj.zoo.conditional_vae(4, 2, np.int64(3), hidden=(8,))
+    params = model.init(KEY)
+    for label in (3, -1):
+        assert jnp.all(jnp.isnan(vj.decode(model, params, jnp.ones(2), jnp.asarray(label))))
+
+
+def test_posteriors_are_densities_with_parameters_of_their_own():
+    with pytest.raises(ValueError, match="posterior: expected a distribution over the real line"):
+        vj.zoo.vae(4, 2, posterior=vj.heads.bernoulli())
+    model = vj.zoo.vae(4, 2, posterior=vj.heads.normal("shared"), hidden=(8,))
+    params = model.init(KEY)
+    assert params["posterior"] == {"log_scale": 0.0}
+    assert jnp.isfinite(vj.elbo(model, params, KEY, jnp.ones(4)).value)
+
+
+def test_a_stage_with_one_channel_still_sees_its_input():
+    model = vj.zoo.conv_vae((8, 8, 1), 2, channels=(1,))
+    params = model.init(KEY)
+    codes = jax.vmap(lambda x: vj.encode(model, params, x))(jax.random.uniform(KEY, (5, 8, 8, 1)))
+    assert codes.std(0).min() > 1e-3
 
 
 def test_equal_models_compile_once():

@@ -116,6 +116,9 @@ def test_modules_with_other_state_are_refused():
     with pytest.raises(ValueError, match="Rng"):
         networks.from_nnx(lambda rngs: nnx.Dropout(0.5, rngs=rngs)).init(KEY)
 
+    with pytest.raises(ValueError, match="GroupNorm normalises one datum otherwise than a batch"):
+        networks.from_nnx(lambda rngs: nnx.GroupNorm(4, num_groups=2, rngs=rngs)).init(KEY)
+
 
 def test_plain_functions_become_a_network():
     network = networks.from_functions(lambda key: {"a": jnp.ones(2)}, lambda w, x: w["a"] * x)

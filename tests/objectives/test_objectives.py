@@ -166,6 +166,18 @@ def test_optimal_sigma_is_the_written_formula_and_its_gradient_needs_no_stop(x64
     np.testing.assert_allclose(frozen, value, rtol=1e-10)
 
 
+@pytest.mark.parametrize("rms", [300.0, 1e-4])
+def test_optimal_sigma_holds_at_every_scale(rms):
+    model = vj.zoo.sigma_vae(64, 2, hidden=(8,), likelihood=vj.heads.normal("optimal", floor=1e-6))
+    params = model.init(KEY)
+    noise = rms * jax.random.normal(KEY, (50, 64))
+    params["decoder"] = jax.tree.map(jnp.zeros_like, params["decoder"])
+    value, info = objectives.optimal_sigma()(model, params, KEY, noise, None, 0, {})
+    mse = jnp.mean(noise**2)
+    np.testing.assert_allclose(info["implied_variance"], mse, rtol=1e-4)
+    np.testing.assert_allclose(info["log_likelihood"], -32 * (np.log(2 * np.pi * mse) + 1), rtol=1e-4)
+
+
 def test_a_weighted_gaussian_bound_is_that_of_more_noise(x64):
     """(beta, sigma^2 = s / beta) at constant s have one maximiser: the values differ by a factor and a constant."""
     x = jnp.asarray(linear.rows())

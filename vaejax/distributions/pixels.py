@@ -108,13 +108,16 @@ class DiscretizedLogistic(Distribution):
         return discretized_logistic_log_prob(value, self.loc, self.scale, self.levels)
 
     def _moments(self):
-        grid = jnp.linspace(0.0, 1.0, self.levels, dtype=self.loc.dtype)
-        score = lambda x, loc, scale: jnp.exp(discretized_logistic_log_prob(x, loc, scale, self.levels))  # noqa: E731
-        flat = jnp.ravel(self.loc), jnp.ravel(jnp.broadcast_to(self.scale, self.loc.shape))
-        mass = jax.vmap(jax.vmap(score, (0, None, None)), (None, 0, 0))(grid, *flat)
-        mean = mass @ grid
-        variance = jnp.sum(mass * (grid[None, :] - mean[:, None]) ** 2, -1)
-        return mean.reshape(self.loc.shape), jnp.sqrt(variance).reshape(self.loc.shape)
+        # E k = sum_j P(k >= j) and E k^2 = sum_j (2 j - 1) P(k >= j), a threshold at a time.
+        steps, s = self.levels - 1, self.scale * (math.sqrt(3.0) / math.pi)
+
+        def add(sums, j):
+            above = jax.nn.sigmoid((self.loc - (j - 0.5) / steps) / s)
+            return (sums[0] + above, sums[1] + (2.0 * j - 1.0) * above), None
+
+        start = jnp.zeros_like(self.loc), jnp.zeros_like(self.loc)
+        (first, second), _ = jax.lax.scan(add, start, jnp.arange(1.0, self.levels, dtype=self.loc.dtype))
+        return first / steps, jnp.sqrt(jnp.maximum(second - first**2, 0.0)) / steps
 
     @property
     def mean(self):

@@ -7,6 +7,7 @@ import jax
 
 from vaejax.inputs import Rows, prepare
 from vaejax.models import LatentModel, importance_bound
+from vaejax.models.base import require_at_least
 
 __all__ = ["importance_bounds"]
 
@@ -43,4 +44,7 @@ def importance_bounds(
     >>> importance_bounds(model, model.init(jax.random.key(0)), jax.random.key(1), x, k=10).shape
     (3,)
     """
+    require_at_least("k", k, 1)
+    if not model.has_density:
+        raise TypeError(f"{type(model).__name__} has no density p(x) to bound")
     return _bounds(model, params, key, prepare(model, x, context, "x"), k=k)

@@ -23,12 +23,16 @@ class LatentModel(abc.ABC):
     Attributes:
       context_dim: length of the context; 0 for an unconditional model.
       support: `(least, greatest)` value of the data, or `None` for the real line.
+      levels: number of grey values on a grid over [0, 1] where the likelihood is a probability of them, or `None`.
+      binary: whether only zeros and ones have a likelihood; the score of other values is none.
       objective: what `vaejax.fit` maximises unless told otherwise; `None` is `objectives.elbo()`.
       has_density: whether the model has a density p(x) at all.
     """
 
     context_dim: int = 0
     support: Any = None
+    levels: Any = None
+    binary: Any = False
     objective: Any = None
     has_density: bool = True
 

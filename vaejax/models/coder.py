@@ -34,6 +34,16 @@ class Coder(LatentModel):
         """Range of the data that the likelihood allows."""
         return self.likelihood_head.support
 
+    @property
+    def levels(self) -> int | None:
+        """Number of grey values that the likelihood counts, or `None`."""
+        return self.likelihood_head.levels
+
+    @property
+    def binary(self) -> bool:
+        """Whether the likelihood is one of zeros and ones only."""
+        return self.likelihood_head.binary
+
     def init_networks(self, key: jax.Array, code_head: Head) -> Params:
         """Draw the networks' weights; `code_head` says how many numbers the encoder gives."""
         key_encoder, key_decoder = jax.random.split(key)
@@ -57,7 +67,8 @@ class Coder(LatentModel):
             raise ValueError(f"{name} has context_dim={self.context_dim}: expected {wanted}, got None")
         context = jnp.asarray(context)
         if context.ndim == 0 and jnp.issubdtype(context.dtype, jnp.integer):
-            context = jax.nn.one_hot(context, self.context_dim, dtype=value.dtype)
+            known = (context >= 0) & (context < self.context_dim)  # an unknown label must not pass for no label
+            context = jnp.where(known, jax.nn.one_hot(context, self.context_dim, dtype=value.dtype), jnp.nan)
         if context.shape != (self.context_dim,):
             raise ValueError(f"context: expected {wanted}, got shape {context.shape}")
         return value, context.astype(value.dtype)

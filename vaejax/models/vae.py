@@ -23,7 +23,10 @@ def posterior_head(posterior: str | Head) -> Head:
     """The head that a name stands for; a head is left alone."""
     if isinstance(posterior, str) and posterior not in POSTERIORS:
         raise ValueError(f"posterior: expected {', '.join(POSTERIORS)} or a head, got {posterior!r}")
-    return require_kind("posterior", POSTERIORS[posterior] if isinstance(posterior, str) else posterior, Head)
+    head = require_kind("posterior", POSTERIORS[posterior] if isinstance(posterior, str) else posterior, Head)
+    if head.support is not None:
+        raise ValueError(f"posterior: expected a distribution over the real line, got {head}")
+    return head
 
 
 @static
@@ -45,7 +48,7 @@ class VAE(Coder):
       context_dim: length of the context, a vector or a label that becomes one; 0 for none.
       objective: what `vaejax.fit` maximises unless told otherwise; `None` is `objectives.elbo()`.
 
-    Parameters: `encoder`, `decoder`, and where they have any `likelihood` and `prior`.
+    Parameters: `encoder`, `decoder`, and where they have any `likelihood`, `prior`, `posterior`.
 
     Reference: Kingma and Welling, 2014; Sohn, Lee and Yan, 2015 (with a context).
 
@@ -94,7 +97,9 @@ class VAE(Coder):
         """Draw the networks' weights."""
         key, key_prior = jax.random.split(key)
         prior = self.prior_recipe.init(key_prior, self.latent_dim, self.event_shape)
-        return self.init_networks(key, self.posterior_head) | ({"prior": prior} if prior else {})
+        posterior = self.posterior_head.init((self.latent_dim,))
+        own = {"prior": prior, "posterior": posterior}
+        return self.init_networks(key, self.posterior_head) | {name: tree for name, tree in own.items() if tree}
 
     def prior(self, params: Params, context: Any = None) -> Distribution:
         """p(z)."""
@@ -107,4 +112,4 @@ class VAE(Coder):
 
     def posterior(self, params: Params, x: jax.Array, context: Any = None) -> Distribution:
         """q(z | x, context)."""
-        return self.posterior_head.apply({}, self.encoded(params, x, context))
+        return self.posterior_head.apply(params.get("posterior", {}), self.encoded(params, x, context))

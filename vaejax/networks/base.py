@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 Weights = dict[str, Any]
+_PER_BATCH = (nnx.GroupNorm, nnx.InstanceNorm)  # they take the first axis for that of the batch
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
@@ -74,6 +75,9 @@ class FlaxNetwork(Network):
 def _structure(network: FlaxNetwork) -> tuple[Any, dict]:
     """The module without its numbers, and the nested dict of their shapes."""
     module = nnx.eval_shape(lambda: network.build(nnx.Rngs(0)))
+    grouped = {type(node).__name__ for _, node in nnx.iter_graph(module) if isinstance(node, _PER_BATCH)}
+    if grouped:
+        raise ValueError(f"{', '.join(grouped)} normalises one datum otherwise than a batch of them: use LayerNorm")
     graphdef, params, rest = nnx.split(module, nnx.Param, ...)
     if nnx.to_flat_state(rest):
         kinds = sorted({type(leaf).__name__ for _, leaf in nnx.to_flat_state(rest)})
@@ -118,7 +122,8 @@ def from_nnx(builder: Callable[[nnx.Rngs], Any]) -> Network:
 
     Args:
       builder: `builder(rngs) -> module`; the module is called with x or z of one datum, and with the
-        context as a second argument where a model has one. Its only state may be parameters. Networks
+        context as a second argument where a model has one. Its only state may be parameters, and a call
+        must not change them: the change would be lost. Networks
         compare by their builder, so define it once: a new function compiles anew.
 
     >>> import jax

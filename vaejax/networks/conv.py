@@ -22,12 +22,17 @@ def _halves(height: int, width: int, stages: int) -> list[tuple[int, int]]:
     return sizes
 
 
+def _norm(channels: int, rngs: nnx.Rngs) -> nnx.Module:
+    """Normalisation over all of one datum, with a scale and a shift for each channel."""
+    return nnx.LayerNorm(channels, reduction_axes=(-3, -2, -1), rngs=rngs)
+
+
 class _Residual(nnx.Module):
     """h + conv(a(conv(a(norm(h)))))."""
 
     def __init__(self, channels: int, activation: str, rngs: nnx.Rngs):
         self.activation = activation
-        self.norm = nnx.LayerNorm(channels, rngs=rngs)
+        self.norm = _norm(channels, rngs)
         self.first = Conv(channels, channels, 3, rngs=rngs)
         self.second = Conv(channels, channels, 3, rngs=rngs)
 
@@ -43,7 +48,7 @@ class _Encoder(nnx.Module):
         depth += recipe.context_dim
         for i, channels in enumerate(recipe.channels):
             setattr(self, f"conv{i}", Conv(depth, channels, 4, 2, rngs=rngs))
-            setattr(self, f"norm{i}", nnx.LayerNorm(channels, rngs=rngs))
+            setattr(self, f"norm{i}", _norm(channels, rngs))
             for j in range(recipe.blocks):
                 setattr(self, f"block{i}_{j}", _Residual(channels, recipe.activation, rngs))
             depth = channels
@@ -67,7 +72,7 @@ class _Encoder(nnx.Module):
 
 @static
 class ConvEncoder(FlaxNetwork):
-    """Stages of a convolution with stride 2, layer norm over the channels, and an activation.
+    """Stages of a convolution with stride 2, normalisation over the datum, and an activation.
 
     A context enters as constant planes beside the image. Papers used BatchNorm in this place: a
     network of one datum has no batch.
@@ -109,7 +114,7 @@ class _Decoder(nnx.Module):
         for i, after in enumerate((*recipe.channels[1:], out)):
             for j in range(recipe.blocks):
                 setattr(self, f"block{i}_{j}", _Residual(depth, recipe.activation, rngs))
-            setattr(self, f"norm{i}", nnx.LayerNorm(depth, rngs=rngs))
+            setattr(self, f"norm{i}", _norm(depth, rngs))
             setattr(self, f"conv{i}", Conv(depth, 4 * after, 3, rngs=rngs))
             depth = after
 

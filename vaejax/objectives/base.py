@@ -84,19 +84,26 @@ class Terms(NamedTuple):
 
 
 def terms_of(
-    model: LatentModel, params: Params, key: jax.Array, x: Any, context: Any, num_samples: int, analytic: bool
+    model: LatentModel,
+    params: Params,
+    key: jax.Array,
+    x: Any,
+    context: Any,
+    num_samples: int,
+    analytic: bool,
+    score: Callable[[Any, jax.Array], jax.Array] = lambda likelihood, x: likelihood.log_prob(x),
 ) -> Terms:
-    """The terms of one datum, in one pass over its networks."""
+    """The terms of one datum, in one pass over its networks; `score` stands in for the log-likelihood."""
     x = model.event(x)
     p, q = model.prior(params, context), model.posterior(params, x, context)
     dimensions = kl_per_dimension(q, p) if analytic else None
 
-    def score(d: Draw) -> Terms:
+    def gather(d: Draw) -> Terms:
         likelihood = model.likelihood(params, d.h, context)
         variance = jnp.mean(likelihood.scale**2) if isinstance(likelihood, Normal) else None
-        return Terms(likelihood.log_prob(x), d.kl, dimensions, jnp.sum(d.entropy), variance)
+        return Terms(score(likelihood, x), d.kl, dimensions, jnp.sum(d.entropy), variance)
 
-    one = lambda key: expect(key, q, p, score, analytic=analytic)  # noqa: E731
+    one = lambda key: expect(key, q, p, gather, analytic=analytic)  # noqa: E731
     if num_samples == 1:
         return one(key)
     return mean_terms(jax.vmap(one)(jax.random.split(key, num_samples)))

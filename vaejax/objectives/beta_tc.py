@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from vaejax.distributions import Normal
 from vaejax.kernels import normal_log_prob
-from vaejax.objectives.base import Objective, over_batch, require_count, require_known
+from vaejax.objectives.base import Objective, Terms, assemble, mean_terms, over_batch, require_count, require_known
 from vaejax.pytrees import static
 
 __all__ = ["beta_tc"]
@@ -35,9 +35,11 @@ class _BetaTC(Objective):
             z = q.sample(key)
             each = jax.vmap(normal_log_prob)
             parts = each(z, q.loc, q.stddev), each(z, p.loc, p.stddev)
-            return q, z, model.likelihood(params, z, context).log_prob(x), *parts
+            likelihood = model.likelihood(params, z, context)
+            variance = jnp.mean(likelihood.scale**2) if isinstance(likelihood, Normal) else None
+            return q, z, likelihood.log_prob(x), variance, *parts
 
-        q, z, log_px, log_q, log_p = over_batch(one, key, x, context)
+        q, z, log_px, variance, log_q, log_p = over_batch(one, key, x, context)
         count = len(z)
         # log q(z_j) of the whole data: the datum's own posterior with its share 1/N, the batch's others for the rest.
         u = (z[:, None, :] - q.loc[None]) / q.stddev[None]
@@ -50,9 +52,10 @@ class _BetaTC(Objective):
         correlation = jnp.mean(joint - product)
         dimensions = jnp.mean(product - jnp.sum(log_p, -1))
         log_likelihood, weight = jnp.mean(log_px), self.weight * jnp.asarray(hparams.get("beta", 1.0), z.dtype)
-        kl = information + correlation + dimensions
         penalty = self.alpha * information + weight * correlation + self.gamma * dimensions
-        info = {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl, "beta": weight}
+        kl = log_q - log_p
+        terms = mean_terms(Terms(log_px, jnp.sum(kl, -1), kl, -jnp.sum(log_q, -1), variance))
+        info = assemble(terms, {"beta": weight})[1]
         info |= {"mutual_information": information, "total_correlation": correlation, "dimensions_kl": dimensions}
         return log_likelihood - penalty, info
 

@@ -112,24 +112,25 @@ class _IWAE(Objective):
 
             def weigh(key):
                 d = draw(key, q, p)
-                return model.likelihood(params, d.h, context).log_prob(x), jnp.sum(d.kl)
+                likelihood = model.likelihood(params, d.h, context)
+                variance = jnp.mean(likelihood.scale**2) if isinstance(likelihood, Normal) else None
+                return Terms(likelihood.log_prob(x), jnp.sum(d.kl), None, jnp.sum(d.entropy), variance)
 
-            log_px, log_ratio = jax.vmap(weigh)(jax.random.split(key, self.k))
-            log_w = log_px - log_ratio
-            bound = importance_weighted_bound(log_px, jnp.zeros_like(log_ratio), log_ratio)
-            share = jax.nn.softmax(log_w)
-            parts = jnp.mean(log_w), jnp.mean(log_px), jnp.mean(log_ratio), 1.0 / (self.k * jnp.sum(share**2))
-            return bound, dict(zip(("elbo", "log_likelihood", "kl", "effective_sample_share"), parts, strict=True))
+            terms = jax.vmap(weigh)(jax.random.split(key, self.k))
+            bound = importance_weighted_bound(terms.log_likelihood, jnp.zeros_like(terms.kl), terms.kl)
+            share = jax.nn.softmax(terms.log_likelihood - terms.kl)
+            return bound, mean_terms(terms), 1.0 / (self.k * jnp.sum(share**2))
 
         if not model.has_density:
             raise TypeError(f"{type(model).__name__} has no density p(x) to bound")
-        return mean_terms(over_batch(one, key, x, context))
+        bound, terms, share = mean_terms(over_batch(one, key, x, context))
+        return bound, assemble(terms, {})[1] | {"effective_sample_share": share}
 
 
 def iwae(k: int) -> Objective:
     r"""The importance-weighted bound, $E\ln\frac1k\sum_{i\le k} p(x,z_i)/q(z_i|x)$.
 
-    `info` holds the `elbo` of the same draws and `effective_sample_share`, $1/(k\sum_i w_i^2)$ of the
+    `info` holds the ELBO of the same draws with its terms, and `effective_sample_share`, $1/(k\sum_i w_i^2)$ of the
     normalised weights. It accepts no hparams.
 
     Args:

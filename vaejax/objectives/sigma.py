@@ -48,34 +48,31 @@ class _OptimalSigma(Objective):
 
     def __call__(self, model, params, key, x, context, step, hparams):
         require_known(self, hparams)
-        # At unit scale the log-likelihood is -SSE/2 and a constant.
-        unit = self._with_log_scale(model, params, 0.0)
-        one = lambda key, x, c: terms_of(model, unit, key, x, c, self.num_samples, self.analytic)  # noqa: E731
-        terms = mean_terms(over_batch(one, key, x, context))
+        terms = mean_terms(self._errors(model, params, key, x, context))
         size, floor = _size_and_floor(model)
-        constant = 0.5 * size * math.log(2.0 * math.pi)
-        errors = -2.0 * (terms.log_likelihood + constant)
+        errors = terms.log_likelihood
         variance = jax.lax.stop_gradient(jnp.maximum(errors / size, floor**2))
-        log_likelihood = -constant - 0.5 * size * jnp.log(variance) - 0.5 * errors / variance
+        log_likelihood = -0.5 * size * jnp.log(2.0 * math.pi * variance) - 0.5 * errors / variance
         return assemble(terms._replace(log_likelihood=log_likelihood, variance=variance), hparams)
+
+    def _errors(self, model, params, key, x, context):
+        """The terms of each datum, with its squared error in place of the log-likelihood."""
+        if not has_optimal_scale(model):
+            raise ValueError(f"optimal_sigma: expected a model with heads.normal('optimal'), got {model}")
+        error = lambda likelihood, x: jnp.sum((x - likelihood.loc) ** 2)  # noqa: E731
+        one = lambda key, x, c: terms_of(model, params, key, x, c, self.num_samples, self.analytic, error)  # noqa: E731
+        return over_batch(one, key, x, context)
 
     def statistic(self, model, params, key, x, context):
         """Sum of squared errors of each datum."""
-        unit = self._with_log_scale(model, params, 0.0)
-        one = lambda key, x, c: terms_of(model, unit, key, x, c, self.num_samples, self.analytic)  # noqa: E731
-        log_likelihood = over_batch(one, key, x, context).log_likelihood
-        return -2.0 * log_likelihood - _size_and_floor(model)[0] * math.log(2.0 * math.pi)
+        return self._errors(model, params, key, x, context).log_likelihood
 
     def absorb(self, model, params, mean):
         """Store the logarithm of the root of the mean squared error."""
         size, floor = _size_and_floor(model)
-        return self._with_log_scale(model, params, 0.5 * jnp.log(jnp.maximum(mean / size, max(floor**2, 1e-30))))
-
-    def _with_log_scale(self, model, params, value):
-        if not has_optimal_scale(model):
-            raise ValueError(f"optimal_sigma: expected a model with heads.normal('optimal'), got {model}")
         old = params["likelihood"]["log_scale"]
-        return params | {"likelihood": {"log_scale": jnp.full_like(old, value)}}
+        new = 0.5 * jnp.log(jnp.maximum(mean / size, max(floor**2, 1e-30)))
+        return params | {"likelihood": {"log_scale": new.astype(old.dtype)}}
 
 
 def optimal_sigma(*, num_samples: int = 1, analytic: bool = True) -> Objective:

@@ -8,7 +8,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vaejax import objectives
-from vaejax.inputs import held_out, prepare
+from vaejax.inputs import held_out, is_grey, prepare
 from vaejax.models import LatentModel
 from vaejax.networks import in_precision
 from vaejax.objectives.sigma import has_optimal_scale
@@ -18,6 +18,7 @@ from vaejax.train.step import Setup
 
 __all__ = ["fit", "fit_ensemble"]
 
+_GREY = "the Bernoulli score of values between 0 and 1 is not a likelihood (see transforms.binarize)"
 _ADAM = optax.adam(1e-3)  # one object, so that a second fit does not compile again
 
 
@@ -56,7 +57,8 @@ def fit(
       data: rows (N, ...) of floats or uint8 pixels, a `data.Split`, or a `data.Dataset`.
       objective: of `vaejax.objectives`, or a function of the same signature. Default: the model's own
         (`objectives.for_model`).
-      optimizer: any optax transformation; `optax.adam(1e-3)` unless told otherwise.
+      optimizer: any optax transformation; `optax.adam(1e-3)` unless told otherwise. It compares by
+        identity: keep one object for several fits, and they compile once.
       epochs: passes over the rows.
       batch_size: rows of a step; all of them where there are fewer.
       context: what the model is conditioned on: `"labels"` for those of the split, labels (N,), or
@@ -64,11 +66,11 @@ def fit(
       validation: held-out rows, in the forms of `data` (with a context that is an array: the pair
         `(x, context)`). Default: a `Dataset`'s own validation part.
       patience: stop after this many epochs without a better validation.
-      transform: `transform(key, x)` of each batch, inside the step: `data.binarize`, `data.dither`, or
-        any function in JAX.
+      transform: `transform(key, x)` of each batch, inside the step: `transforms.binarize`,
+        `transforms.dequantize(levels)`, or any function in JAX.
       init: parameters to start from.
       average: decay of a moving average of the parameters, 0.999 say, which is then what is
-        validated and returned; 0 for none.
+        validated and returned; it is at most (1 + t) / (10 + t) at step t, so that the start is forgotten; 0 for none.
       compute_dtype: precision of the networks, `"bfloat16"`; parameters and likelihoods stay float32.
       max_skipped: steps in a row that may be skipped.
       progress: show a bar, on a terminal or in a notebook.
@@ -172,16 +174,19 @@ def _train(
     progress: bool = True,
     mesh: Mesh | None = None,
 ) -> Fit:
-    for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("max_skipped", max_skipped, 0)):
+    counts = [("epochs", epochs, 0), ("batch_size", batch_size, 1), ("max_skipped", max_skipped, 0)]
+    for name, value, least in counts + ([] if patience is None else [("patience", patience, 1)]):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+    if compute_dtype not in (None, "float16", "bfloat16", "float32", "float64"):
+        raise ValueError(f"compute_dtype: expected bfloat16, float16, float32 or float64, got {compute_dtype!r}")
     if not 0 <= average < 1:
         raise ValueError(f"average: expected a decay in [0, 1), got {average!r}")
     objective = objectives.for_model(model) if objective is None else objective
     if has_optimal_scale(model) and getattr(objective, "calibration", None) is None:
         raise ValueError("heads.normal('optimal') is trained by objectives.optimal_sigma(), which alone sets its scale")
-    rows = prepare(model, data, context)
-    held = held_out(model, data, context, validation)
+    rows = prepare(model, data, context, transform=transform)
+    held = held_out(model, data, context, validation, transform)
     if patience is not None and held is None:
         raise ValueError("patience: expected validation rows to stop by, got none")
     size = min(batch_size, len(rows.x))
@@ -200,12 +205,13 @@ def _train(
     )
     begin = lambda params, key: initial_state(params, optimizer, key, average > 0, held is not None)  # noqa: E731
     state = jax.vmap(begin)(params, key) if ensemble else begin(params, key)
-    state, hparams = _inject(state, hparams, objective)
+    hparams = _inject(state, hparams, objective)
     if mesh is not None:
         place = lambda tree, axis: jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*axis)))  # noqa: E731
         state, hparams = place((state, hparams), ("data",) if ensemble else ())
         rows, held = place((rows, held), ())
-    return run_epochs(setup, state, rows, held, hparams, epochs, patience, max_skipped, progress)
+    notes = [_GREY] if is_grey(model, rows, transform) else []
+    return run_epochs(setup, state, rows, held, hparams, epochs, patience, max_skipped, progress, notes)
 
 
 def _checked(model: LatentModel, init: Any) -> Any:
@@ -219,20 +225,26 @@ def _checked(model: LatentModel, init: Any) -> Any:
     return jax.tree.map(jnp.array, init)
 
 
-def _inject(state: TrainState, hparams: dict[str, Any], objective: Any) -> tuple[TrainState, dict[str, Any]]:
-    """Hand the optimiser its hyperparameters; what is left is the objective's."""
-    left, opt_state = dict(hparams), state.opt_state
-    own = getattr(opt_state, "hyperparams", {})
-    accepted = getattr(objective, "accepts", None)
-    for name in hparams:
-        if name in own:
-            opt_state.hyperparams[name] = left.pop(name).astype(own[name].dtype)
-        elif accepted is not None and name not in accepted:
+def _inject(state: TrainState, hparams: dict[str, Any], objective: Any) -> dict[str, Any]:
+    """Hand the optimiser its hyperparameters; return what is left, the objective's."""
+    left, accepted = {}, getattr(objective, "accepts", None)
+    is_injected = lambda node: hasattr(node, "hyperparams")  # noqa: E731
+    injected = [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_injected) if is_injected(node)]
+    known = sorted({name for node in injected for name in node.hyperparams})
+    for name, value in hparams.items():
+        owners = [node for node in injected if name in node.hyperparams]
+        if any(name in getattr(node, "hyperparams_states", {}) for node in owners):
+            raise ValueError(f"hparams[{name!r}]: the optimiser has a schedule for it; inject a number instead")
+        for node in owners:
+            node.hyperparams[name] = jnp.array(value, node.hyperparams[name].dtype)  # a copy: steps are given it
+        if not owners and accepted is not None and name not in accepted:
             raise ValueError(
                 f"hparams: the objective accepts {', '.join(accepted) or 'none'} and the optimiser "
-                f"{', '.join(own) or 'none (see optax.inject_hyperparams)'}, got {name}"
+                f"{', '.join(known) or 'none (see optax.inject_hyperparams)'}, got {name}"
             )
-    return state._replace(opt_state=opt_state), left
+        if not owners:
+            left[name] = value
+    return left
 
 
 def _check_mesh(mesh: Mesh | None, size: int, members: int | None) -> None:

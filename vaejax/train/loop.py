@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vaejax.inputs import Rows
@@ -26,9 +27,11 @@ def run_epochs(
     patience: int | None,
     max_skipped: int,
     progress: bool,
+    notes: list[str],
 ) -> Fit:
     """Train, calibrate and validate, epoch by epoch."""
-    history = History()
+    history = History(notes=notes)
+    in_row = np.zeros(len(state.key) if setup.ensemble else 1, int)
     members = len(state.key) if setup.ensemble else 1
     with Progress(progress, epochs, setup.steps, setup.batch_size * members) as bar:
         length = 0
@@ -54,11 +57,16 @@ def run_epochs(
             row["seconds"] = np.asarray(time.perf_counter() - start)
             taken = log.taken[0] if setup.ensemble else log.taken
             history.append(row, np.where(_good(log), log.value, np.nan)[..., taken])
-            _stop_if_stuck(state, log, max_skipped)
+            in_row = _stop_if_stuck(log, in_row, epoch * setup.steps, max_skipped)
             if patience is not None and np.all(np.asarray(state.stale) >= patience):
                 break
     params = state.current
-    return Fit(params, params if held is None or not epochs else state.best, history, state)
+    best = params
+    if held is not None:  # of a member that was never scored with a finite number the last parameters stand
+        known = np.isfinite(np.asarray(state.best_value))
+        shaped = lambda leaf: known.reshape(known.shape + (1,) * (np.ndim(leaf) - known.ndim))  # noqa: E731
+        best = jax.tree.map(lambda b, p: jnp.where(shaped(b), b, p), state.best, params)
+    return Fit(params, best, history, state)
 
 
 def _good(log: StepLog) -> np.ndarray:
@@ -78,21 +86,32 @@ def _averages(log: StepLog) -> dict[str, np.ndarray]:
     return {name: mean(np.asarray(leaf, np.float64)) for name, leaf in ({"value": log.value} | log.info).items()}
 
 
-def _stop_if_stuck(state: TrainState, log: StepLog, max_skipped: int) -> None:
-    in_row = np.max(np.asarray(state.skipped_in_row))
-    if in_row <= max_skipped:
-        return
-    bad = log.taken & ~_good(log)
-    where = tuple(np.argwhere(bad)[0])
-    sums = ("elbo", "the objective")  # they follow from a term that is to blame
-    order = lambda name: (name.startswith("the gradient"), name in sums, name)  # noqa: E731
-    culprits = sorted((name for name, flag in log.finite.items() if not flag[where]), key=order)
-    step = int(np.max(np.asarray(state.step))) - int(in_row)
-    raise FloatingPointError(
-        f"training stopped at step {step}: {in_row} steps in a row had numbers that are not finite "
-        f"(first in {', '.join(culprits[:4])}{', ...' if len(culprits) > 4 else ''}). "
-        "Lower the learning rate, clip gradients (optax.clip_by_global_norm), or give a learned scale a larger floor"
-    )
+def _blame(name: str) -> tuple[bool, bool, str]:
+    """Order of culprits: terms, then the sums that follow from them, then gradients."""
+    return name.startswith("the gradient"), name in ("elbo", "the objective"), name
+
+
+def _stop_if_stuck(log: StepLog, in_row: np.ndarray, step: int, max_skipped: int) -> np.ndarray:
+    """Bad steps in a row of each member at the end of an epoch that began at `step` with `in_row` of them.
+
+    Raises:
+      FloatingPointError: where there were more than `max_skipped` in a row, with the term that was to blame.
+    """
+    bad = np.atleast_2d(~_good(log) & log.taken)
+    for i in range(int(log.taken.sum(-1).max())):
+        in_row = np.where(bad[:, i], in_row + 1, 0)
+        if in_row.max() > max_skipped:
+            member = int(in_row.argmax())
+            first = max(0, i + 1 - int(in_row[member]))
+            flags = {name: np.atleast_2d(flag)[member, first] for name, flag in log.finite.items()}
+            culprits = sorted((name for name, good in flags.items() if not good), key=_blame)
+            raise FloatingPointError(
+                f"training stopped at step {step + i + 1}: {int(in_row[member])} steps in a row had numbers that are "
+                f"not finite (first in {', '.join(culprits[:4])}{', ...' if len(culprits) > 4 else ''}). "
+                "Lower the learning rate, clip gradients (optax.clip_by_global_norm), or give a learned scale a "
+                "larger floor"
+            )
+    return in_row
 
 
 def _scan_length(setup: Setup, state: TrainState, rows: Rows, order: jax.Array, hparams: dict[str, Any]) -> int:

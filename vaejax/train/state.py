@@ -53,10 +53,13 @@ class History(Mapping[str, np.ndarray]):
 
     Attributes:
       batches: the objective's value at every step, nan where it was skipped.
+      notes: what has to be said beside the numbers.
     """
 
-    def __init__(self, rows: list[dict[str, np.ndarray]] | None = None, batches: list[np.ndarray] | None = None):
-        self._rows, self._batches = rows or [], batches or []
+    def __init__(self, notes: list[str] | None = None):
+        self._rows: list[dict[str, np.ndarray]] = []
+        self._batches: list[np.ndarray] = []
+        self.notes = tuple(notes or ())
 
     def append(self, row: dict[str, np.ndarray], batches: np.ndarray) -> None:
         """Add an epoch."""
@@ -85,7 +88,8 @@ class History(Mapping[str, np.ndarray]):
         return len(self._rows[0]) if self._rows else 0
 
     def __repr__(self) -> str:
-        return f"History({len(self._rows)} epochs: {', '.join(self)})"
+        notes = "".join(f"; {note}" for note in self.notes)
+        return f"History({len(self._rows)} epochs: {', '.join(self)}{notes})"
 
     def to_csv(self, path: str | Path) -> None:
         """Write a table with one line an epoch; entries of vectors and members of ensembles are numbered columns."""
@@ -128,11 +132,11 @@ def initial_state(params: Any, optimizer: Any, key: jax.Array, average: bool, va
     zero = lambda: jnp.zeros((), jnp.int32)  # noqa: E731  a buffer of its own for each: they are donated
     copy = lambda: jax.tree.map(jnp.copy, params)  # noqa: E731
     return TrainState(
-        params=params,
+        params=copy(),  # the steps are given the buffers: the caller keeps his own
         opt_state=optimizer.init(params),
         average=copy() if average else None,
         best=copy() if validate else None,
-        best_value=jnp.asarray(-jnp.inf),
+        best_value=jnp.full((), -jnp.inf, jnp.float32),
         stale=zero(),
         step=zero(),
         skipped=zero(),

@@ -99,7 +99,8 @@ def _step(
 
     def advance(now: tuple, grads: Any) -> tuple:
         params, opt_state, average = now
-        updates, opt_state = setup.optimizer.update(grads, opt_state, params)
+        update = optax.with_extra_args_support(setup.optimizer).update
+        updates, opt_state = update(grads, opt_state, params, value=-value)
         params = optax.apply_updates(params, updates)
         if average is not None:
             decay = jnp.minimum(setup.average, (1.0 + state.step) / (10.0 + state.step))
@@ -107,7 +108,16 @@ def _step(
         return params, opt_state, average
 
     now = state.params, state.opt_state, state.average
-    new = jax.lax.cond(good & taken, advance, lambda now, grads: now, now, grads)
+    step = good & taken
+
+    def stay(now: tuple, grads: Any) -> tuple:
+        if not setup.ensemble:
+            return now
+        return jax.tree.map(lambda a, b: jnp.where(step, a, b), advance(now, grads), now)
+
+    # Reduced over the members, the predicate has no member axis, and the branch stays a branch.
+    every = jax.lax.pmin(step.astype(jnp.int32), "members") > 0 if setup.ensemble else step
+    new = jax.lax.cond(every, advance, stay, now, grads)
     bad = (taken & ~good).astype(jnp.int32)
     state = state._replace(
         params=new[0],
@@ -137,7 +147,7 @@ def run_steps(
         body = lambda state, i: _step(setup, state, rows, order, hparams, i)  # noqa: E731
         return jax.lax.scan(body, state, first + jnp.arange(length))
 
-    return jax.vmap(run)(state, order, hparams) if setup.ensemble else run(state, order, hparams)
+    return jax.vmap(run, axis_name="members")(state, order, hparams) if setup.ensemble else run(state, order, hparams)
 
 
 @functools.partial(jax.jit, static_argnames=("setup", "count"))
@@ -148,21 +158,21 @@ def shuffle(setup: Setup, key: jax.Array, epoch: jax.Array, *, count: int) -> ja
 
 
 def _average_over(setup: Setup, f: Callable[[jax.Array, Any, Any], Any], key: jax.Array, rows: Rows) -> Any:
-    """Mean of `f(key, x, context)`, itself a mean over a batch, over all rows; the last batch may be smaller."""
+    """Mean of `f(key, x, context)`, itself a mean over a batch, over all rows; the last batch takes the rest too."""
     count, size = len(rows.x), setup.batch_size
-    full, rest = divmod(count, size)
+    full = max(0, count // size - 1)
+    rest = count - full * size  # a small batch would bias what is estimated from batches, a total correlation
 
     def one(i: Any, length: int) -> Any:
         key_transform, key_f = jax.random.split(jax.random.fold_in(key, i))
         return f(key_f, *_batch(setup, rows, i * size + jnp.arange(length), key_transform))
 
-    total = jax.tree.map(jnp.zeros_like, jax.eval_shape(lambda: one(0, rest or size)))
+    last = one(full, rest)
+    total = jax.tree.map(lambda leaf: leaf * (rest / count), last)
     if full:
-        add = lambda total, i: (jax.tree.map(jnp.add, total, one(i, size)), None)  # noqa: E731
-        total, _ = jax.lax.scan(add, total, jnp.arange(full))
-        total = jax.tree.map(lambda leaf: leaf * (size / count), total)
-    if rest:
-        total = jax.tree.map(lambda leaf, last: leaf + last * (rest / count), total, one(full, rest))
+        add = lambda sums, i: (jax.tree.map(jnp.add, sums, one(i, size)), None)  # noqa: E731
+        sums, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, last), jnp.arange(full))
+        total = jax.tree.map(lambda leaf, part: leaf + part * (size / count), total, sums)
     return total
 
 
@@ -197,7 +207,7 @@ def evaluate(
             return {"value": value} | info
 
         scores = _average_over(setup, score, fresh_key(state.key, VALIDATION, 0), rows)
-        better = scores["value"] > state.best_value
+        better = jnp.isfinite(scores["value"]) & (scores["value"] > state.best_value)
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.current, state.best)
         value = jnp.where(better, scores["value"], state.best_value)
         stale = jnp.where(better, 0, state.stale + 1)
