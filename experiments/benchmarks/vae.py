@@ -213,7 +213,7 @@ def ensemble(console: Console, x: np.ndarray) -> None:
 
     def apart():
         for key, beta in zip(keys, betas, strict=True):
-            params = vj.fit_ensemble(MODEL, key[None], x, hparams={"beta": beta[None]}, **options).params
+            params = vj.fit(MODEL, key, x, objective=vj.objectives.beta(float(beta)), **options).params
         return params
 
     clock(together), clock(apart)

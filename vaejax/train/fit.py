@@ -12,8 +12,9 @@ from vaejax.inputs import held_out, is_grey, prepare
 from vaejax.models import LatentModel
 from vaejax.networks import in_precision
 from vaejax.objectives.sigma import has_optimal_scale
+from vaejax.train.checks import check_mesh, inject, like_init
 from vaejax.train.loop import run_epochs
-from vaejax.train.state import Fit, TrainState, initial_state
+from vaejax.train.state import Fit, initial_state
 from vaejax.train.step import Setup
 
 __all__ = ["fit", "fit_ensemble"]
@@ -92,7 +93,7 @@ def fit(
     key_init, key = jax.random.split(key)
     return _train(
         model,
-        model.init(key_init) if init is None else _checked(model, init),
+        model.init(key_init) if init is None else like_init(model, init),
         key,
         data,
         hparams={},
@@ -190,7 +191,7 @@ def _train(
     if patience is not None and held is None:
         raise ValueError("patience: expected validation rows to stop by, got none")
     size = min(batch_size, len(rows.x))
-    _check_mesh(mesh, size, len(key) if ensemble else None)
+    check_mesh(mesh, size, len(key) if ensemble else None)
     optimizer = optimizer or _ADAM
     setup = Setup(
         model if compute_dtype is None else in_precision(model, compute_dtype),
@@ -205,53 +206,10 @@ def _train(
     )
     begin = lambda params, key: initial_state(params, optimizer, key, average > 0, held is not None)  # noqa: E731
     state = jax.vmap(begin)(params, key) if ensemble else begin(params, key)
-    hparams = _inject(state, hparams, objective)
+    hparams = inject(state, hparams, objective)
     if mesh is not None:
         place = lambda tree, axis: jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*axis)))  # noqa: E731
         state, hparams = place((state, hparams), ("data",) if ensemble else ())
         rows, held = place((rows, held), ())
     notes = [_GREY] if is_grey(model, rows, transform) else []
     return run_epochs(setup, state, rows, held, hparams, epochs, patience, max_skipped, progress, notes)
-
-
-def _checked(model: LatentModel, init: Any) -> Any:
-    wanted = jax.eval_shape(model.init, jax.random.key(0))
-    if jax.tree.structure(init) != jax.tree.structure(wanted):
-        raise ValueError(f"init: expected parameters like {jax.tree.structure(wanted)}, got {jax.tree.structure(init)}")
-    for (path, leaf), given in zip(jax.tree_util.tree_flatten_with_path(wanted)[0], jax.tree.leaves(init), strict=True):
-        if jnp.shape(given) != leaf.shape:
-            where = jax.tree_util.keystr(path, simple=True, separator="/")
-            raise ValueError(f"init {where}: expected shape {leaf.shape}, got {jnp.shape(given)}")
-    return jax.tree.map(jnp.array, init)
-
-
-def _inject(state: TrainState, hparams: dict[str, Any], objective: Any) -> dict[str, Any]:
-    """Hand the optimiser its hyperparameters; return what is left, the objective's."""
-    left, accepted = {}, getattr(objective, "accepts", None)
-    is_injected = lambda node: hasattr(node, "hyperparams")  # noqa: E731
-    injected = [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_injected) if is_injected(node)]
-    known = sorted({name for node in injected for name in node.hyperparams})
-    for name, value in hparams.items():
-        owners = [node for node in injected if name in node.hyperparams]
-        if any(name in getattr(node, "hyperparams_states", {}) for node in owners):
-            raise ValueError(f"hparams[{name!r}]: the optimiser has a schedule for it; inject a number instead")
-        for node in owners:
-            node.hyperparams[name] = jnp.array(value, node.hyperparams[name].dtype)  # a copy: steps are given it
-        if not owners and accepted is not None and name not in accepted:
-            raise ValueError(
-                f"hparams: the objective accepts {', '.join(accepted) or 'none'} and the optimiser "
-                f"{', '.join(known) or 'none (see optax.inject_hyperparams)'}, got {name}"
-            )
-        if not owners:
-            left[name] = value
-    return left
-
-
-def _check_mesh(mesh: Mesh | None, size: int, members: int | None) -> None:
-    if mesh is None:
-        return
-    if getattr(mesh, "axis_names", None) != ("data",):
-        raise ValueError(f"mesh: expected a jax.sharding.Mesh with the one axis 'data', got {mesh!r}")
-    count, what = (size, "rows in a batch") if members is None else (members, "members")
-    if count % mesh.size:
-        raise ValueError(f"mesh: expected a number of {what} that {mesh.size} devices divide, got {count}")

@@ -1,0 +1,80 @@
+"""Likelihoods whose entries are correlated: low rank plus diagonal, and full covariance."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from vaejax.distributions import LowRankNormal, TrilNormal
+from vaejax.heads.base import Head, parts, positive, with_floor
+from vaejax.kernels import fill_tril
+from vaejax.pytrees import static
+
+__all__ = ["full_normal", "low_rank_normal"]
+
+
+@static
+class _LowRankNormal(Head):
+    rank: int
+    floor: float
+
+    @property
+    def width(self) -> int:
+        return 1 + self.rank
+
+    def init(self, event_shape: tuple[int, ...]) -> dict[str, jax.Array]:
+        return {"log_scale": jnp.zeros(())}
+
+    def apply(self, params: dict[str, jax.Array], output: jax.Array) -> LowRankNormal:
+        loc, *factors = parts(output, self.width)
+        factor = jnp.stack(factors, -1) if factors else jnp.zeros((*loc.shape, 0), loc.dtype)
+        scale = with_floor(jnp.exp(params["log_scale"]), self.floor)
+        return LowRankNormal(loc, factor, jnp.broadcast_to(scale, loc.shape))
+
+
+@static
+class _FullNormal(Head):
+    floor: float
+
+    @property
+    def width(self) -> int:
+        raise TypeError("a full covariance has no fixed number of parameters for each entry")
+
+    def event_shape(self, output_shape: tuple[int, ...]) -> tuple[int, ...]:
+        size = math.prod(output_shape)
+        dim = (math.isqrt(8 * size + 9) - 3) // 2
+        if len(output_shape) != 1 or dim < 1 or dim * (dim + 3) // 2 != size:
+            wanted = "d means and d (d + 1) / 2 factors: expected an output of shape (2,), (5,), (9,), (14,), ..."
+            raise ValueError(f"a full covariance reads {wanted}, got {output_shape}")
+        return (dim,)
+
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        dim = math.prod(event_shape)
+        return (dim * (dim + 3) // 2,)
+
+    def apply(self, params: dict[str, jax.Array], output: jax.Array) -> TrilNormal:
+        (dim,) = self.event_shape(output.shape)
+        raw = fill_tril(output[dim:])
+        diagonal = with_floor(positive(jnp.diagonal(raw)), self.floor)
+        return TrilNormal(output[:dim], jnp.tril(raw, -1) + jnp.diag(diagonal))
+
+
+def low_rank_normal(rank: int, *, floor: float = 1e-3) -> Head:
+    r"""A Gaussian with covariance $F(z)F(z)^\top + \sigma^2 I$: correlated noise of `rank` directions.
+
+    Args:
+      rank: columns of F, by the network; 0 leaves one shared, learned $\sigma$.
+      floor: as in `normal`.
+    """
+    if not isinstance(rank, int) or rank < 0:
+        raise ValueError(f"rank: expected a non-negative integer, got {rank!r}")
+    return _LowRankNormal(rank, floor)
+
+
+def full_normal(*, floor: float = 1e-3) -> Head:
+    r"""A Gaussian with covariance $L(z)L(z)^\top$ for vectors: d means, then the entries of L row by row.
+
+    Args:
+      floor: least entry of L's diagonal; 0 for none.
+    """
+    return _FullNormal(floor)
