@@ -34,7 +34,7 @@ ALLOWED = {
     "models": ({"kernels", "distributions", "networks", "heads", "priors", "pytrees"}, {"jax"}),
     "objectives": ({"models", "distributions", "kernels", "pytrees"}, {"jax"}),
     "zoo": ({"models", "heads", "networks", "objectives"}, {"jax"}),
-    "transforms": ({"data", "pytrees"}, {"jax"}),
+    "transforms": ({"data", "kernels", "pytrees"}, {"jax"}),
     "train": ({"inputs", "models", "networks", "objectives", "recipes", "pytrees"}, {"jax", "optax", "orbax", "rich"}),
     "kde": ({"kernels", "distributions", "pytrees"}, {"jax"}),
     "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),

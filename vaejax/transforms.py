@@ -1,21 +1,13 @@
 """What happens to a batch inside the training step: `fit(..., transform=binarize)`."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 
 from vaejax.data.dequantize import require_levels
+from vaejax.kernels import bernoulli_draw
 from vaejax.pytrees import static
 
 __all__ = ["binarize", "dequantize"]
-
-
-def _halves(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Uniform integers below 2^16, two from each draw of 32 bits."""
-    size = math.prod(shape)
-    bits = jax.random.bits(key, ((size + 1) // 2,), jnp.uint32)
-    return jnp.concatenate([bits & 0xFFFF, bits >> 16])[:size].reshape(shape)
 
 
 def binarize(key: jax.Array, x: jax.Array) -> jax.Array:
@@ -23,7 +15,7 @@ def binarize(key: jax.Array, x: jax.Array) -> jax.Array:
 
     Args:
       key: a PRNG key.
-      x: a batch of uint8 pixels, or of values in [0, 1]. The probabilities of pixels are rounded to 16 bits.
+      x: a batch of uint8 pixels, or of values in [0, 1].
 
     Returns:
       Zeros and ones, float32.
@@ -31,10 +23,7 @@ def binarize(key: jax.Array, x: jax.Array) -> jax.Array:
     >>> binarize(jax.random.key(0), jnp.array([0, 255, 255], jnp.uint8)).tolist()
     [0.0, 1.0, 1.0]
     """
-    if x.dtype == jnp.uint8:
-        bits = _halves(key, x.shape)
-        return (bits * 255 < x.astype(jnp.uint32) << 16).astype(jnp.float32)
-    return jax.random.bernoulli(key, x).astype(x.dtype)
+    return bernoulli_draw(key, x / jnp.float32(255.0) if x.dtype == jnp.uint8 else x)
 
 
 @static

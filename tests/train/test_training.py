@@ -265,6 +265,7 @@ def test_binarisation_has_the_probabilities_of_the_pixels():
     pixels = jnp.tile(jnp.array([0, 1, 51, 128, 254, 255], jnp.uint8), (200_000, 1))
     drawn = vj.transforms.binarize(KEY, pixels)
     p = np.array([0, 1, 51, 128, 254, 255]) / 255
+    assert drawn[:, 0].max() == 0 and drawn[:, 5].min() == 1
     assert np.all(np.abs(drawn.mean(0) - p) <= 4 * np.sqrt(p * (1 - p) / 200_000))
     assert abs(np.corrcoef(np.asarray(drawn[:, 2:4]).T)[0, 1]) < 0.01
     floats = vj.transforms.binarize(KEY, jnp.tile(jnp.asarray(p, jnp.float32), (50_000, 1)))

@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.distributions.base import Distribution
-from vaejax.kernels import bernoulli_log_prob, continuous_bernoulli_log_prob, discretized_logistic_log_prob
+from vaejax.kernels import (
+    bernoulli_draw,
+    bernoulli_log_prob,
+    continuous_bernoulli_log_prob,
+    discretized_logistic_log_prob,
+)
 from vaejax.pytrees import pytree
 
 __all__ = ["Bernoulli", "ContinuousBernoulli", "DiscretizedLogistic"]
@@ -27,7 +32,7 @@ class Bernoulli(Distribution):
     def sample(self, key, temperature=1.0):
         """Draw zeros and ones from p^(1/temperature)."""
         p = jax.nn.sigmoid(_sharpen(jnp.ravel(self.logits), temperature))
-        return jax.random.bernoulli(key, p).astype(self.logits.dtype).reshape(self.logits.shape)
+        return bernoulli_draw(key, p).reshape(self.logits.shape)
 
     def log_prob(self, value):
         """Log-probability, summed over the event."""

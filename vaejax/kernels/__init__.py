@@ -19,5 +19,6 @@ from vaejax.kernels.likelihoods import discretized_logistic_log_prob as discreti
 from vaejax.kernels.linalg import fill_tril as fill_tril
 from vaejax.kernels.linalg import inverse_cholesky as inverse_cholesky
 from vaejax.kernels.linalg import linear_gaussian_posterior as linear_gaussian_posterior
+from vaejax.kernels.reparameterize import bernoulli_draw as bernoulli_draw
 from vaejax.kernels.reparameterize import reparameterize_diag as reparameterize_diag
 from vaejax.kernels.reparameterize import reparameterize_tril as reparameterize_tril

@@ -1,11 +1,11 @@
-"""Reparameterised sampling: a draw as a differentiable function of the parameters and of noise."""
+"""Sampling: a draw as a function of the parameters and of noise, differentiable where it is continuous."""
 
 import jax
 import jax.numpy as jnp
 
 from vaejax.kernels.shapes import require_broadcast, require_shape
 
-__all__ = ["reparameterize_diag", "reparameterize_tril"]
+__all__ = ["bernoulli_draw", "reparameterize_diag", "reparameterize_tril"]
 
 
 @jax.jit
@@ -54,3 +54,28 @@ def reparameterize_tril(key: jax.Array, loc: jax.Array, scale_tril: jax.Array) -
     require_shape("scale_tril", scale_tril, (dim, dim))
     dtype = jnp.result_type(loc, scale_tril, jnp.float32)
     return loc + jnp.tril(scale_tril) @ jax.random.normal(key, (dim,), dtype)
+
+
+@jax.jit
+def bernoulli_draw(key: jax.Array, p: jax.Array) -> jax.Array:
+    """Draw zeros and ones, one with probability `p` in each entry.
+
+    Each entry has 16 random bits and all share one uniform number for the bits below: the
+    probabilities are exact, and entries depend on each other by less than 2^-16. It costs half of
+    what 32 bits an entry do.
+
+    Args:
+      key: a PRNG key.
+      p: probabilities, any shape.
+
+    Returns:
+      Zeros and ones in the shape and type of `p`.
+
+    >>> bernoulli_draw(jax.random.key(0), jnp.array([0.0, 1.0, 1.0])).tolist()
+    [0.0, 1.0, 1.0]
+    """
+    key_bits, key_rest = jax.random.split(key)
+    bits = jax.random.bits(key_bits, ((p.size + 1) // 2,), jnp.uint32)
+    halves = jnp.concatenate([bits & 0xFFFF, bits >> 16])[: p.size].astype(jnp.float32)
+    level = jnp.minimum(halves + jax.random.uniform(key_rest), 65535.99)  # must not round to the level of p = 1
+    return (level < jnp.ravel(p) * 65536.0).astype(p.dtype).reshape(p.shape)
