@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 from vaejax.distributions.base import Distribution
 from vaejax.kernels import (
-    bernoulli_draw,
     bernoulli_log_prob,
     continuous_bernoulli_log_prob,
     discretized_logistic_log_prob,
@@ -32,7 +31,7 @@ class Bernoulli(Distribution):
     def sample(self, key, temperature=1.0):
         """Draw zeros and ones from p^(1/temperature)."""
         p = jax.nn.sigmoid(_sharpen(jnp.ravel(self.logits), temperature))
-        return bernoulli_draw(key, p).reshape(self.logits.shape)
+        return jax.random.bernoulli(key, p).astype(p.dtype).reshape(self.logits.shape)
 
     def log_prob(self, value):
         """Log-probability, summed over the event."""
