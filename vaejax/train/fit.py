@@ -1,5 +1,6 @@
 """Training: what a user calls."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from vaejax.networks import in_precision
 from vaejax.objectives.sigma import has_optimal_scale
 from vaejax.train.checks import check_mesh, inject, like_init
 from vaejax.train.loop import run_epochs
+from vaejax.train.runs import Run, identity
 from vaejax.train.state import Fit, initial_state
 from vaejax.train.step import Setup
 
@@ -34,6 +36,9 @@ def fit(
     batch_size: int = 128,
     context: Any = None,
     validation: Any = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = 60.0,
+    resume: bool = True,
     patience: int | None = None,
     transform: Any = None,
     init: Any = None,
@@ -66,6 +71,11 @@ def fit(
         vectors (N, context_dim).
       validation: held-out rows, in the forms of `data` (with a context that is an array: the pair
         `(x, context)`). Default: a `Dataset`'s own validation part.
+      checkpoint: a folder for the run: killed at any moment and started again by the same call it gives,
+        bit for bit, what it would have given. A folder of another run is refused, and so is a second
+        process in the same one; of a finished run nothing is computed again.
+      checkpoint_every: seconds between checkpoints.
+      resume: `False` refuses a folder that holds a run.
       patience: stop after this many epochs without a better validation.
       transform: `transform(key, x)` of each batch, inside the step: `transforms.binarize`,
         `transforms.dequantize(levels)`, or any function in JAX.
@@ -104,6 +114,9 @@ def fit(
         batch_size=batch_size,
         context=context,
         validation=validation,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
         patience=patience,
         transform=transform,
         average=average,
@@ -167,6 +180,9 @@ def _train(
     batch_size: int = 128,
     context: Any = None,
     validation: Any = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = 60.0,
+    resume: bool = True,
     patience: int | None = None,
     transform: Any = None,
     average: float = 0.0,
@@ -212,4 +228,9 @@ def _train(
         state, hparams = place((state, hparams), ("data",) if ensemble else ())
         rows, held = place((rows, held), ())
     notes = [_GREY] if is_grey(model, rows, transform) else []
-    return run_epochs(setup, state, rows, held, hparams, epochs, patience, max_skipped, progress, notes)
+    options = (epochs, patience, max_skipped, progress, notes)
+    if checkpoint is None:
+        return run_epochs(setup, state, rows, held, hparams, *options, None)
+    told = identity(setup, key, rows, held, hparams, state)
+    with Run(checkpoint, told, resume=resume, every=checkpoint_every) as run:
+        return run_epochs(setup, state, rows, held, hparams, *options, run)

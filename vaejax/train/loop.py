@@ -11,6 +11,7 @@ import numpy as np
 
 from vaejax.inputs import Rows
 from vaejax.train.progress import Progress
+from vaejax.train.runs import Position, Run, joined
 from vaejax.train.state import Fit, History, TrainState
 from vaejax.train.step import Setup, StepLog, calibrate, evaluate, run_steps, shuffle
 
@@ -28,38 +29,47 @@ def run_epochs(
     max_skipped: int,
     progress: bool,
     notes: list[str],
+    run: Run | None,
 ) -> Fit:
-    """Train, calibrate and validate, epoch by epoch."""
-    history = History(notes=notes)
-    in_row = np.zeros(len(state.key) if setup.ensemble else 1, int)
+    """Train, calibrate and validate, epoch by epoch, from the run's last checkpoint where there is one."""
+    history, logs, begun = History(notes=notes), [], Position(0, 0)
     members = len(state.key) if setup.ensemble else 1
-    with Progress(progress, epochs, setup.steps, setup.batch_size * members) as bar:
+    in_row = np.zeros(members, int)
+    found = run.restore(state, history) if run is not None else None
+    if found is not None:
+        begun, state, logs, in_row = found
+    done = begun.epoch * setup.steps + begun.step
+    with Progress(progress, epochs, setup.steps, setup.batch_size * members, done) as bar:
         length = 0
-        for epoch in range(epochs):
+        for epoch in range(begun.epoch, epochs):
+            if patience is not None and np.all(np.asarray(state.stale) >= patience):
+                break
             start = time.perf_counter()
             order = shuffle(setup, state.key, epoch, count=len(rows.x))
             length = length or _scan_length(setup, state, rows, order, hparams)
-            logs = []
-            for first in range(0, setup.steps, length):
+            first = begun.step if epoch == begun.epoch else 0
+            while first < setup.steps:
                 state, log = run_steps(setup, state, rows, order, hparams, first, length=length)
+                first = min(first + length, setup.steps)
                 logs.append(log)
                 if bar.visible:
-                    done = epoch * setup.steps + min(first + length, setup.steps)
-                    bar.show(done, _averages(jax.tree.map(np.asarray, log)))
+                    bar.show(epoch * setup.steps + first, _averages(jax.tree.map(np.asarray, log)))
+                if run is not None and first < setup.steps and run.due():
+                    run.save(Position(epoch, first), state, history, logs, in_row)
             if getattr(setup.objective, "calibration", None) is not None:
                 state = calibrate(setup, state, rows)
             scores = {}
             if held is not None:
                 state, scores = evaluate(setup, state, held, hparams)
-            log = jax.tree.map(lambda *parts: np.concatenate(parts, int(setup.ensemble)), *jax.device_get(logs))
+            log, logs = joined(logs), []
             row = _averages(log) | {f"validation_{name}": np.asarray(value) for name, value in scores.items()}
             row |= {"step": np.asarray(state.step), "skipped": np.asarray(state.skipped)}
             row["seconds"] = np.asarray(time.perf_counter() - start)
             taken = log.taken[0] if setup.ensemble else log.taken
             history.append(row, np.where(_good(log), log.value, np.nan)[..., taken])
             in_row = _stop_if_stuck(log, in_row, epoch * setup.steps, max_skipped)
-            if patience is not None and np.all(np.asarray(state.stale) >= patience):
-                break
+            if run is not None and (run.due() or epoch == epochs - 1):
+                run.save(Position(epoch + 1, 0), state, history, [], in_row)
     params = state.current
     best = params
     if held is not None:  # of a member that was never scored with a finite number the last parameters stand

@@ -66,6 +66,19 @@ class History(Mapping[str, np.ndarray]):
         self._rows.append(row)
         self._batches.append(batches)
 
+    def columns(self) -> dict[str, Any]:
+        """All of it as arrays over the epochs, for a checkpoint."""
+        if not self._rows:
+            return {}
+        rows = {name: np.stack([row[name] for row in self._rows]) for name in self._rows[0]}
+        return {"history": rows, "batches": np.stack(self._batches)}
+
+    def fill(self, columns: dict[str, np.ndarray], batches: np.ndarray | None) -> None:
+        """Take what `columns` gave."""
+        if batches is not None:
+            self._rows = [{name: column[i] for name, column in columns.items()} for i in range(len(batches))]
+            self._batches = list(batches)
+
     @property
     def batches(self) -> np.ndarray:
         """The objective's value at every step."""

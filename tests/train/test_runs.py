@@ -1,0 +1,153 @@
+"""Runs that are killed, damaged, finished, repeated."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+import vaejax as vj
+from tests import zoo
+from vaejax.train import loop, runs
+
+KEY = jax.random.key(0)
+X = zoo.levels(45)
+MODEL = vj.zoo.sigma_vae(zoo.D, 2, hidden=(8,))
+OPTIONS = {"batch_size": 9, "validation": X[:7], "average": 0.9, "checkpoint_every": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def short_scans(monkeypatch):
+    monkeypatch.setattr(loop, "_scan_length", lambda *_: 2)  # an epoch is three scans: 2 + 2 + 1 steps
+
+
+def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    whole = vj.fit(MODEL, KEY, X, epochs=4, **OPTIONS)
+    real, calls = loop.run_steps, []
+
+    class Stop(Exception):
+        pass
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) % 4 == 0:
+            raise Stop
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "run_steps", interrupted)
+    result, stops = None, 0
+    while result is None:
+        try:
+            result = vj.fit(MODEL, KEY, X, epochs=4, checkpoint=tmp_path / "run", **OPTIONS)
+        except Stop:
+            stops += 1
+    assert stops >= 3
+    chex.assert_trees_all_equal((whole.params, whole.best), (result.params, result.best))
+    chex.assert_trees_all_equal(whole.state.opt_state, result.state.opt_state)
+    for name in whole.history:
+        if name != "seconds":
+            np.testing.assert_array_equal(whole.history[name], result.history[name])
+    np.testing.assert_array_equal(whole.history.batches, result.history.batches)
+    calls.clear()
+    again = vj.fit(MODEL, KEY, X, epochs=4, checkpoint=tmp_path / "run", **OPTIONS)
+    assert not calls  # a finished run is not run again
+    chex.assert_trees_all_equal(again.params, whole.params)
+    monkeypatch.setattr(loop, "run_steps", real)
+    longer = vj.fit(MODEL, KEY, X, epochs=5, checkpoint=tmp_path / "run", **OPTIONS)
+    chex.assert_trees_all_equal(longer.params, vj.fit(MODEL, KEY, X, epochs=5, **OPTIONS).params)
+
+
+def test_an_ensemble_goes_on_too(tmp_path):
+    keys = jax.random.split(KEY, 2)
+    options = OPTIONS | {"hparams": {"beta": np.array([1.0, 3.0], np.float32)}}
+    vj.fit_ensemble(MODEL, keys, X, epochs=1, checkpoint=tmp_path, **options)
+    resumed = vj.fit_ensemble(MODEL, keys, X, epochs=3, checkpoint=tmp_path, **options)
+    whole = vj.fit_ensemble(MODEL, keys, X, epochs=3, **options)
+    chex.assert_trees_all_equal(resumed.params, whole.params)
+    np.testing.assert_array_equal(resumed.history["kl"], whole.history["kl"])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax leaves futures behind
+def test_damaged_checkpoints_fall_back(tmp_path):
+    whole = vj.fit(MODEL, KEY, X, epochs=3, **OPTIONS)
+    vj.fit(MODEL, KEY, X, epochs=2, checkpoint=tmp_path, **OPTIONS)
+    newest = max((tmp_path / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    for file in newest.rglob("*"):
+        if file.is_file() and file.stat().st_size > 100:
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.warns(UserWarning, match=f"checkpoint {newest.name} is damaged .*; trying an older one"):
+        result = vj.fit(MODEL, KEY, X, epochs=3, checkpoint=tmp_path, **OPTIONS)
+    chex.assert_trees_all_equal(result.params, whole.params)
+
+
+def test_other_runs_are_refused(tmp_path):
+    def start(model=MODEL, key=KEY, x=X, **options):
+        return vj.fit(model, key, x, checkpoint=tmp_path, **({"epochs": 1} | OPTIONS | options))
+
+    start()
+    other = vj.zoo.sigma_vae(zoo.D, 3, hidden=(8,))
+    for change, name in (
+        ({"model": other}, "model"),
+        ({"x": X[1:]}, "data"),
+        ({"key": jax.random.key(1)}, "start"),
+        ({"batch_size": 10}, "batch_size"),
+        ({"validation": X[:6]}, "validation"),
+    ):
+        with pytest.raises(ValueError, match=f"holds another run: its {name} is"):
+            start(**change)
+    with pytest.raises(ValueError, match="holds a run already: expected a new folder with resume=False"):
+        start(resume=False)
+    told = json.loads((tmp_path / "run.json").read_text())
+    with runs.Run(tmp_path, told, resume=True, every=1.0):
+        with pytest.raises(ValueError, match="another process is writing this run"):
+            start()
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ValueError, match="run.json is damaged"):
+        start()
+
+
+SCRIPT = """
+import sys, hashlib, jax, numpy as np
+import vaejax as vj
+from vaejax.train import loop
+loop._scan_length = lambda *_: 3
+x = np.random.default_rng(0).random((400, 12), np.float32)
+model = vj.zoo.sigma_vae(12, 2, hidden=(16,))
+folder = sys.argv[1] if len(sys.argv) > 1 else None
+options = dict(epochs=12, batch_size=20, validation=x[:50], checkpoint=folder, checkpoint_every=0.02)
+result = vj.fit(model, jax.random.key(0), x, **options)
+total = hashlib.sha256()
+for leaf in jax.tree.leaves((result.params, result.best, result.history.batches)):
+    total.update(np.asarray(leaf).tobytes())
+print(total.hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_sigkill_at_any_moment_changes_no_bit(tmp_path):
+    root = Path(__file__).parents[2]
+    options = {"stdout": subprocess.PIPE, "text": True, "cwd": root}
+    run = lambda *args: subprocess.Popen([sys.executable, "-c", SCRIPT, *args], **options)
+    expected = run().communicate()[0]
+    chance, folder, kills = random.Random(0), tmp_path / "run", 0
+    assert expected
+    while kills < 6:
+        process = run(str(folder))
+        while process.poll() is None and not list(folder.glob("checkpoints/*")):
+            time.sleep(0.01)  # until it has begun to write
+        time.sleep(chance.random() * 0.6)
+        if process.poll() is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        kills += 1
+    process = run(str(folder))
+    assert process.communicate()[0] == expected and kills >= 3

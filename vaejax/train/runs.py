@@ -1,0 +1,212 @@
+"""A run's folder: its identity, its checkpoints, and a lock, so that a killed run goes on as if it had been let be.
+
+`DIR/run.json` says what the run is; `DIR/checkpoints/STEP` hold the state, the history and the steps of
+the unfinished epoch, written by Orbax in the background and each complete or absent.
+"""
+
+import json
+import os
+import re
+import time
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vaejax.train.checkpoint import digest
+from vaejax.train.state import History
+from vaejax.train.step import Setup, StepLog
+
+__all__ = ["Position", "Run", "identity", "joined"]
+
+_KEPT = 3
+
+
+class Position(NamedTuple):
+    """Where a run stands: `step` steps into `epoch`, both counted from 0."""
+
+    epoch: int
+    step: int
+
+
+class Run:
+    """The folder of a run that is going on; a context manager that holds its lock.
+
+    Args:
+      path: the folder, made where it is missing.
+      identity: what two runs must share to be the same; JSON.
+      resume: go on from a checkpoint where there is one; `False` refuses a folder that has any.
+      every: seconds between checkpoints.
+
+    Raises:
+      ValueError: where the folder belongs to another run, or to one that is going on.
+    """
+
+    def __init__(self, path: str | Path, identity: dict[str, Any], *, resume: bool, every: float):
+        self.path = Path(path).absolute()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._every, self._last = every, time.monotonic()
+        self._lock = (self.path / "lock").open("w")
+        try:
+            import fcntl  # where there is none (Windows) there is no lock
+
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:
+            pass
+        except OSError as problem:
+            self._lock.close()
+            raise ValueError(f"{self.path}: another process is writing this run") from problem
+        try:
+            self._identify(identity, resume)
+            import orbax.checkpoint as ocp
+
+            options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, cleanup_tmp_directories=True)
+            self._manager = ocp.CheckpointManager(self.path / "checkpoints", options=options)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _identify(self, identity: dict[str, Any], resume: bool) -> None:
+        file = self.path / "run.json"
+        if not file.exists():
+            temporary = self.path / f"run.json.{os.getpid()}"
+            temporary.write_text(json.dumps(identity, indent=1) + "\n")
+            temporary.replace(file)
+            return
+        if not resume:
+            raise ValueError(f"{self.path} holds a run already: expected a new folder with resume=False")
+        try:
+            stored = json.loads(file.read_text("utf-8"))
+        except ValueError as problem:
+            raise ValueError(f"{file} is damaged ({problem}): use a new folder") from problem
+        for name in sorted(identity.keys() | stored.keys()):
+            mine, theirs = identity.get(name), stored.get(name)
+            if mine != theirs:
+                raise ValueError(
+                    f"{self.path} holds another run: its {name} is {_short(theirs)}, this one's is {_short(mine)}; "
+                    "use a new folder"
+                )
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._manager.close()  # waits for what is being written
+        self._lock.close()
+
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return time.monotonic() - self._last >= self._every
+
+    def save(self, position: Position, state: Any, history: History, logs: list[StepLog], in_row: np.ndarray) -> None:
+        """Write a checkpoint in the background; everything is copied first.
+
+        Args:
+          position: where the run stands.
+          state: the `TrainState`.
+          history: of the epochs that are done.
+          logs: of the steps of the unfinished epoch.
+          in_row: bad steps in a row when it began.
+        """
+        import orbax.checkpoint as ocp
+
+        arrays = {"state": _flat(state), "in_row": in_row} | history.columns()
+        about: dict[str, Any] = {"epoch": position.epoch, "step": position.step}
+        if logs:
+            log = joined(logs)
+            about |= {"info": sorted(log.info), "finite": sorted(log.finite)}
+            arrays["log"] = _flat((log.value, log.taken, log.info, log.finite))
+        about["sha256"] = digest(arrays)
+        latest = self._manager.latest_step()
+        items = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
+        self._manager.save(0 if latest is None else latest + 1, args=items, force=True)
+        self._last = time.monotonic()
+
+    def restore(self, state: Any, history: History) -> tuple[Position, Any, list[StepLog], np.ndarray] | None:
+        """The newest checkpoint that is whole, or `None`; damaged ones are told and left behind.
+
+        Args:
+          state: a fresh state, whose types and places the restored one takes.
+          history: an empty history, to be filled.
+
+        Returns:
+          What `save` was given, but for the history.
+        """
+        import orbax.checkpoint as ocp
+
+        for number in sorted(self._manager.all_steps(), reverse=True):
+            items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), about=ocp.args.JsonRestore())
+            try:
+                found = self._manager.restore(number, args=items)
+                arrays, about = found["arrays"], found["about"]
+                if digest(arrays) != about["sha256"]:
+                    raise ValueError("its checksum is not the one that was stored")
+            except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
+                told = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
+                warnings.warn(
+                    f"{self.path}: checkpoint {number} is damaged ({told}); trying an older one", stacklevel=2
+                )
+                continue
+            history.fill(arrays.get("history", {}), arrays.get("batches"))
+            logs = []
+            if "log" in arrays:
+                names = [dict.fromkeys(about[kind], 0) for kind in ("info", "finite")]
+                value, taken, info, finite = _unflat((0, 0, *names), arrays["log"])
+                logs = [StepLog(value, info, taken, finite)]
+            return Position(about["epoch"], about["step"]), _unflat(state, arrays["state"]), logs, arrays["in_row"]
+        return None
+
+
+def joined(logs: list[StepLog]) -> StepLog:
+    """The logs of several scans as one, on the host; the axis of the steps is the last one of `value`."""
+    logs = jax.device_get(logs)
+    axis = np.ndim(logs[0].value) - 1
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis), *logs)
+
+
+def identity(setup: Setup, key: jax.Array, rows: Any, held: Any, hparams: Any, state: Any) -> dict[str, Any]:
+    """What two runs must share to be the same one; the number of epochs may differ."""
+    text = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # noqa: E731
+    return {
+        "format": 1,
+        "model": text(setup.model),
+        "objective": text(setup.objective),
+        "transform": text(setup.transform),
+        "optimizer": text(jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), state.opt_state)),
+        "batch_size": setup.batch_size,
+        "average": setup.average,
+        "members": len(key) if setup.ensemble else None,
+        "start": digest(_flat((state, key, hparams))),
+        "data": digest(_flat(rows)),
+        "validation": None if held is None else digest(_flat(held)),
+    }
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _flat(tree: Any) -> dict[str, np.ndarray]:
+    """The leaves by number, copied to the host; PRNG keys as their numbers."""
+    leaves = (jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(tree))
+    return {str(i): np.array(leaf) for i, leaf in enumerate(leaves)}
+
+
+def _unflat(template: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """The tree that `_flat` was given, in the shape of `template` and in its places."""
+    leaves, structure = jax.tree.flatten(template)
+    back = []
+    for i, leaf in enumerate(leaves):
+        value = arrays[str(i)]
+        if _is_key(leaf):
+            value = jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(leaf))
+        back.append(jax.device_put(value, leaf.sharding) if isinstance(leaf, jax.Array) else value)
+    return jax.tree.unflatten(structure, back)
