@@ -65,6 +65,33 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     chex.assert_trees_all_equal(longer.params, vj.fit(MODEL, KEY, X, epochs=5, **OPTIONS).params)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_where(tmp_path, monkeypatch, number):
+    real = loop.run_steps
+
+    def signalled(*args, **kwargs):
+        os.kill(os.getpid(), number)
+        return real(*args, **kwargs)
+
+    options = OPTIONS | {"checkpoint_every": 1e9}  # nothing but the signal makes it save
+    monkeypatch.setattr(loop, "run_steps", signalled)
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt, match=f"stopped at step 2 of epoch 1; the run is saved in {tmp_path}"):
+        vj.fit(MODEL, KEY, X, epochs=2, checkpoint=tmp_path, **options)
+    assert signal.getsignal(number) is before
+    monkeypatch.setattr(loop, "run_steps", real)
+    result = vj.fit(MODEL, KEY, X, epochs=2, checkpoint=tmp_path, **options)
+    chex.assert_trees_all_equal(result.params, vj.fit(MODEL, KEY, X, epochs=2, **OPTIONS).params)
+
+
+@pytest.mark.parametrize("options", [{}, {"average": 0.0}, {"validation": None}, {"average": 0.0, "validation": None}])
+def test_the_best_of_a_run_is_loaded(tmp_path, options):
+    result = vj.fit(MODEL, KEY, X, epochs=2, checkpoint=tmp_path, **(OPTIONS | options))
+    model, params = vj.load(tmp_path)
+    assert model == MODEL
+    chex.assert_trees_all_equal(params, result.best)
+
+
 def test_an_ensemble_goes_on_too(tmp_path):
     keys = jax.random.split(KEY, 2)
     options = OPTIONS | {"hparams": {"beta": np.array([1.0, 3.0], np.float32)}}

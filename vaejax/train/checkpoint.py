@@ -16,7 +16,7 @@ import numpy as np
 from vaejax.models import LatentModel
 from vaejax.recipes import from_json, to_json
 
-__all__ = ["digest", "load", "save"]
+__all__ = ["digest", "load", "recipe_or_none", "save"]
 
 FORMAT = 1
 _RECIPE, _ARRAYS = "recipe.json", "arrays"
@@ -31,6 +31,14 @@ def digest(tree: Any) -> str:
         total.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
         total.update(leaf.tobytes())
     return total.hexdigest()
+
+
+def recipe_or_none(model: LatentModel) -> Any:
+    """The model's recipe as JSON values, or `None` where JSON cannot say it."""
+    try:
+        return json.loads(to_json(model))
+    except TypeError:
+        return None
 
 
 def save(path: str | Path, model: LatentModel, params: Any) -> None:
@@ -51,10 +59,7 @@ def save(path: str | Path, model: LatentModel, params: Any) -> None:
     if path.exists():
         raise FileExistsError(f"{path} exists already: save to a new folder")
     arrays = jax.tree.map(np.asarray, params)
-    try:
-        recipe = json.loads(to_json(model))
-    except TypeError:
-        recipe = None
+    recipe = recipe_or_none(model)
     about = {
         "format": FORMAT,
         "vaejax": importlib.metadata.version("vaejax"),
@@ -74,7 +79,7 @@ def save(path: str | Path, model: LatentModel, params: Any) -> None:
 
 
 def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentModel, Any]:
-    """Read what `save` wrote.
+    """Read what `save` wrote, or the best parameters of a run of `fit(..., checkpoint=path)`.
 
     Args:
       path: the folder.
@@ -90,6 +95,10 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
     import orbax.checkpoint as ocp
 
     path = Path(path).absolute()
+    if (path / "run.json").is_file():
+        from vaejax.train.runs import best_of
+
+        return best_of(path, model)
     about = _about(path)
     if about["model"] is not None:
         stored = from_json(json.dumps(about["model"]))

@@ -54,8 +54,10 @@ def run_epochs(
                 logs.append(log)
                 if bar.visible:
                     bar.show(epoch * setup.steps + first, _averages(jax.tree.map(np.asarray, log)))
-                if run is not None and first < setup.steps and run.due():
+                if run is not None and (run.stopped or (first < setup.steps and run.due())):
                     run.save(Position(epoch, first), state, history, logs, in_row)
+                if run is not None and run.stopped:
+                    raise KeyboardInterrupt(f"stopped at step {first} of epoch {epoch + 1}; {run.farewell}")
             if getattr(setup.objective, "calibration", None) is not None:
                 state = calibrate(setup, state, rows)
             scores = {}

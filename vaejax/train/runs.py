@@ -7,8 +7,11 @@ the unfinished epoch, written by Orbax in the background and each complete or ab
 import json
 import os
 import re
+import signal
+import threading
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.train.checkpoint import digest
+from vaejax.models import LatentModel
+from vaejax.recipes import from_json
+from vaejax.train.checkpoint import digest, recipe_or_none
 from vaejax.train.state import History
 from vaejax.train.step import Setup, StepLog
 
-__all__ = ["Position", "Run", "identity", "joined"]
+__all__ = ["Position", "Run", "best_of", "identity", "joined"]
 
 _KEPT = 3
 
@@ -61,10 +66,7 @@ class Run:
             raise ValueError(f"{self.path}: another process is writing this run") from problem
         try:
             self._identify(identity, resume)
-            import orbax.checkpoint as ocp
-
-            options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, cleanup_tmp_directories=True)
-            self._manager = ocp.CheckpointManager(self.path / "checkpoints", options=options)
+            self._manager = _manager(self.path)
         except BaseException:
             self._lock.close()
             raise
@@ -91,9 +93,25 @@ class Run:
                 )
 
     def __enter__(self) -> "Run":
+        self.stopped, self._before = False, {}
+        if threading.current_thread() is threading.main_thread():  # only there can signals be handled
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._stop)
         return self
 
+    def _stop(self, number: int, frame: Any) -> None:
+        if self.stopped:  # asked twice: at once
+            raise KeyboardInterrupt(self.farewell)
+        self.stopped = True
+
+    @property
+    def farewell(self) -> str:
+        """What to tell somebody who stopped the run."""
+        return f"the run is saved in {self.path}, and the same call goes on with it"
+
     def __exit__(self, *_: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
         self._manager.close()  # waits for what is being written
         self._lock.close()
 
@@ -135,21 +153,7 @@ class Run:
         Returns:
           What `save` was given, but for the history.
         """
-        import orbax.checkpoint as ocp
-
-        for number in sorted(self._manager.all_steps(), reverse=True):
-            items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), about=ocp.args.JsonRestore())
-            try:
-                found = self._manager.restore(number, args=items)
-                arrays, about = found["arrays"], found["about"]
-                if digest(arrays) != about["sha256"]:
-                    raise ValueError("its checksum is not the one that was stored")
-            except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
-                told = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
-                warnings.warn(
-                    f"{self.path}: checkpoint {number} is damaged ({told}); trying an older one", stacklevel=2
-                )
-                continue
+        for arrays, about in _whole(self._manager, self.path):
             history.fill(arrays.get("history", {}), arrays.get("batches"))
             logs = []
             if "log" in arrays:
@@ -158,6 +162,48 @@ class Run:
                 logs = [StepLog(value, info, taken, finite)]
             return Position(about["epoch"], about["step"]), _unflat(state, arrays["state"]), logs, arrays["in_row"]
         return None
+
+
+def best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Any]:
+    """The model of a run's folder, with its best parameters so far (the last ones without validation)."""
+    about = json.loads((path / "run.json").read_text("utf-8"))
+    if about["recipe"] is not None:
+        model = from_json(json.dumps(about["recipe"]))
+    if not isinstance(model, LatentModel):
+        raise ValueError(f"{path} holds a run without a recipe: pass model=")
+    newest = next(_whole(_manager(path), path), None)
+    if newest is None:
+        raise ValueError(f"{path} holds no checkpoint yet")
+    leaves = [newest[0]["state"][str(i)] for i in range(len(newest[0]["state"]))]
+    template = jax.eval_shape(model.init, jax.random.key(0))
+    count, after = len(jax.tree.leaves(template)), 6  # best_value, stale, step, skipped, skipped_in_row, key
+    kept = about["validation"] is not None or about["average"] > 0  # the last tree of the state, else its first
+    chosen = leaves[len(leaves) - after - count : len(leaves) - after] if kept else leaves[:count]
+    return model, jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaf) for leaf in chosen])
+
+
+def _manager(path: Path) -> Any:
+    import orbax.checkpoint as ocp
+
+    options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, cleanup_tmp_directories=True)
+    return ocp.CheckpointManager(path / "checkpoints", options=options)
+
+
+def _whole(manager: Any, path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Arrays and description of the checkpoints that are whole, newest first; damaged ones are told."""
+    import orbax.checkpoint as ocp
+
+    for number in sorted(manager.all_steps(), reverse=True):
+        items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), about=ocp.args.JsonRestore())
+        try:
+            found = manager.restore(number, args=items)
+            if digest(found["arrays"]) != found["about"]["sha256"]:
+                raise ValueError("its checksum is not the one that was stored")
+        except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
+            told = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
+            warnings.warn(f"{path}: checkpoint {number} is damaged ({told}); trying an older one", stacklevel=2)
+            continue
+        yield found["arrays"], found["about"]
 
 
 def joined(logs: list[StepLog]) -> StepLog:
@@ -173,6 +219,7 @@ def identity(setup: Setup, key: jax.Array, rows: Any, held: Any, hparams: Any, s
     return {
         "format": 1,
         "model": text(setup.model),
+        "recipe": recipe_or_none(setup.model),
         "objective": text(setup.objective),
         "transform": text(setup.transform),
         "optimizer": text(jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), state.opt_state)),
