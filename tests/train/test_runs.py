@@ -12,6 +12,7 @@ from pathlib import Path
 import chex
 import jax
 import numpy as np
+import optax
 import pytest
 
 import vaejax as vj
@@ -90,6 +91,15 @@ def test_the_best_of_a_run_is_loaded(tmp_path, options):
     model, params = vj.load(tmp_path)
     assert model == MODEL
     chex.assert_trees_all_equal(params, result.best)
+
+
+def test_a_run_that_stopped_early_is_finished(tmp_path, monkeypatch):
+    options = OPTIONS | {"patience": 1, "checkpoint_every": 1e9, "optimizer": optax.sgd(0.5)}
+    result = vj.fit(MODEL, KEY, X, epochs=200, checkpoint=tmp_path, **options)
+    assert len(result.history["value"]) < 200
+    monkeypatch.setattr(loop, "run_steps", None)
+    again = vj.fit(MODEL, KEY, X, epochs=200, checkpoint=tmp_path, **options)
+    chex.assert_trees_all_equal(again.best, result.best)
 
 
 def test_an_ensemble_goes_on_too(tmp_path):

@@ -38,11 +38,12 @@ def run_epochs(
     found = run.restore(state, history) if run is not None else None
     if found is not None:
         begun, state, logs, in_row = found
+    exhausted = lambda state: patience is not None and np.all(np.asarray(state.stale) >= patience)  # noqa: E731
     done = begun.epoch * setup.steps + begun.step
     with Progress(progress, epochs, setup.steps, setup.batch_size * members, done) as bar:
         length = 0
         for epoch in range(begun.epoch, epochs):
-            if patience is not None and np.all(np.asarray(state.stale) >= patience):
+            if exhausted(state):
                 break
             start = time.perf_counter()
             order = shuffle(setup, state.key, epoch, count=len(rows.x))
@@ -70,7 +71,7 @@ def run_epochs(
             taken = log.taken[0] if setup.ensemble else log.taken
             history.append(row, np.where(_good(log), log.value, np.nan)[..., taken])
             in_row = _stop_if_stuck(log, in_row, epoch * setup.steps, max_skipped)
-            if run is not None and (run.due() or epoch == epochs - 1):
+            if run is not None and (run.due() or epoch == epochs - 1 or exhausted(state)):
                 run.save(Position(epoch + 1, 0), state, history, [], in_row)
     params = state.current
     best = params
