@@ -33,6 +33,7 @@ ALLOWED = {
     "priors": ({"distributions", "pytrees"}, {"jax"}),
     "models": ({"kernels", "distributions", "networks", "heads", "priors", "pytrees"}, {"jax"}),
     "objectives": ({"models", "distributions", "kernels", "pytrees"}, {"jax"}),
+    "export": ({"models"}, {"jax"}),
     "zoo": ({"models", "heads", "networks", "objectives"}, {"jax"}),
     "transforms": ({"data", "kernels", "pytrees"}, {"jax"}),
     "train": ({"inputs", "models", "networks", "objectives", "recipes", "pytrees"}, {"jax", "optax", "orbax", "rich"}),

@@ -19,6 +19,7 @@ from vaejax.evaluate import importance_bounds as importance_bounds
 from vaejax.evaluate import labels as labels
 from vaejax.evaluate import log_evidences as log_evidences
 from vaejax.evaluate import responsibilities as responsibilities
+from vaejax.export import export as export
 from vaejax.models import GMM as GMM
 from vaejax.models import PPCA as PPCA
 from vaejax.models import VAE as VAE
