@@ -25,7 +25,7 @@ def test_artefacts_equal_the_model(name, what):
         x = jax.random.uniform(KEY, (count, *shape))
         context = [jax.nn.one_hot(jnp.arange(count) % 3, 3)] if model.context_dim else []
         first = [c[0] for c in context]
-        z = jax.vmap(lambda key: model.prior(params, *first).sample(key))(keys)
+        z = jax.vmap(model.prior(params, *first).sample)(keys)
         inputs, function = {
             "encode": ([x], functools.partial(vj.encode, model, params)),
             "decode": ([z], functools.partial(vj.decode, model, params)),
