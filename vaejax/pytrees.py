@@ -43,8 +43,8 @@ def static(cls: type[T]) -> type[T]:
 
 
 def recipe_name(cls: type) -> str:
-    """The name of a recipe's class in files."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+    """The name of a recipe's class in files: its package's part and its own name, not the file that it stands in."""
+    return ".".join([*cls.__module__.split(".")[:2], cls.__qualname__])
 
 
 def _hashable(value: Any) -> Any:

@@ -19,7 +19,7 @@ def to_json(recipe: Any) -> str:
 
     >>> import vaejax as vj
     >>> to_json(vj.PPCA(dim=5, latent_dim=2))
-    '{"type": "vaejax.models.ppca.PPCA", "dim": 5, "latent_dim": 2}'
+    '{"type": "vaejax.models.PPCA", "dim": 5, "latent_dim": 2}'
     """
     return json.dumps(_told(recipe, "model"), allow_nan=False)
 

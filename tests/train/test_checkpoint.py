@@ -1,9 +1,11 @@
 import json
 import os
+from pathlib import Path
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import vaejax as vj
@@ -69,7 +71,7 @@ def test_damaged_folders_are_refused(saved, tmp_path):
     change(saved, format=1, model={"type": "os.system"})
     with pytest.raises(ValueError, match="unknown type 'os.system'"):
         vj.load(saved)
-    change(saved, model={"type": "vaejax.networks.mlp.MLP", "sizes": [2, 2]})
+    change(saved, model={"type": "vaejax.networks.MLP", "sizes": [2, 2]})
     with pytest.raises(ValueError, match="expected a model, got a recipe of MLP"):
         vj.load(saved)
     (saved / "recipe.json").write_text("not json")
@@ -92,6 +94,23 @@ def test_truncated_and_flipped_arrays_are_refused(saved):
                 refused += 1
         file.write_bytes(whole)
     assert refused >= 6
+
+
+def test_what_version_0_1_wrote_is_read():
+    """The folder was written by `vj.save` of 0.1.0 and must load for ever; its model takes every kind of recipe."""
+    folder = Path(__file__).parents[1] / "fixtures" / "saved-0.1"
+    model, params = vj.load(folder)
+    assert model == vj.zoo.sigma_vae(
+        (4, 3, 1),
+        2,
+        hidden=(3,),
+        context_dim=2,
+        prior=vj.priors.mixture(2),
+        objective=vj.objectives.warm_up(10, vj.objectives.beta(2.0, vj.objectives.optimal_sigma())),
+    )
+    wanted = json.loads((folder / "expected.json").read_text())
+    x = jnp.linspace(0.0, 1.0, 12).reshape(4, 3, 1)
+    np.testing.assert_allclose(vj.encode(model, params, x, jnp.asarray(1)), wanted, rtol=1e-5)
 
 
 def test_a_failed_save_leaves_nothing(tmp_path, monkeypatch):
