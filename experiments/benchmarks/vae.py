@@ -6,7 +6,6 @@ skipped with a word where it is absent; without MNIST the images are random, whi
 """
 
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -24,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 import vaejax as vj
+from experiments.benchmarks.peer_process import PEERS, Peers
 
-PEERS = Path(os.environ.get("VAEJAX_PEERS", ".venv-peers/bin/python"))
 BATCH, LATENT, HIDDEN, SAMPLES = 128, 20, (512, 512), 10_000
 MODEL = vj.zoo.vae((28, 28, 1), LATENT, hidden=HIDDEN)
 STARTUP = """
@@ -102,34 +101,6 @@ def step_by_step(x: np.ndarray) -> Callable[[], float]:
         return float(jnp.mean(jnp.stack(losses)))
 
     return epoch
-
-
-class Peers:
-    """The subprocess that runs PyTorch and pythae, a line a request."""
-
-    def __init__(self, x: np.ndarray, folder: str):
-        path = Path(folder) / "images.npz"
-        np.savez(path, x=x.reshape(len(x), -1))
-        script = Path(__file__).with_name("vae_peers.py")
-        self.process = subprocess.Popen(
-            [str(PEERS), str(script), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.about = json.loads(self._line())
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline()
-
-    def ask(self, command: str, name: str) -> dict:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps([command, name]) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self._line())
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def epochs(console: Console, x: np.ndarray, rounds: int, peers: Peers | None) -> None:

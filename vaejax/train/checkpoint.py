@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ import numpy as np
 from vaejax.models import LatentModel
 from vaejax.recipes import from_json, to_json
 
-__all__ = ["digest", "load", "recipe_or_none", "save"]
+__all__ = ["digest", "load", "manager_of", "recipe_or_none", "save", "whole_checkpoints"]
 
 FORMAT = 1
+_KEPT = 3  # checkpoints of a run
 _RECIPE, _ARRAYS = "recipe.json", "arrays"
 _LONGEST = 2_000_000  # bytes of a recipe
 
@@ -96,9 +99,7 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
 
     path = Path(path).absolute()
     if (path / "run.json").is_file():
-        from vaejax.train.runs import best_of
-
-        return best_of(path, model)
+        return _best_of(path, model)
     about = _about(path)
     if about["model"] is not None:
         stored = from_json(json.dumps(about["model"]))
@@ -118,6 +119,49 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
     if digest(arrays) != about["sha256"]:
         raise ValueError(f"{path}: the arrays are damaged: their checksum is not the one that was stored")
     return model, jax.tree.map(jnp.asarray, arrays)
+
+
+def manager_of(path: Path) -> Any:
+    """Orbax's manager of the checkpoints in a run's folder."""
+    import orbax.checkpoint as ocp
+
+    options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, cleanup_tmp_directories=True)
+    return ocp.CheckpointManager(path / "checkpoints", options=options)
+
+
+def whole_checkpoints(manager: Any, path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Arrays and description of the checkpoints that are whole, newest first; damaged ones are told."""
+    import orbax.checkpoint as ocp
+
+    for number in sorted(manager.all_steps(), reverse=True):
+        items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), about=ocp.args.JsonRestore())
+        try:
+            found = manager.restore(number, args=items)
+            if digest(found["arrays"]) != found["about"]["sha256"]:
+                raise ValueError("its checksum is not the one that was stored")
+        except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
+            told = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
+            warnings.warn(f"{path}: checkpoint {number} is damaged ({told}); trying an older one", stacklevel=2)
+            continue
+        yield found["arrays"], found["about"]
+
+
+def _best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Any]:
+    """The model of a run's folder, with its best parameters so far (the last ones without validation)."""
+    about = json.loads((path / "run.json").read_text("utf-8"))
+    if about["recipe"] is not None:
+        model = from_json(json.dumps(about["recipe"]))
+    if not isinstance(model, LatentModel):
+        raise ValueError(f"{path} holds a run without a recipe: pass model=")
+    newest = next(whole_checkpoints(manager_of(path), path), None)
+    if newest is None:
+        raise ValueError(f"{path} holds no checkpoint yet")
+    leaves = [newest[0]["state"][str(i)] for i in range(len(newest[0]["state"]))]
+    template = jax.eval_shape(model.init, jax.random.key(0))
+    count, after = len(jax.tree.leaves(template)), 6  # best_value, stale, step, skipped, skipped_in_row, key
+    kept = about["validation"] is not None or about["average"] > 0  # the last tree of the state, else its first
+    chosen = leaves[len(leaves) - after - count : len(leaves) - after] if kept else leaves[:count]
+    return model, jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaf) for leaf in chosen])
 
 
 def _about(path: Path) -> dict[str, Any]:

@@ -10,8 +10,6 @@ import re
 import signal
 import threading
 import time
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,15 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.models import LatentModel
-from vaejax.recipes import from_json
-from vaejax.train.checkpoint import digest, recipe_or_none
+from vaejax.train.checkpoint import digest, manager_of, recipe_or_none, whole_checkpoints
 from vaejax.train.state import History
 from vaejax.train.step import Setup, StepLog
 
-__all__ = ["Position", "Run", "best_of", "identity", "joined"]
-
-_KEPT = 3
+__all__ = ["Position", "Run", "identity", "joined"]
 
 
 class Position(NamedTuple):
@@ -66,7 +60,7 @@ class Run:
             raise ValueError(f"{self.path}: another process is writing this run") from problem
         try:
             self._identify(identity, resume)
-            self._manager = _manager(self.path)
+            self._manager = manager_of(self.path)
         except BaseException:
             self._lock.close()
             raise
@@ -153,7 +147,7 @@ class Run:
         Returns:
           What `save` was given, but for the history.
         """
-        for arrays, about in _whole(self._manager, self.path):
+        for arrays, about in whole_checkpoints(self._manager, self.path):
             history.fill(arrays.get("history", {}), arrays.get("batches"))
             logs = []
             if "log" in arrays:
@@ -162,48 +156,6 @@ class Run:
                 logs = [StepLog(value, info, taken, finite)]
             return Position(about["epoch"], about["step"]), _unflat(state, arrays["state"]), logs, arrays["in_row"]
         return None
-
-
-def best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Any]:
-    """The model of a run's folder, with its best parameters so far (the last ones without validation)."""
-    about = json.loads((path / "run.json").read_text("utf-8"))
-    if about["recipe"] is not None:
-        model = from_json(json.dumps(about["recipe"]))
-    if not isinstance(model, LatentModel):
-        raise ValueError(f"{path} holds a run without a recipe: pass model=")
-    newest = next(_whole(_manager(path), path), None)
-    if newest is None:
-        raise ValueError(f"{path} holds no checkpoint yet")
-    leaves = [newest[0]["state"][str(i)] for i in range(len(newest[0]["state"]))]
-    template = jax.eval_shape(model.init, jax.random.key(0))
-    count, after = len(jax.tree.leaves(template)), 6  # best_value, stale, step, skipped, skipped_in_row, key
-    kept = about["validation"] is not None or about["average"] > 0  # the last tree of the state, else its first
-    chosen = leaves[len(leaves) - after - count : len(leaves) - after] if kept else leaves[:count]
-    return model, jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaf) for leaf in chosen])
-
-
-def _manager(path: Path) -> Any:
-    import orbax.checkpoint as ocp
-
-    options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, cleanup_tmp_directories=True)
-    return ocp.CheckpointManager(path / "checkpoints", options=options)
-
-
-def _whole(manager: Any, path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Arrays and description of the checkpoints that are whole, newest first; damaged ones are told."""
-    import orbax.checkpoint as ocp
-
-    for number in sorted(manager.all_steps(), reverse=True):
-        items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), about=ocp.args.JsonRestore())
-        try:
-            found = manager.restore(number, args=items)
-            if digest(found["arrays"]) != found["about"]["sha256"]:
-                raise ValueError("its checksum is not the one that was stored")
-        except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
-            told = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
-            warnings.warn(f"{path}: checkpoint {number} is damaged ({told}); trying an older one", stacklevel=2)
-            continue
-        yield found["arrays"], found["about"]
 
 
 def joined(logs: list[StepLog]) -> StepLog:
