@@ -39,7 +39,7 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 
     def interrupted(*args, **kwargs):
         calls.append(1)
-        if len(calls) % 4 == 0:
+        if len(calls) % 5 == 0:  # in the middle of epochs
             raise Stop
         return real(*args, **kwargs)
 
@@ -50,7 +50,7 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
             result = vj.fit(MODEL, KEY, X, epochs=4, checkpoint=tmp_path / "run", **OPTIONS)
         except Stop:
             stops += 1
-    assert stops >= 3
+    assert stops >= 2
     chex.assert_trees_all_equal((whole.params, whole.best), (result.params, result.best))
     chex.assert_trees_all_equal(whole.state.opt_state, result.state.opt_state)
     for name in whole.history:
