@@ -34,8 +34,9 @@ fit = functools.partial(vj.fit, MODEL, KEY, batch_size=20)
 def test_training_raises_the_held_out_bound_of_digits(model):
     context = "labels" if model.context_dim else None
     result = vj.fit(model, KEY, vj.data.digits(), epochs=6, batch_size=60, context=context)
-    held = result.history["validation_value"]
-    assert held[-1] > held[0] and np.all(np.isfinite(held))
+    for name in ("validation_elbo", "validation_value"):
+        held = result.history[name]
+        assert held[-1] > held[0] and np.all(np.isfinite(held))
     assert result.history["step"][-1] == 6 * 20
 
 

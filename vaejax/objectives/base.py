@@ -20,6 +20,7 @@ __all__ = [
     "Terms",
     "assemble",
     "mean_terms",
+    "noise_variance",
     "over_batch",
     "require_count",
     "require_known",
@@ -100,13 +101,17 @@ def terms_of(
 
     def gather(d: Draw) -> Terms:
         likelihood = model.likelihood(params, d.h, context)
-        variance = jnp.mean(likelihood.scale**2) if isinstance(likelihood, Normal) else None
-        return Terms(score(likelihood, x), d.kl, dimensions, jnp.sum(d.entropy), variance)
+        return Terms(score(likelihood, x), d.kl, dimensions, jnp.sum(d.entropy), noise_variance(likelihood))
 
     one = lambda key: expect(key, q, p, gather, analytic=analytic)  # noqa: E731
     if num_samples == 1:
         return one(key)
     return mean_terms(jax.vmap(one)(jax.random.split(key, num_samples)))
+
+
+def noise_variance(likelihood: Any) -> jax.Array | None:
+    """Mean variance of a Gaussian likelihood's entries, else `None`."""
+    return jnp.mean(likelihood.scale**2) if isinstance(likelihood, Normal) else None
 
 
 def over_batch(f: Callable[..., Any], key: jax.Array, x: Any, context: Any) -> Any:

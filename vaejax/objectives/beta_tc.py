@@ -7,7 +7,16 @@ import jax.numpy as jnp
 
 from vaejax.distributions import Normal
 from vaejax.kernels import normal_log_prob
-from vaejax.objectives.base import Objective, Terms, assemble, mean_terms, over_batch, require_count, require_known
+from vaejax.objectives.base import (
+    Objective,
+    Terms,
+    assemble,
+    mean_terms,
+    noise_variance,
+    over_batch,
+    require_count,
+    require_known,
+)
 from vaejax.pytrees import static
 
 __all__ = ["beta_tc"]
@@ -36,8 +45,7 @@ class _BetaTC(Objective):
             each = jax.vmap(normal_log_prob)
             parts = each(z, q.loc, q.stddev), each(z, p.loc, p.stddev)
             likelihood = model.likelihood(params, z, context)
-            variance = jnp.mean(likelihood.scale**2) if isinstance(likelihood, Normal) else None
-            return q, z, likelihood.log_prob(x), variance, *parts
+            return q, z, likelihood.log_prob(x), noise_variance(likelihood), *parts
 
         q, z, log_px, variance, log_q, log_p = over_batch(one, key, x, context)
         count = len(z)

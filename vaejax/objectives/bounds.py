@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions import Normal, bind, draw
+from vaejax.distributions import bind, draw
 from vaejax.kernels import importance_weighted_bound
 from vaejax.objectives.base import (
     WEIGHTS,
@@ -11,6 +11,7 @@ from vaejax.objectives.base import (
     Terms,
     assemble,
     mean_terms,
+    noise_variance,
     over_batch,
     require_count,
     require_known,
@@ -74,10 +75,9 @@ class _STL(Objective):
             def score(key):
                 d = draw(key, q, p)
                 likelihood = model.likelihood(params, d.h, context)
-                variance = jnp.mean(likelihood.scale**2) if isinstance(likelihood, Normal) else None
                 # The same number with another gradient: log q sees its parameters through the draw alone.
                 log_q, log_p = still.log_prob(d.z), -jnp.sum(d.entropy) - jnp.sum(d.kl)
-                return Terms(likelihood.log_prob(x), log_q - log_p, None, -log_q, variance)
+                return Terms(likelihood.log_prob(x), log_q - log_p, None, -log_q, noise_variance(likelihood))
 
             return mean_terms(jax.vmap(score)(jax.random.split(key, self.num_samples)))
 
@@ -113,8 +113,9 @@ class _IWAE(Objective):
             def weigh(key):
                 d = draw(key, q, p)
                 likelihood = model.likelihood(params, d.h, context)
-                variance = jnp.mean(likelihood.scale**2) if isinstance(likelihood, Normal) else None
-                return Terms(likelihood.log_prob(x), jnp.sum(d.kl), None, jnp.sum(d.entropy), variance)
+                return Terms(
+                    likelihood.log_prob(x), jnp.sum(d.kl), None, jnp.sum(d.entropy), noise_variance(likelihood)
+                )
 
             terms = jax.vmap(weigh)(jax.random.split(key, self.k))
             bound = importance_weighted_bound(terms.log_likelihood, jnp.zeros_like(terms.kl), terms.kl)

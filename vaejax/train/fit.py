@@ -72,8 +72,9 @@ def fit(
       validation: held-out rows, in the forms of `data` (with a context that is an array: the pair
         `(x, context)`). Default: a `Dataset`'s own validation part.
       checkpoint: a folder for the run: killed at any moment and started again by the same call it gives,
-        bit for bit, what it would have given. A folder of another run is refused, and so is a second
-        process in the same one; of a finished run nothing is computed again.
+        bit for bit, what it would have given. A folder of another run is refused (of the optimiser the
+        form of its state is compared, not its learning rate), and so is a second process in the same
+        one; of a finished run nothing is computed again.
       checkpoint_every: seconds between checkpoints.
       resume: `False` refuses a folder that holds a run.
       patience: stop after this many epochs without a better validation.
@@ -83,7 +84,7 @@ def fit(
       average: decay of a moving average of the parameters, 0.999 say, which is then what is
         validated and returned; it is at most (1 + t) / (10 + t) at step t, so that the start is forgotten; 0 for none.
       compute_dtype: precision of the networks, `"bfloat16"`; parameters and likelihoods stay float32.
-      max_skipped: steps in a row that may be skipped.
+      max_skipped: steps in a row that may be skipped; it is looked at when an epoch ends.
       progress: show a bar, on a terminal or in a notebook.
       mesh: devices with one axis named `"data"` to split each batch over.
 
