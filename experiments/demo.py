@@ -14,7 +14,7 @@ import tyro
 
 import vaejax as vj
 from experiments.climb import climb
-from experiments.common import Page
+from vaejax.page import Page
 
 
 @dataclasses.dataclass(frozen=True)

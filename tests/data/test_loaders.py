@@ -232,7 +232,7 @@ def test_hostile_files(tmp_path):
         (np.ones((0, 3)), "no empty axis"),
         (np.ones((3, 2), bool), "expected numbers, got bool"),
         (np.ones((3, 2), complex), "expected numbers, got complex128"),
-        (np.ones((3, 4, 4)), "expected images as uint8"),
+        (np.ones((3, 4, 4), int), "expected images as uint8 or floats"),
     ],
 )
 def test_unusable_arrays(tmp_path, array, words):

@@ -1,5 +1,6 @@
 """Data sets: embedded, MNIST, synthetic, and a user's own files. Each loader returns a `Dataset`."""
 
+from vaejax.data.columns import from_columns as from_columns
 from vaejax.data.dataset import Dataset as Dataset
 from vaejax.data.dataset import Split as Split
 from vaejax.data.dataset import hold_out as hold_out
@@ -10,6 +11,8 @@ from vaejax.data.manifolds import manifold as manifold
 from vaejax.data.manifolds import ring as ring
 from vaejax.data.mnist import mnist as mnist
 from vaejax.data.mnist import read_idx as read_idx
+from vaejax.data.standardize import Scaling as Scaling
+from vaejax.data.standardize import standardize as standardize
 from vaejax.data.synthetic import figure_eight as figure_eight
 from vaejax.data.synthetic import gaussian_axis as gaussian_axis
 from vaejax.data.synthetic import gaussian_mixture as gaussian_mixture

@@ -42,11 +42,20 @@ class Dataset:
       train: always there.
       validation: cut from what was train, by a stated seed; `None` where it was asked for with 0.
       test: `None` where the data bring none.
+      scaling: how `standardize` scaled the rows, or `None`.
+      notes: what was converted on the way in.
     """
 
     train: Split
     validation: Split | None = None
     test: Split | None = None
+    scaling: Any = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Split, Split | None, Split | None]:
+        """Train, validation and test."""
+        return self.train, self.validation, self.test
 
 
 def hold_out(split: Split, validation: int | float, seed: int) -> tuple[Split, Split | None]:

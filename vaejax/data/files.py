@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vaejax.data.arrays import as_labels, as_rows
 from vaejax.data.dataset import Dataset, Split, hold_out
 
 __all__ = ["from_file"]
@@ -19,7 +20,8 @@ _MISSING = ("", "na", "nan", "null", "none", "?")
 def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, labels: str | None = None) -> Dataset:
     """Load rows or images from a file or a folder.
 
-    - `.npy`: one array; numbers (N, D) become float32 rows, uint8 (N, H, W) or (N, H, W, C) stay images.
+    - `.npy`: one array; numbers (N, D) become float32 rows; (N, H, W), (N, H, W, C) and (N, C, H, W) are
+      images, of uint8 or of floats.
     - `.npz`: the array `x` (or the only one), and `y` for labels; `x_test` and `y_test` if there.
     - `.csv`: comma-separated numbers, with a header or without; empty cells, `nan`, `na` and `?` are
       missing (nan). `labels` names the label column (or gives its number).
@@ -35,7 +37,7 @@ def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, l
         in alphabetic order.
 
     Returns:
-      A `Dataset`.
+      A `Dataset`, whose `notes` say what was converted.
 
     Raises:
       FileNotFoundError: where there is nothing at `path`.
@@ -47,11 +49,12 @@ def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, l
     kind = "folder" if path.is_dir() else path.suffix.lower()
     if labels is not None and kind != ".csv":
         raise ValueError(f"labels: expected a .csv file, got {path}")
+    notes: list[str] = []
     match kind:
         case ".npy":
-            train, test = Split(_checked(_npy(path), path)), None
+            train, test = Split(as_rows(_npy(path), path.name, notes)), None
         case ".npz":
-            train, test = _npz(path)
+            train, test = _npz(path, notes)
         case ".csv":
             train, test = _csv(path, labels), None
         case "folder":
@@ -59,31 +62,7 @@ def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, l
         case _:
             raise ValueError(f"{path}: expected .npy, .npz, .csv or a folder of images, got {kind or 'no ending'!r}")
     train, held = hold_out(train, validation, seed)
-    return Dataset(train, held, test)
-
-
-def _checked(x: np.ndarray, where: object) -> np.ndarray:
-    """Images stay uint8 with a channel axis; everything else becomes float32 rows."""
-    if x.dtype.kind not in "fiub" or x.dtype.kind == "b":
-        raise ValueError(f"{where}: expected numbers, got {x.dtype}")
-    if x.ndim < 2 or 0 in x.shape:
-        raise ValueError(
-            f"{where}: expected rows (N, D) or images (N, H, W[, C]) with no empty axis, got shape {x.shape}"
-        )
-    if x.ndim == 2:
-        return x.astype(np.float32)
-    if x.dtype != np.uint8 or x.ndim > 4:
-        raise ValueError(f"{where}: expected images as uint8 (N, H, W[, C]), got {x.dtype} of shape {x.shape}")
-    return x if x.ndim == 4 else x[..., None]
-
-
-def _labels(y: np.ndarray, where: object) -> np.ndarray:
-    whole = y.dtype.kind in "iu" or (y.dtype.kind == "f" and np.all(np.isfinite(y)) and np.all(y == np.round(y)))
-    if y.ndim != 1 or not whole or (y.size and (y.min() < -(2**31) or y.max() >= 2**31)):
-        raise ValueError(
-            f"{where}: expected one axis of integer labels within 32 bits, got {y.dtype} of shape {y.shape}"
-        )
-    return y.astype(np.int32)
+    return Dataset(train, held, test, notes=tuple(notes))
 
 
 def _read_array(file, size: int, where: object) -> np.ndarray:
@@ -112,7 +91,7 @@ def _npy(path: Path) -> np.ndarray:
         return _read_array(file, path.stat().st_size, path)
 
 
-def _npz(path: Path) -> tuple[Split, Split | None]:
+def _npz(path: Path, notes: list[str]) -> tuple[Split, Split | None]:
     arrays = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -131,8 +110,8 @@ def _npz(path: Path) -> tuple[Split, Split | None]:
         raise ValueError(f"{path}: expected an array named x, got {sorted(arrays)}")
 
     def split(x_name: str, y_name: str) -> Split:
-        y = _labels(arrays[y_name], f"{path}: {y_name}") if y_name in arrays else None
-        return Split(_checked(arrays[x_name], f"{path}: {x_name}"), y)
+        y = as_labels(arrays[y_name], f"{path}: {y_name}") if y_name in arrays else None
+        return Split(as_rows(arrays[x_name], f"{path.name}: {x_name}", notes), y)
 
     return split("x", "y"), split("x_test", "y_test") if "x_test" in arrays else None
 
@@ -190,10 +169,10 @@ def _csv(path: Path, labels: str | None) -> Split:
         if "" in words:
             raise ValueError(f"{path}: expected a label in every row, got an empty one in row {words.index('') + 1}")
         if all(number is not None and math.isfinite(number) and number == int(number) for number in numbers):
-            y = _labels(np.array(numbers), f"{path}: {labels}")
+            y = as_labels(np.array(numbers), f"{path}: {labels}")
         else:
             y = np.unique(words, return_inverse=True)[1].astype(np.int32)
-    return Split(_checked(table, path), y)
+    return Split(as_rows(table.astype(np.float32), path, []), y)
 
 
 def _is_header(rows: list[list[str]]) -> bool:

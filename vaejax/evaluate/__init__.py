@@ -6,3 +6,5 @@ from vaejax.evaluate.criteria import labels as labels
 from vaejax.evaluate.criteria import log_evidences as log_evidences
 from vaejax.evaluate.criteria import responsibilities as responsibilities
 from vaejax.evaluate.evidence import importance_bounds as importance_bounds
+from vaejax.evaluate.summary import Score as Score
+from vaejax.evaluate.summary import run as run

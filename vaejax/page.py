@@ -1,13 +1,13 @@
-"""What the scripts share: a table for the terminal and the page, and a self-contained HTML page."""
+"""A self-contained HTML page of headings, paragraphs, tables and figures, shown on the terminal as it grows."""
 
 import base64
 import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+__all__ = ["Page"]
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -20,22 +20,34 @@ figure { margin: 1rem 0; } img { max-width: 100%; height: auto; } figcaption { c
 
 
 class Page:
-    """Collects headings, paragraphs, tables and figures; shows the text on the terminal as it comes."""
+    """Collects headings, paragraphs, tables and figures; shows the text on the terminal as it comes.
 
-    def __init__(self, title: str, console: Console | None = None):
+    Args:
+      title: of the page.
+      quiet: write to the page alone.
+    """
+
+    def __init__(self, title: str, *, quiet: bool = False):
+        from rich.console import Console
+
         self.title = title
-        self.console = console or Console()
+        self.console = Console(quiet=quiet)
         self.parts = [f"<h1>{html.escape(title)}</h1>"]
 
     def heading(self, text: str) -> None:
+        """A section."""
         self.console.rule(text)
         self.parts.append(f"<h2>{html.escape(text)}</h2>")
 
     def paragraph(self, text: str) -> None:
+        """A paragraph of plain text."""
         self.console.print(text)
         self.parts.append(f"<p>{html.escape(text)}</p>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table; the first column is text, the others are numbers."""
+        from rich.table import Table
+
         table = Table()
         for i, column in enumerate(columns):
             table.add_column(column, justify="right" if i else "left")
@@ -46,8 +58,8 @@ class Page:
         body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
         self.parts.append(f"<table><thead><tr>{cells(columns, 'th')}</tr></thead><tbody>{body}</tbody></table>")
 
-    def figures(self, figures: dict) -> None:
-        """Figures side by side, each with its caption."""
+    def figures(self, figures: dict[str, Any]) -> None:
+        """Figures of matplotlib side by side, each under its caption."""
         items = []
         for caption, figure in figures.items():
             buffer = io.BytesIO()
@@ -59,6 +71,7 @@ class Page:
         self.parts.append(f'<div class="row">{"".join(items)}</div>')
 
     def write(self, path: Path) -> None:
+        """Write the page to one file, pictures included."""
         path.parent.mkdir(parents=True, exist_ok=True)
         meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         head = f"{meta}<title>{html.escape(self.title)}</title><style>{STYLE}</style>"

@@ -1,0 +1,258 @@
+"""What each command does."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+import vaejax as vj
+from vaejax.cli import options as ask
+from vaejax.cli.folder import Folder, load_source, rows_for
+from vaejax.cli.members import MEMBERS, build, by_em, describe
+from vaejax.cli.report import write_report
+
+__all__ = ["run"]
+
+
+def run(command: Any) -> None:
+    """Run a parsed command."""
+    _DO[type(command)](command)
+
+
+def _say(text: str) -> None:
+    from rich.console import Console
+
+    Console(soft_wrap=True, highlight=False, markup=False).print(text)
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+def _list(command: ask.List) -> None:
+    fitted = lambda name: "EM" if by_em(name) else "gradients"  # noqa: E731
+    _table(("model", "fitted by", ""), [(name, fitted(name), describe(name)) for name in MEMBERS])
+
+
+def _count(name: str, value: int, least: int = 1) -> None:
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+
+
+def _fit(command: ask.Fit) -> None:
+    asked = dataclasses.asdict(command) | {"out": None}
+    source = load_source(command.data, asked)
+    train = source.data.train
+    model = build(command, train.x.shape[1:], source.labels, source.levels)
+    told, transform, _ = rows_for(model, train.x[:1], command.pixels, source.levels)
+    folder = Folder(command.out)
+    epochs = command.epochs if command.epochs is not None else (200 if by_em(command.model) else 100)
+    _count("--epochs", epochs)
+    folder.claim(json.loads(json.dumps(asked | {"epochs": epochs, "digest": source.digest})))
+    parts = [
+        (name, part) for name, part in zip(("train", "validation", "test"), source.data.parts, strict=True) if part
+    ]
+    sizes = ", ".join(f"{len(part)} {name}" for name, part in parts)
+    _say(f"{command.model} on {sizes} rows {train.x.shape[1:]}, {told}")
+    for note in source.data.notes:
+        _say(f"  {note}")
+    if by_em(command.model):
+        _fit_em(command, folder, model, rows_for(model, train.x, command.pixels, source.levels)[2], epochs)
+    else:
+        _fit_by_gradients(command, folder, model, source, transform, epochs)
+    _say(f"saved in {folder.path}; next: vaejax evaluate {folder.path}, vaejax report {folder.path}")
+
+
+def _fit_em(command: ask.Fit, folder: Folder, model: Any, x: np.ndarray, epochs: int) -> None:
+    if (folder.path / "model").is_dir():
+        _say("the fit is finished")
+        return
+    _count("--restarts", command.restarts)
+    rows = x.reshape(len(x), -1)
+    extra = {"missing": True} if np.isnan(rows).any() else {}
+    key = jax.random.key(command.seed)
+    params, trace = vj.em.fit(model, key, rows, num_steps=epochs, num_restarts=command.restarts, tol=1e-6, **extra)
+    steps = int(trace.steps)
+    with (folder.path / "history.csv").open("w") as file:
+        file.write("step,log_likelihood\n")
+        file.writelines(f"{i},{value}\n" for i, value in enumerate(trace.log_likelihood[: steps + 1]))
+    vj.save(folder.path / "model", model, params)
+    ended = "converged" if trace.converged else "not converged"
+    _say(f"{steps} steps, {ended}: log-likelihood {trace.log_likelihood[steps]:.4f} nats a row of train")
+
+
+def _fit_by_gradients(command: ask.Fit, folder: Folder, model: Any, source: Any, transform: Any, epochs: int) -> None:
+    if not command.learning_rate > 0:
+        raise ValueError(f"--learning-rate: expected a positive number, got {command.learning_rate}")
+    result = vj.fit(
+        model,
+        jax.random.key(command.seed),
+        source.data,
+        optimizer=optax.adam(command.learning_rate),
+        epochs=epochs,
+        batch_size=command.batch_size,
+        context="labels" if model.context_dim else None,
+        checkpoint=folder.path,
+        patience=command.patience,
+        transform=transform,
+    )
+    result.history.to_csv(folder.path / "history.csv")
+    values = result.history["validation_value" if source.data.validation is not None else "value"]
+    where = "validation" if source.data.validation is not None else "train"
+    best = int(np.nanargmax(values))
+    _say(f"{len(values)} epochs: objective {values[best]:.2f} nats ({where}, epoch {best + 1})")
+    for note in result.history.notes:
+        _say(f"  {note}")
+
+
+def evaluate(folder: Folder, *, k: int, quick: bool, data: str | None, seed: int) -> dict[str, Any]:
+    """Score a run's test part; what is written to `metrics.json`."""
+    _count("--k", k)
+    model, params, source = folder.load(data)
+    told, x, context = folder.test_rows(model, source)
+    if quick:
+        k, x, context = min(k, 20), x[:200], None if context is None else context[:200]
+    scaling = source.data.scaling
+    is_pixels = "dequantized" in told
+    scores = vj.evaluate.run(
+        model,
+        params,
+        jax.random.key(seed),
+        x,
+        context,
+        k=k,
+        levels=source.levels if is_pixels else 2 if "binarized" in told else None,
+        log_jacobian=0.0 if scaling is None else scaling.log_jacobian,
+    )
+    part = "test rows" if data is None else f"rows of {data}"
+    protocol = f"{len(x)} {part}, {told}, seed {seed}" + ("" if scaling is None else ", nats in the units of the data")
+    notes = list(source.data.notes)
+    if model.binary and told.startswith("grey"):
+        notes.append("a Bernoulli score of grey values is not a likelihood")
+    return {
+        "model": folder.options["model"],
+        "data": data or folder.options["data"],
+        "protocol": protocol,
+        "rows": len(x),
+        "notes": notes,
+        "vaejax": vj.__version__,
+        "jax": jax.__version__,
+        "scores": {name: score._asdict() for name, score in scores.items()},
+    }
+
+
+def rows_of(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The scores as a table: name, value with its standard error, unit, protocol."""
+    shown = []
+    for name, score in metrics["scores"].items():
+        value = f"{score['value']:.4g}" if abs(score["value"]) < 1 else f"{score['value']:.2f}"
+        error = f"{score['standard_error']:.2g}"
+        shown.append((name.replace("_", " "), f"{value} ± {error}", score["unit"], score["protocol"]))
+    return shown
+
+
+def _evaluate(command: ask.Evaluate) -> None:
+    folder = Folder(command.dir)
+    metrics = evaluate(folder, k=command.k, quick=command.quick, data=command.data, seed=command.seed)
+    folder.write("metrics.json", metrics)
+    _say(f"{metrics['model']} on {metrics['data']}: {metrics['protocol']}")
+    for note in metrics["notes"]:
+        _say(f"  {note}")
+    _table(("score", "mean ± s.e.", "unit", "protocol"), rows_of(metrics))
+    _say(f"written to {folder.path / 'metrics.json'}")
+
+
+def draws(model: Any, params: Any, key: jax.Array, count: int, label: int | None = None, **how: Any) -> np.ndarray:
+    """Draws of a model; of a conditional one of a class, or of all in turn."""
+    one: Callable[..., Any] = partial(vj.sample, model, params, **how)
+    each = jax.random.split(key, count)
+    if not model.context_dim:
+        if label is not None:
+            raise ValueError("--label is for conditional models")
+        return np.asarray(jax.vmap(one)(each))
+    if label is not None and not 0 <= label < model.context_dim:
+        raise ValueError(f"--label: expected 0 to {model.context_dim - 1}, got {label}")
+    labels = np.full(count, label) if label is not None else np.arange(count) % model.context_dim
+    return np.asarray(jax.vmap(one)(each, labels.astype(np.int32)))
+
+
+def _sample(command: ask.Sample) -> None:
+    _count("-n", command.n)
+    kind = command.out.suffix.lower()
+    if kind not in (".png", ".npy", ".csv"):
+        raise ValueError(f"--out: expected a .png, .npy or .csv file, got {command.out}")
+    if command.temperature < 0:
+        raise ValueError(f"--temperature: expected at least 0, got {command.temperature}")
+    model, params, source = Folder(command.dir).load()
+    how: dict[str, Any] = {"mode": command.mode, "temperature": command.temperature}
+    if command.mode == "offset":
+        how["offset"] = command.offset
+    elif command.offset:
+        raise ValueError("--offset goes with --mode offset")
+    x = draws(model, params, jax.random.key(command.seed), command.n, command.label, **how)
+    x = x.reshape(len(x), *source.data.train.x.shape[1:])
+    if source.data.scaling is not None:
+        x = source.data.scaling.undo(x)
+    command.out.parent.mkdir(parents=True, exist_ok=True)
+    if kind == ".npy":
+        np.save(command.out, x)
+    elif kind == ".csv":
+        np.savetxt(command.out, x.reshape(len(x), -1), delimiter=",", fmt="%.7g")
+    elif x.ndim == 4:
+        unit = source.data.train.x.dtype == np.uint8
+        vj.plots.image_grid(x, columns=max(1, round(len(x) ** 0.5)), limits=(0.0, 1.0) if unit else None).savefig(
+            command.out, dpi=110
+        )
+    elif x.shape[1] == 2:
+        vj.plots.scatter(x, title=f"{len(x)} draws").savefig(command.out, dpi=110)
+    else:
+        raise ValueError(f"rows of {x.shape[1]} columns are no picture: write them to a .csv or .npy file with --out")
+    _say(f"{len(x)} draws ({command.mode}) in {command.out}")
+
+
+def _report(command: ask.Report) -> None:
+    folder = Folder(command.dir)
+    file = folder.path / "metrics.json"
+    if file.is_file():
+        metrics = json.loads(file.read_text("utf-8"))
+    else:
+        metrics = evaluate(folder, k=100, quick=True, data=None, seed=0)
+    out = command.out or folder.path / "report.html"
+    write_report(folder, metrics, rows_of(metrics), draws, out)
+    _say(f"page: {out}")
+
+
+def _export(command: ask.Export) -> None:
+    folder = Folder(command.dir)
+    model, params, _ = folder.load()
+    out = command.out or folder.path / f"{command.what}.stablehlo"
+    blob = vj.export(model, params, command.what)
+    temporary = Path(f"{out}.part")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    temporary.write_bytes(blob)
+    temporary.replace(out)
+    _say(f"{command.what}: {len(blob)} bytes in {out}; jax.export.deserialize(blob).call(...) runs it")
+
+
+_DO: dict[type, Callable[[Any], None]] = {
+    ask.List: _list,
+    ask.Fit: _fit,
+    ask.Evaluate: _evaluate,
+    ask.Sample: _sample,
+    ask.Report: _report,
+    ask.Export: _export,
+}

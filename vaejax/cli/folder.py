@@ -1,0 +1,186 @@
+"""A run's folder as the command line keeps it: what was asked, on which data, and what came of it."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import vaejax as vj
+from vaejax.cli.members import by_em
+
+__all__ = ["Folder", "Source", "load_source", "rows_for"]
+
+_FILE = "command.json"
+_MAY_GROW = ("epochs",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """The data of a run.
+
+    Attributes:
+      data: its parts; there is always a test part.
+      levels: grey values of its pixels.
+      digest: a checksum of the train and test rows.
+    """
+
+    data: vj.data.Dataset
+    levels: int
+    digest: str
+
+    @property
+    def labels(self) -> int:
+        """Number of labels, 0 where the data have none."""
+        y = self.data.train.y
+        return 0 if y is None else int(y.max()) + 1
+
+
+def load_source(name: str, options: dict[str, Any]) -> Source:
+    """Load what `--data` names; parts that the data do not bring are cut from train by the run's seed."""
+    validation, test, seed = options["validation"], options["test"], options["seed"]
+    for flag, share in (("--validation", validation), ("--test", test)):
+        if not 0 <= share < 1:
+            raise ValueError(f"{flag}: expected a share of the rows in [0, 1), got {share}")
+    labels = options["labels"]
+    if labels is not None and Path(name).suffix.lower() != ".csv":
+        raise ValueError(f"--labels is for a .csv file, not for {name}")
+    match name:
+        case "digits":
+            data = vj.data.digits(seed=seed)
+        case "mnist":
+            data = vj.data.mnist(validation=validation, seed=seed)
+        case str() if name.startswith("tfds:"):
+            data = vj.data.Dataset(*vj.data.image_dataset(name.removeprefix("tfds:")))
+        case _:
+            data = vj.data.from_file(name, labels=labels)
+    train, held, tested = data.parts
+    notes = data.notes
+    if tested is None:
+        train, tested = vj.data.hold_out(train, float(test), seed + 1)
+        if tested is None:
+            tested, notes = train, (*notes, "no test part: scores are of the rows that were trained on")
+    if held is None:
+        train, held = vj.data.hold_out(train, float(validation), seed)
+    data = vj.data.Dataset(train, held, tested, notes=notes)
+    if options["standardize"]:
+        data = vj.data.standardize(data)
+    total = hashlib.sha256(np.ascontiguousarray(train.x).data)
+    total.update(np.ascontiguousarray(tested.x).data)
+    return Source(data, 17 if name == "digits" else 256, total.hexdigest())
+
+
+def rows_for(model: Any, x: np.ndarray, pixels: str, levels: int) -> tuple[str, Any, np.ndarray]:
+    """What is done to the rows for this model's likelihood: its name, the transform of a step, the rows to score."""
+    if x.dtype != np.uint8:
+        if pixels not in ("auto", "grey"):
+            raise ValueError(f"--pixels {pixels} is for uint8 images; these rows are {x.dtype}")
+        return "as they are", None, x
+    if pixels == "auto":
+        real = model.support is None and model.levels is None
+        pixels = "binarize" if model.binary else "dequantize" if real else "grey"
+    match pixels:
+        case "binarize":
+            ones = np.random.default_rng(0).random(x.shape) * 255 < x
+            return "binarized (seed 0)", vj.transforms.binarize, ones.astype(np.float32)
+        case "dequantize":
+            transform = vj.transforms.dequantize(levels)
+            return f"dequantized ({levels} levels, seed 0)", transform, vj.data.dequantize(x, levels=levels)
+        case _:
+            return "grey, in [0, 1]", None, x
+
+
+class Folder:
+    """A run's folder.
+
+    Args:
+      path: where it is.
+
+    Raises:
+      FileNotFoundError: where it is asked for something that is not there.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of `vaejax fit`, and the digest of its data."""
+        file = self.path / _FILE
+        if not file.is_file():
+            raise FileNotFoundError(f"{self.path} holds no run of `vaejax fit`")
+        return json.loads(file.read_text("utf-8"))
+
+    def claim(self, options: dict[str, Any]) -> None:
+        """Make the folder this run's, or see that it is.
+
+        Raises:
+          ValueError: where it belongs to something else.
+        """
+        file = self.path / _FILE
+        if file.is_file():
+            stored = self.options
+            for name in sorted((stored.keys() | options.keys()) - set(_MAY_GROW)):
+                if stored.get(name) != options.get(name):
+                    raise ValueError(
+                        f"{self.path} holds another run: its {name} is {stored.get(name)!r}, this one's is "
+                        f"{options.get(name)!r}; use a new folder"
+                    )
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ValueError(f"{self.path} holds something else: use a new folder")
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write(_FILE, options)
+
+    def write(self, name: str, values: Any) -> None:
+        """Write a JSON file, whole or not at all."""
+        temporary = self.path / f".{name}.{os.getpid()}"
+        temporary.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n")
+        temporary.replace(self.path / name)
+
+    def load(self, data: str | None = None) -> tuple[Any, Any, Source]:
+        """The model, its best parameters, and the data: the run's own, or others.
+
+        Raises:
+          ValueError: where the run's own data have changed since.
+        """
+        options = self.options
+        if by_em(options["model"]):
+            if not (self.path / "model").is_dir():
+                raise FileNotFoundError(f"{self.path} holds no finished fit yet")
+            model, params = vj.load(self.path / "model")
+        else:
+            model, params = vj.load(self.path)
+        own = load_source(options["data"], options)
+        if data is None:
+            if own.digest != options["digest"]:
+                raise ValueError(f"{options['data']} is not what {self.path} was trained on: it has changed since")
+            return model, params, own
+        parts = [part for part in load_source(data, options | {"standardize": False}).data.parts if part is not None]
+        x = np.concatenate([part.x for part in parts]) if len({id(part) for part in parts}) > 1 else parts[0].x
+        labelled = all(part.y is not None for part in parts)
+        y = np.concatenate([part.y for part in parts if part.y is not None]) if labelled else None
+        if x.shape[1:] != own.data.test.x.shape[1:]:  # type: ignore[union-attr]
+            shape = own.data.test.x.shape[1:]  # type: ignore[union-attr]
+            raise ValueError(f"{data}: expected rows of shape {shape}, as the run's own, got {x.shape[1:]}")
+        if own.data.scaling is not None:
+            x = own.data.scaling.apply(x)
+        test = vj.data.Split(x, y)
+        return model, params, dataclasses.replace(own, data=dataclasses.replace(own.data, test=test))
+
+    def test_rows(self, model: Any, source: Source) -> tuple[str, np.ndarray, Any]:
+        """What is scored: how it was prepared, the rows, and the labels where the model needs them."""
+        test = source.data.test
+        assert test is not None
+        told, _, x = rows_for(model, test.x, self.options["pixels"], source.levels)
+        if model.context_dim and test.y is None:
+            raise ValueError("the model is conditional: expected data with labels")
+        return told, x, test.y if model.context_dim else None
+
+
+def keys(seed: int, count: int) -> jax.Array:
+    """Keys for so many draws."""
+    return jax.random.split(jax.random.key(seed), count)

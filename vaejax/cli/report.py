@@ -1,0 +1,121 @@
+"""The page of one run."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import vaejax as vj
+from vaejax.cli.members import describe
+from vaejax.page import Page
+
+__all__ = ["write_report"]
+
+
+def write_report(
+    folder: Any, metrics: dict[str, Any], scores: list[tuple[str, ...]], draws: Callable[..., np.ndarray], out: Path
+) -> None:
+    """Write the page of a run: scores with their protocol, curves, reconstructions, samples, a map of the latents."""
+    model, params, source = folder.load()
+    options = folder.options
+    page = Page(f"{options['model']} on {options['data']}", quiet=True)
+    page.paragraph(describe(options["model"]))
+    page.heading("Scores")
+    page.paragraph("; ".join([metrics["protocol"], *metrics["notes"]]) + ".")
+    page.table(("score", "mean ± standard error", "unit", "protocol"), scores)
+    if (folder.path / "history.csv").is_file():
+        page.heading("Training")
+        page.figures(_curves(folder.path / "history.csv"))
+    told, x, context = folder.test_rows(model, source)
+    key = jax.random.key(0)
+    shape = source.data.train.x.shape[1:]
+    if len(shape) == 3:
+        limits = (0.0, 1.0) if source.data.train.x.dtype == np.uint8 else None
+        grid = lambda x, columns: vj.plots.image_grid(x.reshape(-1, *shape), columns=columns, limits=limits)  # noqa: E731
+        page.heading("Reconstructions")
+        some, labels = x[:10], None if context is None else context[:10]
+        page.figures(
+            {f"Ten test images ({told}), and below each its mean again": grid(_again(model, params, some, labels), 10)}
+        )
+        if model.has_density:
+            page.heading("Samples")
+            page.figures(
+                {
+                    "Means of x given sampled z": grid(draws(model, params, key, 50, mode="mean"), 10),
+                    "Samples of x: the model itself": grid(draws(model, params, key, 50, mode="ancestral"), 10),
+                }
+            )
+    elif model.has_density:
+        page.heading("Samples")
+        page.figures(_columns(source, draws(model, params, key, min(len(x), 2000), mode="ancestral")))
+    latents = _map(model, params, x[:5000], context, source)
+    if latents:
+        page.heading("Latents")
+        page.figures(latents)
+    page.heading("How to make it again")
+    given = {name: value for name, value in options.items() if value not in (None, False) and name != "digest"}
+    page.table(("option", "value"), [(name, str(value)) for name, value in given.items()])
+    page.paragraph(f"vaejax {metrics['vaejax']}, JAX {metrics['jax']}; data {options['digest'][:16]} (sha256).")
+    page.write(out)
+
+
+def _again(model: Any, params: Any, x: np.ndarray, context: Any) -> np.ndarray:
+    """Rows and their reconstructions, one after the other."""
+    one = lambda x, c=None: vj.reconstruct(model, params, jax.random.key(0), x, c, temperature=0.0)  # noqa: E731
+    again = jax.vmap(one)(x) if context is None else jax.vmap(one)(x, context)
+    return np.concatenate([x.reshape(len(x), -1), np.asarray(again).reshape(len(x), -1)])
+
+
+def _curves(path: Path) -> dict[str, Any]:
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    column = lambda name: np.array([float(row[name]) for row in rows])  # noqa: E731
+    names = list(rows[0]) if rows else []
+    groups = {
+        "Objective and its parts": ("value", "elbo", "log_likelihood", "validation_elbo", "validation_value"),
+        "Divergence": ("kl", "validation_kl"),
+    }
+    figures = {}
+    for caption, wanted in groups.items():
+        shown = {name.replace("_", " "): column(name) for name in wanted if name in names}
+        if shown:
+            label = "epoch" if "epoch" in names else "step of EM"
+            figures[caption] = vj.plots.curves(shown, x_label=label, y_label="nats a row", log_x=len(rows) > 20)
+    return figures
+
+
+def _columns(source: Any, drawn: np.ndarray) -> dict[str, Any]:
+    """Two columns of a table, as they are and as the model draws them, in the units of the data."""
+    units = source.data.scaling.undo if source.data.scaling is not None else np.asarray
+    real = units(source.data.test.x)
+    if real.shape[1] < 2:
+        return {}
+    scale = np.nanstd(real, 0)
+    first, second = sorted(np.argsort(-np.where(scale > 0, 1, 0) * _spread(source), kind="stable")[:2])
+    titles = {f"Test rows: columns {first} and {second}": real, "Samples: the same columns": units(drawn)}
+    return {title: vj.plots.scatter(rows[:, [first, second]]) for title, rows in titles.items()}
+
+
+def _spread(source: Any) -> np.ndarray:
+    """Variance of each column in standard units, so that the two shown are not the two of the largest unit."""
+    x = source.data.test.x
+    return np.ones(x.shape[1]) if source.data.scaling is not None else np.nanvar(x, 0)
+
+
+def _map(model: Any, params: Any, x: np.ndarray, context: Any, source: Any) -> dict[str, Any]:
+    """Centres of q of the test rows in the plane of the two latents that vary most."""
+    one = lambda x, c=None: vj.encode(model, params, x, c)  # noqa: E731
+    codes = jax.vmap(one)(x) if context is None else jax.vmap(one)(x, context)
+    layers = [np.asarray(leaf).reshape(len(x), -1) for leaf in jax.tree.leaves(codes)]
+    layers = [layer for layer in layers if layer.dtype.kind == "f" and layer.shape[1] >= 2]
+    if not layers or hasattr(model, "num_components"):
+        return {}
+    z = np.concatenate(layers, 1)
+    first, second = sorted(np.argsort(-z.var(0))[:2])
+    y = source.data.test.y
+    which = f"latents {first + 1} and {second + 1} of {z.shape[1]}, those of most variance"
+    caption = f"Centres of q(z|x) of {len(x)} test rows: {which}"
+    return {caption: vj.plots.scatter(z[:, [first, second]], None if y is None else y[: len(x)], title="latents")}
