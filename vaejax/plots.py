@@ -92,13 +92,14 @@ def curves(series: dict[str, Any], *, x_label: str, y_label: str, title: str = "
     return figure
 
 
-def scatter(x: Any, labels: Any = None, *, title: str = "") -> "Figure":
+def scatter(x: Any, labels: Any = None, *, title: str = "", names: tuple[str, str] = ("$x_1$", "$x_2$")) -> "Figure":
     """Points in the plane, coloured by label.
 
     Args:
       x: shape (N, 2).
       labels: integers (N,), or `None` for one colour.
       title: what stands above.
+      names: of the axes.
     """
     x = np.asarray(x)
     if x.ndim != 2 or x.shape[1] != 2:
@@ -108,9 +109,9 @@ def scatter(x: Any, labels: Any = None, *, title: str = "") -> "Figure":
     dots = axes.scatter(x[:, 0], x[:, 1], s=4, alpha=0.5, linewidths=0, **colours)
     if labels is not None:
         figure.colorbar(dots, ax=axes, fraction=0.05, label="label")
-    axes.set_aspect("equal")
-    axes.set_xlabel("$x_1$")
-    axes.set_ylabel("$x_2$")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
     axes.set_title(title, fontsize=10)
     return figure
 

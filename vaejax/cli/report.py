@@ -80,7 +80,10 @@ def _curves(path: Path) -> dict[str, Any]:
     }
     figures = {}
     for caption, wanted in groups.items():
-        shown = {name.replace("_", " "): column(name) for name in wanted if name in names}
+        shown: dict[str, np.ndarray] = {}
+        for name in wanted:
+            if name in names and not any(np.array_equal(column(name), other) for other in shown.values()):
+                shown[name.replace("_", " ")] = column(name)
         if shown:
             label = "epoch" if "epoch" in names else "step of EM"
             figures[caption] = vj.plots.curves(shown, x_label=label, y_label="nats a row", log_x=len(rows) > 20)
@@ -96,7 +99,10 @@ def _columns(source: Any, drawn: np.ndarray) -> dict[str, Any]:
     scale = np.nanstd(real, 0)
     first, second = sorted(np.argsort(-np.where(scale > 0, 1, 0) * _spread(source), kind="stable")[:2])
     titles = {f"Test rows: columns {first} and {second}": real, "Samples: the same columns": units(drawn)}
-    return {title: vj.plots.scatter(rows[:, [first, second]]) for title, rows in titles.items()}
+    return {
+        title: vj.plots.scatter(rows[:, [first, second]], names=(f"column {first}", f"column {second}"))
+        for title, rows in titles.items()
+    }
 
 
 def _spread(source: Any) -> np.ndarray:
@@ -118,4 +124,5 @@ def _map(model: Any, params: Any, x: np.ndarray, context: Any, source: Any) -> d
     y = source.data.test.y
     which = f"latents {first + 1} and {second + 1} of {z.shape[1]}, those of most variance"
     caption = f"Centres of q(z|x) of {len(x)} test rows: {which}"
-    return {caption: vj.plots.scatter(z[:, [first, second]], None if y is None else y[: len(x)], title="latents")}
+    labels, names = None if y is None else y[: len(x)], (f"$z_{{{first + 1}}}$", f"$z_{{{second + 1}}}$")
+    return {caption: vj.plots.scatter(z[:, [first, second]], labels, names=names)}

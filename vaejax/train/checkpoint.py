@@ -100,6 +100,8 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
     path = Path(path).absolute()
     if (path / "run.json").is_file():
         return _best_of(path, model)
+    if not (path / _RECIPE).is_file() and (path / "model" / _RECIPE).is_file():  # a fit by EM of the command line
+        path = path / "model"
     about = _about(path)
     if about["model"] is not None:
         stored = from_json(json.dumps(about["model"]))

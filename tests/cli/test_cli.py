@@ -1,0 +1,205 @@
+"""The command line, from its words to its exit codes: what it prints, writes, refuses and finds again."""
+
+import base64
+import io
+import json
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import vaejax as vj
+from vaejax.cli import main
+
+SMALL = ("--hidden", "16", "--latent-dim", "2", "--epochs", "2")
+
+
+def vaejax(*words):
+    return main([str(word) for word in words])
+
+
+def refused(capsys, *words):
+    """The one line that a command which cannot be followed ends with."""
+    assert vaejax(*words) == 2
+    told = capsys.readouterr()
+    (line,) = told.err.strip().splitlines()
+    assert line.startswith("vaejax: ")
+    return line
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "sigma"
+    assert vaejax("fit", "sigma-vae", "--data", "digits", "--out", folder, *SMALL) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3)) * [1.0, 100.0, 0.01] + [0.0, 5000.0, 1.0]
+    path = tmp_path_factory.mktemp("data") / "table.csv"
+    path.write_text("a,b,c,kind\n" + "".join(f"{a},{b},{c},{'uv'[i % 2]}\n" for i, (a, b, c) in enumerate(x)))
+    return path
+
+
+def test_the_console_script_and_the_module_are_one_command():
+    both = [[sys.executable.replace("python", "vaejax")], [sys.executable, "-m", "vaejax"]]
+    told = [subprocess.run([*words, "list"], capture_output=True, text=True) for words in both]
+    assert told[1].returncode == 0 and told[0].stdout == told[1].stdout
+    assert "gmm " in told[0].stdout and "sigma-vae" in told[0].stdout
+
+
+def test_every_member_of_the_zoo_is_listed(capsys):
+    assert vaejax("list") == 0
+    text = capsys.readouterr().out
+    assert all(name.replace("_", "-") in text for name in vj.zoo.__all__)
+
+
+def test_help_reads_well(capsys):
+    assert vaejax("fit", "--help") == 0 and vaejax() == 0
+    text = capsys.readouterr().out
+    assert "None" not in text and "--standardize" in text and "{fit" not in text
+
+
+def test_a_run_is_fitted_evaluated_sampled_reported_and_exported(digits_run, capsys, tmp_path):
+    assert vaejax("evaluate", digits_run, "--quick") == 0
+    shown = capsys.readouterr().out
+    metrics = json.loads((digits_run / "metrics.json").read_text())
+    assert metrics["rows"] == 200 and f"{metrics['scores']['iwae']['value']:.2f}" in shown
+    assert "200 test rows, dequantized (17 levels" in metrics["protocol"]
+    model, params = vj.load(digits_run)
+    x = vj.data.dequantize(vj.data.digits().test.x[:200], levels=17)
+    again = vj.evaluate.run(model, params, jax.random.key(0), x, k=20, levels=17)
+    assert metrics["scores"]["iwae"]["value"] == pytest.approx(again["iwae"].value, abs=1e-4)
+    assert vaejax("sample", digits_run, "-n", "6", "--out", tmp_path / "a.npy", "--mode", "ancestral") == 0
+    assert np.load(tmp_path / "a.npy").shape == (6, 8, 8, 1)
+    assert vaejax("sample", digits_run, "-n", "9", "--out", tmp_path / "grid.png") == 0
+    assert np.asarray(Image.open(tmp_path / "grid.png").convert("L")).std() > 10
+    assert vaejax("report", digits_run) == 0
+    page = (digits_run / "report.html").read_text()
+    pictures = [Image.open(io.BytesIO(base64.b64decode(b))) for b in re.findall(r'base64,([^"]+)"', page)]
+    assert len(pictures) == 6 and all(np.asarray(picture.convert("L")).std() > 10 for picture in pictures)
+    assert f"{metrics['scores']['iwae']['value']:.2f}" in page and "http" not in page
+    assert vaejax("export", digits_run, "--out", tmp_path / "e.bin") == 0
+    z = jax.export.deserialize((tmp_path / "e.bin").read_bytes()).call(x[:3])
+    np.testing.assert_allclose(z, jax.vmap(vj.encode, (None, None, 0))(model, params, x[:3]), atol=1e-5)
+
+
+def test_a_finished_run_is_not_run_again_and_another_is_never_overwritten(digits_run, capsys):
+    before = {path: path.stat().st_mtime_ns for path in digits_run.rglob("checkpoints/*")}
+    assert vaejax("fit", "sigma-vae", "--data", "digits", "--out", digits_run, *SMALL) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in digits_run.rglob("checkpoints/*")}
+    capsys.readouterr()
+    line = refused(capsys, "fit", "vae", "--data", "digits", "--out", digits_run, *SMALL)
+    assert "holds another run: its model is 'sigma-vae', this one's is 'vae'; use a new folder" in line
+    line = refused(capsys, "fit", "sigma-vae", "--data", "digits", "--out", digits_run, "--seed", "1", *SMALL)
+    assert "its digest is" in line or "its seed is 0, this one's is 1" in line
+    assert vj.load(digits_run)
+
+
+def test_em_by_the_same_commands(table, tmp_path, capsys):
+    out = tmp_path / "gmm"
+    words = ("fit", "gmm", "--data", table, "--labels", "kind", "--out", out, "--components", 2, "--standardize")
+    assert vaejax(*words) == 0 and vaejax("evaluate", out) == 0 and vaejax("report", out) == 0
+    model, params = vj.load(out)
+    assert model == vj.GMM(2, 3)
+    value = json.loads((out / "metrics.json").read_text())["scores"]["log_evidence"]["value"]
+    # Standard units and back: near the entropy of the three independent columns, whose scales multiply to one.
+    assert value == pytest.approx(-1.5 * np.log(2 * np.pi * np.e), abs=0.6)
+    assert vaejax("sample", out, "-n", 500, "--out", tmp_path / "rows.csv", "--mode", "ancestral") == 0
+    rows = np.loadtxt(tmp_path / "rows.csv", delimiter=",")
+    assert abs(rows[:, 1].mean() - 5000) < 30 and 70 < rows[:, 1].std() < 130
+    capsys.readouterr()
+    assert vaejax(*words) == 0 and "finished" in capsys.readouterr().out
+    assert "no picture" in refused(capsys, "sample", out)
+
+
+def test_standardised_likelihoods_are_in_the_units_of_the_data(table, tmp_path):
+    scores = []
+    for flag in ((), ("--standardize",)):
+        out = tmp_path / f"run{len(flag)}"
+        assert vaejax("fit", "ppca", "--latent-dim", 1, "--data", table, "--labels", 3, "--out", out, *flag) == 0
+        assert vaejax("evaluate", out) == 0
+        scores.append(json.loads((out / "metrics.json").read_text())["scores"]["log_evidence"]["value"])
+    data = vj.data.from_file(table, labels="kind")
+    train, test = vj.data.hold_out(data.train, 0.1, 1)
+    train, _ = vj.data.hold_out(train, 0.1, 0)
+    for value, scaled in zip(scores, (False, True), strict=True):
+        parts = (
+            vj.data.standardize(vj.data.Dataset(train, None, test)) if scaled else vj.data.Dataset(train, None, test)
+        )
+        params = vj.em.ppca_exact(vj.PPCA(3, 1), parts.train.x)
+        exact = vj.log_evidences(vj.PPCA(3, 1), params, parts.test.x).mean()
+        assert value == pytest.approx(float(exact) + (parts.scaling.log_jacobian if scaled else 0.0), abs=0.05)
+
+
+def test_a_folder_of_images_with_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        folder = tmp_path / "images" / ("dark" if i % 2 else "light")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 100, (12, 10, 3)) + (0 if i % 2 else 150)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    out = tmp_path / "run"
+    words = ("--channels", 4, 8, "--latent-dim", 2, "--epochs", 2, "--conditional", "--scale", "shared")
+    assert vaejax("fit", "conv-vae", "--data", tmp_path / "images", "--out", out, *words) == 0
+    assert vaejax("evaluate", out) == 0 and vaejax("report", out) == 0
+    assert vaejax("sample", out, "--label", 1, "-n", 4, "--out", tmp_path / "one.npy") == 0
+    assert np.load(tmp_path / "one.npy").shape == (4, 12, 10, 3)
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (("fit", "sigma-vea", "--data", "digits", "--out", "OUT"), "invalid choice 'sigma-vea'"),
+        (("fit", "vae", "--data", "digits", "--out", "OUT", "--foo", "3"), "Unrecognized options: --foo"),
+        (("fit", "vae", "--out", "OUT"), "Missing from vaejax fit: --data STR"),
+        (("fit", "vae", "--data", "digits", "--out", "OUT", "--epochs", "x"), "--epochs"),
+        (("fit", "vae", "--data", "digits", "--out", "OUT", "--epochs", "0"), "--epochs: expected at least 1, got 0"),
+        (("fit", "vae", "--data", "nowhere.npy", "--out", "OUT"), "nowhere.npy does not exist"),
+        (("fit", "gmm", "--data", "digits", "--out", "OUT", "--hidden", "3"), "gmm has no option --hidden"),
+        (("fit", "vae", "--data", "digits", "--out", "OUT", "--labels", "y"), "--labels is for a .csv file"),
+        (("fit", "vae", "--data", "TABLE", "--out", "OUT", "--labels", "kind"), "values in [0, 1] for this likelihood"),
+        (("fit", "conditional-vae", "--data", "TABLE0", "--out", "OUT"), "the data have no labels"),
+        (("fit", "vae", "--data", "digits", "--out", "OUT", "--beta", "-1"), "--beta: expected a number of at least 0"),
+        (("fit", "vae", "--data", "digits", "--out", "OUT", "--scale", "huge"), "scale"),
+        (("fit", "vae", "--data", "digits", "--out", "OUT", "--standardize"), "expected a table"),
+        (("fit", "vae", "--data", "digits", "--out", "OUT", "--validation", "1.5"), "--validation: expected a share"),
+        (("fit", "sigma-vae", "--data", "TABLE0", "--out", "OUT", "--pixels", "binarize"), "is for uint8 images"),
+        (("evaluate", "OUT"), "holds no run"),
+        (("report", "OUT"), "holds no run"),
+    ],
+)
+def test_what_cannot_be_followed_ends_with_one_line(words, told, tmp_path, table, capsys):
+    plain = tmp_path / "plain.csv"
+    np.savetxt(plain, np.random.default_rng(0).normal(size=(50, 3)), delimiter=",")
+    names = {"OUT": tmp_path / "out", "TABLE": table, "TABLE0": plain}
+    assert told in refused(capsys, *(names.get(word, word) for word in words))
+
+
+def test_rows_of_another_shape_are_refused(digits_run, tmp_path, capsys):
+    np.save(tmp_path / "large.npy", np.zeros((20, 32, 32), np.uint8))
+    line = refused(capsys, "evaluate", digits_run, "--data", tmp_path / "large.npy")
+    assert "expected rows of shape (8, 8, 1), as the run's own, got (32, 32, 1)" in line
+    np.save(tmp_path / "same.npy", 15 * np.random.default_rng(0).integers(0, 17, (20, 8, 8)).astype(np.uint8))
+    assert vaejax("evaluate", digits_run, "--data", tmp_path / "same.npy", "--k", 2) == 0
+    assert "20 rows of" in json.loads((digits_run / "metrics.json").read_text())["protocol"]
+
+
+def test_data_that_changed_are_told(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60, 4)))
+    out = tmp_path / "run"
+    assert vaejax("fit", "ppca", "--latent-dim", 1, "--data", tmp_path / "x.npy", "--out", out) == 0
+    np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=(60, 4)))
+    capsys.readouterr()
+    assert "it has changed since" in refused(capsys, "evaluate", out)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "precious.txt").write_text("mine")
+    line = refused(capsys, "fit", "ppca", "--data", tmp_path / "x.npy", "--latent-dim", 1, "--out", other)
+    assert "holds something else" in line and [path.name for path in other.iterdir()] == ["precious.txt"]
