@@ -36,7 +36,10 @@ ALLOWED = {
     "export": ({"models"}, {"jax"}),
     "zoo": ({"models", "heads", "networks", "objectives"}, {"jax"}),
     "transforms": ({"data", "kernels", "pytrees"}, {"jax"}),
-    "train": ({"inputs", "models", "networks", "objectives", "recipes", "pytrees"}, {"jax", "optax", "orbax", "rich"}),
+    "train": (
+        {"data", "inputs", "models", "networks", "objectives", "recipes", "pytrees"},
+        {"jax", "optax", "orbax", "rich"},
+    ),
     "kde": ({"kernels", "distributions", "pytrees"}, {"jax"}),
     "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),
     "inputs": ({"data", "models"}, {"jax"}),

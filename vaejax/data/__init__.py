@@ -13,6 +13,7 @@ from vaejax.data.mnist import mnist as mnist
 from vaejax.data.mnist import read_idx as read_idx
 from vaejax.data.standardize import Scaling as Scaling
 from vaejax.data.standardize import standardize as standardize
+from vaejax.data.stream import Stream as Stream
 from vaejax.data.synthetic import figure_eight as figure_eight
 from vaejax.data.synthetic import gaussian_axis as gaussian_axis
 from vaejax.data.synthetic import gaussian_mixture as gaussian_mixture

@@ -8,10 +8,10 @@ import numpy as np
 from vaejax.data.arrays import as_labels, as_rows
 from vaejax.data.dataset import Dataset, Split, hold_out
 
-__all__ = ["from_columns"]
+__all__ = ["X_NAMES", "Y_NAMES", "from_columns"]
 
-_X = ("x", "image", "img", "images", "pixel_values")
-_Y = ("y", "label", "labels", "fine_label")
+X_NAMES = ("x", "image", "img", "images", "pixel_values")
+Y_NAMES = ("y", "label", "labels", "fine_label")
 
 
 def from_columns(
@@ -63,10 +63,10 @@ def _split(part: Any, where: str, x: str | None, y: str | None, notes: list[str]
     for name in filter(None, (x, y)):
         if name not in names:
             raise ValueError(f"{where}: expected the column {name!r}, got {names}")
-    x = x or next((name for name in _X if name in names), None)
-    y = y or next((name for name in _Y if name in names), None)
+    x = x or next((name for name in X_NAMES if name in names), None)
+    y = y or next((name for name in Y_NAMES if name in names), None)
     if x is None:
-        raise ValueError(f"{where}: expected one of the columns {', '.join(_X)}, got {names}; name it with x=")
+        raise ValueError(f"{where}: expected one of the columns {', '.join(X_NAMES)}, got {names}; name it with x=")
     rows = as_rows(_array(part[x], f"{where}: column {x}"), f"{where}: column {x}", notes)
     labels = None if y is None else as_labels(_array(part[y], f"{where}: column {y}"), f"{where}: column {y}")
     return Split(rows, labels)

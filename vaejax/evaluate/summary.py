@@ -98,6 +98,7 @@ def run(
     exact = type(model).marginal is not LatentModel.marginal
     dims = math.prod(rows.x.shape[1:])
     scores: dict[str, Score] = {}
+    best, name = np.zeros(0), ""
     if exact:
         best, name = np.asarray(log_evidences(model, params, rows.x)) + log_jacobian, "log_evidence"
         scores[name] = _score(best, "nats", "exact")

@@ -1,15 +1,28 @@
 """Checks of what a user asks of training, and where hyperparameters go."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from vaejax.data import Dataset, Split, Stream
 from vaejax.models import LatentModel
 from vaejax.train.state import TrainState
 
-__all__ = ["check_mesh", "inject", "like_init"]
+__all__ = ["as_stream", "check_mesh", "inject", "like_init"]
+
+
+def as_stream(data: Any) -> Stream | None:
+    """Data that come piece by piece, or `None` for rows in memory; what is neither is left to `prepare`."""
+    if isinstance(data, Stream):
+        return data
+    if isinstance(data, Dataset | Split | list | tuple | Mapping) or hasattr(data, "__array__"):
+        return None
+    if hasattr(data, "column_names") or hasattr(data, "columns"):
+        raise ValueError("data: expected rows; of named columns make a Dataset with vaejax.data.from_columns")
+    return Stream(data)
 
 
 def like_init(model: LatentModel, init: Any) -> Any:

@@ -13,7 +13,9 @@ from vaejax.inputs import held_out, is_grey, prepare
 from vaejax.models import LatentModel
 from vaejax.networks import in_precision
 from vaejax.objectives.sigma import has_optimal_scale
-from vaejax.train.checks import check_mesh, inject, like_init
+from vaejax.train import processes
+from vaejax.train.checks import as_stream, check_mesh, inject, like_init
+from vaejax.train.feed import Memory, Streamed
 from vaejax.train.loop import run_epochs
 from vaejax.train.runs import Run, identity
 from vaejax.train.state import Fit, initial_state
@@ -60,7 +62,9 @@ def fit(
     Args:
       model: the model.
       key: a PRNG key, for the initial parameters, the order of the rows and the draws.
-      data: rows (N, ...) of floats or uint8 pixels, a `data.Split`, or a `data.Dataset`.
+      data: rows (N, ...) of floats or uint8 pixels, a `data.Split`, a `data.Dataset`, or a `data.Stream`
+        (a function of the epoch or a Grain dataset will do), whose order is that of the steps. Among several
+        processes (`jax.distributed`) each gives its share, and the same validation rows.
       objective: of `vaejax.objectives`, or a function of the same signature. Default: the model's own
         (`objectives.for_model`).
       optimizer: any optax transformation; `optax.adam(1e-3)` unless told otherwise. It compares by
@@ -203,35 +207,49 @@ def _train(
     objective = objectives.for_model(model) if objective is None else objective
     if has_optimal_scale(model) and getattr(objective, "calibration", None) is None:
         raise ValueError("heads.normal('optimal') is trained by objectives.optimal_sigma(), which alone sets its scale")
-    rows = prepare(model, data, context, transform=transform)
+    if jax.process_count() > 1 and ensemble:
+        raise ValueError("fit_ensemble: expected one process; members are split over the devices of one (mesh=)")
+    mesh = processes.all_devices() if mesh is None and jax.process_count() > 1 else mesh
     held = held_out(model, data, context, validation, transform)
     if patience is not None and held is None:
         raise ValueError("patience: expected validation rows to stop by, got none")
-    size = min(batch_size, len(rows.x))
+    stream = as_stream(data)
+    rows = prepare(model, data, context, transform=transform) if stream is None else None
+    count = None if rows is None else processes.total(len(rows.x))
+    size = batch_size if count is None else min(batch_size, count)
     check_mesh(mesh, size, len(key) if ensemble else None)
-    optimizer = optimizer or _ADAM
     setup = Setup(
         model if compute_dtype is None else in_precision(model, compute_dtype),
         objective,
-        optimizer,
+        optimizer or _ADAM,
         transform,
         size,
-        len(rows.x) // size,
         average,
         mesh,
         ensemble,
     )
-    begin = lambda params, key: initial_state(params, optimizer, key, average > 0, held is not None)  # noqa: E731
+    begin = lambda params, key: initial_state(params, setup.optimizer, key, average > 0, held is not None)  # noqa: E731
     state = jax.vmap(begin)(params, key) if ensemble else begin(params, key)
     hparams = inject(state, hparams, objective)
+    if stream is not None:
+        if context not in (None, "labels"):
+            raise ValueError('context: of a stream expected "labels" or None; its pieces bring their contexts')
+        feed = Streamed(setup, stream, context is not None)
+    else:
+        assert rows is not None
+        feed = Memory(setup, rows)
+    told = None if checkpoint is None else identity(setup, key, feed.head, held, hparams, state)
     if mesh is not None:
-        place = lambda tree, axis: jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*axis)))  # noqa: E731
-        state, hparams = place((state, hparams), ("data",) if ensemble else ())
-        rows, held = place((rows, held), ())
-    notes = [_GREY] if is_grey(model, rows, transform) else []
+        held = processes.replicated(held, mesh)
+        state, hparams = (
+            jax.device_put((state, hparams), NamedSharding(mesh, PartitionSpec("data")))
+            if ensemble
+            else processes.replicated((state, hparams), mesh)
+        )
+    notes = [_GREY] if is_grey(model, feed.head, transform) else []
     options = (epochs, patience, max_skipped, progress, notes)
-    if checkpoint is None:
-        return run_epochs(setup, state, rows, held, hparams, *options, None)
-    told = identity(setup, key, rows, held, hparams, state)
-    with Run(checkpoint, told, resume=resume, every=checkpoint_every) as run:
-        return run_epochs(setup, state, rows, held, hparams, *options, run)
+    with processes.together(saved=checkpoint is not None):
+        if checkpoint is None or told is None:
+            return run_epochs(setup, state, feed, held, hparams, *options, None)
+        with Run(checkpoint, told, resume=resume, every=checkpoint_every) as run:
+            return run_epochs(setup, state, feed, held, hparams, *options, run)

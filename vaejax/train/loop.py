@@ -1,5 +1,6 @@
 """The loop over epochs on the host, and what it reads from the device after each."""
 
+import contextlib
 import math
 import os
 import time
@@ -10,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax.inputs import Rows
+from vaejax.train.feed import Memory, Position, Streamed
+from vaejax.train.processes import local
 from vaejax.train.progress import Progress
-from vaejax.train.runs import Position, Run, joined
+from vaejax.train.runs import Run, joined
 from vaejax.train.state import Fit, History, TrainState
-from vaejax.train.step import Setup, StepLog, calibrate, evaluate, run_steps, shuffle
+from vaejax.train.step import Setup, StepLog, evaluate, run_steps
 
 __all__ = ["run_epochs"]
 
@@ -21,7 +24,7 @@ __all__ = ["run_epochs"]
 def run_epochs(
     setup: Setup,
     state: TrainState,
-    rows: Rows,
+    feed: Memory | Streamed,
     held: Rows | None,
     hparams: dict[str, Any],
     epochs: int,
@@ -39,28 +42,29 @@ def run_epochs(
     if found is not None:
         begun, state, logs, in_row = found
     exhausted = lambda state: patience is not None and np.all(np.asarray(state.stale) >= patience)  # noqa: E731
-    done = begun.epoch * setup.steps + begun.step
-    with Progress(progress, epochs, setup.steps, setup.batch_size * members, done) as bar:
+    with Progress(progress, epochs, feed.steps, setup.batch_size * members, int(np.max(state.step))) as bar:
         length = 0
         for epoch in range(begun.epoch, epochs):
             if exhausted(state):
                 break
-            start = time.perf_counter()
-            order = shuffle(setup, state.key, epoch, count=len(rows.x))
-            length = length or _scan_length(setup, state, rows, order, hparams)
-            first = begun.step if epoch == begun.epoch else 0
-            while first < setup.steps:
-                state, log = run_steps(setup, state, rows, order, hparams, first, length=length)
-                first = min(first + length, setup.steps)
-                logs.append(log)
-                if bar.visible:
-                    bar.show(epoch * setup.steps + first, _averages(jax.tree.map(np.asarray, log)))
-                if run is not None and (run.stopped or (first < setup.steps and run.due())):
-                    run.save(Position(epoch, first), state, history, logs, in_row)
-                if run is not None and run.stopped:
-                    raise KeyboardInterrupt(f"stopped at step {first} of epoch {epoch + 1}; {run.farewell}")
+            start, before = time.perf_counter(), int(np.max(state.step))
+            length = length or _scan_length(setup, state, *feed.example(state.key), hparams)
+            at = begun if epoch == begun.epoch else Position(epoch, 0)
+            before -= at.step
+            with contextlib.closing(feed.pieces(state.key, at, length)) as pieces:
+                for piece in pieces:
+                    part = piece.rows, piece.order, hparams, piece.first, piece.end
+                    state, log = run_steps(setup, state, *part, length=length)
+                    logs.append(log)
+                    at = piece.after
+                    if bar.visible:
+                        bar.show(epoch, before + at.step, _averages(jax.tree.map(np.asarray, log)))
+                    if run is not None and run.wanted():
+                        run.save(at, state, history, logs, in_row)
+                    if run is not None and run.stopped:
+                        raise KeyboardInterrupt(f"stopped at step {at.step} of epoch {epoch + 1}; {run.farewell}")
             if getattr(setup.objective, "calibration", None) is not None:
-                state = calibrate(setup, state, rows)
+                state = feed.calibrated(state, epoch, length)
             scores = {}
             if held is not None:
                 state, scores = evaluate(setup, state, held, hparams)
@@ -70,8 +74,8 @@ def run_epochs(
             row["seconds"] = np.asarray(time.perf_counter() - start)
             taken = log.taken[0] if setup.ensemble else log.taken
             history.append(row, np.where(_good(log), log.value, np.nan)[..., taken])
-            in_row = _stop_if_stuck(log, in_row, epoch * setup.steps, max_skipped)
-            if run is not None and (run.due() or epoch == epochs - 1 or exhausted(state)):
+            in_row = _stop_if_stuck(log, in_row, before, max_skipped)
+            if run is not None and (epoch == epochs - 1 or exhausted(state) or run.wanted()):
                 run.save(Position(epoch + 1, 0), state, history, [], in_row)
     params = state.current
     best = params
@@ -79,6 +83,7 @@ def run_epochs(
         known = np.isfinite(np.asarray(state.best_value))
         shaped = lambda leaf: known.reshape(known.shape + (1,) * (np.ndim(leaf) - known.ndim))  # noqa: E731
         best = jax.tree.map(lambda b, p: jnp.where(shaped(b), b, p), state.best, params)
+    params, best, state = local((params, best, state))
     return Fit(params, best, history, state)
 
 
@@ -127,10 +132,10 @@ def _stop_if_stuck(log: StepLog, in_row: np.ndarray, step: int, max_skipped: int
     return in_row
 
 
-def _scan_length(setup: Setup, state: TrainState, rows: Rows, order: jax.Array, hparams: dict[str, Any]) -> int:
-    """Steps in one scan: an epoch's, or about two seconds of it where it is estimated to take over five."""
-    lowered = run_steps.lower(setup, state, rows, order, hparams, 0, length=setup.steps)
-    work = (lowered.cost_analysis() or {}).get("flops", 0.0)  # a loop's body is counted once
+def _scan_length(setup: Setup, state: TrainState, rows: Rows, order: Any, steps: int, hparams: dict[str, Any]) -> int:
+    """Steps in one scan: all, or about two seconds of them where they are estimated to take over five."""
+    lowered = run_steps.lower(setup, state, rows, order, hparams, 0, 1, length=1)
+    work = (lowered.cost_analysis() or {}).get("flops", 0.0)
     rate = 2.5e10 * (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1e13
-    seconds = setup.steps * work / rate
-    return setup.steps if seconds <= 5.0 else max(1, math.ceil(setup.steps / math.ceil(seconds / 2.0)))
+    seconds = steps * work / rate
+    return steps if seconds <= 5.0 else max(1, math.ceil(steps / math.ceil(seconds / 2.0)))

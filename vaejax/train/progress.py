@@ -13,7 +13,7 @@ class Progress:
 
     def __init__(self, wanted: bool, epochs: int, steps: int, images_per_step: int, done: int = 0):
         self._bar = self._task = None
-        self._steps, self._images, self._epochs = steps, images_per_step, epochs
+        self._images, self._epochs = images_per_step, epochs
         self._start, self._first = time.perf_counter(), done
         if not wanted:
             return
@@ -26,7 +26,8 @@ class Progress:
             return
         columns = TextColumn("{task.fields[epoch]}"), BarColumn(20), TextColumn("{task.fields[terms]}")
         self._bar = Bar(*columns, TimeRemainingColumn(), console=console)
-        self._task = self._bar.add_task("", total=epochs * steps, completed=done, epoch="compiling", terms="")
+        total = epochs * steps or None  # a stream's length is not known
+        self._task = self._bar.add_task("", total=total, completed=done, epoch="compiling", terms="")
 
     def __enter__(self) -> "Progress":
         if self._bar is not None:
@@ -42,12 +43,12 @@ class Progress:
         """Whether anybody sees it; if not, nothing needs to be fetched for it."""
         return self._bar is not None
 
-    def show(self, done: int, averages: dict[str, np.ndarray]) -> None:
-        """Report the steps done so far and averages of the latest ones."""
+    def show(self, epoch: int, done: int, averages: dict[str, np.ndarray]) -> None:
+        """Report the epoch, the steps done so far and averages of the latest ones."""
         if self._bar is None:
             return
         names = [name for name in ("value", "log_likelihood", "kl") if name in averages]
         terms = "  ".join(f"{name.replace('_', ' ')} {np.mean(averages[name]):.2f}" for name in names)
         speed = (done - self._first) * self._images / (time.perf_counter() - self._start)
-        epoch = f"epoch {min(done // self._steps + 1, self._epochs)}/{self._epochs}"
-        self._bar.update(self._task, completed=done, epoch=epoch, terms=f"{terms}  {speed:,.0f} images/s")  # type: ignore[arg-type]
+        told = f"epoch {epoch + 1}/{self._epochs}"
+        self._bar.update(self._task, completed=done, epoch=told, terms=f"{terms}  {speed:,.0f} images/s")  # type: ignore[arg-type]

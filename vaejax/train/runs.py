@@ -11,24 +11,19 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from vaejax.train.checkpoint import digest, manager_of, recipe_or_none, whole_checkpoints
+from vaejax.train.feed import Position
+from vaejax.train.processes import any_of, gathered, placed, succeed_together
 from vaejax.train.state import History
 from vaejax.train.step import Setup, StepLog
 
-__all__ = ["Position", "Run", "identity", "joined"]
-
-
-class Position(NamedTuple):
-    """Where a run stands: `step` steps into `epoch`, both counted from 0."""
-
-    epoch: int
-    step: int
+__all__ = ["Run", "identity", "joined"]
 
 
 class Run:
@@ -46,8 +41,13 @@ class Run:
 
     def __init__(self, path: str | Path, identity: dict[str, Any], *, resume: bool, every: float):
         self.path = Path(path).absolute()
+        self._every, self._last, self._lock = every, time.monotonic(), None
+        succeed_together(lambda: self._claim(identity, resume))
+        self._manager = manager_of(self.path)
+
+    def _claim(self, identity: dict[str, Any], resume: bool) -> None:
+        """Take the lock, and see that the folder is this run's: what the first of several processes does for all."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self._every, self._last = every, time.monotonic()
         self._lock = (self.path / "lock").open("w")
         try:
             import fcntl  # where there is none (Windows) there is no lock
@@ -60,7 +60,6 @@ class Run:
             raise ValueError(f"{self.path}: another process is writing this run") from problem
         try:
             self._identify(identity, resume)
-            self._manager = manager_of(self.path)
         except BaseException:
             self._lock.close()
             raise
@@ -103,15 +102,19 @@ class Run:
         """What to tell somebody who stopped the run."""
         return f"the run is saved in {self.path}, and the same call goes on with it"
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, kind: type | None, *_: Any) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._manager.close()  # waits for what is being written
-        self._lock.close()
+        alone = kind is not None and issubclass(kind, jax.errors.JaxRuntimeError) and jax.process_count() > 1
+        if not alone:  # else it would wait for a process that is gone
+            self._manager.close()  # waits for what is being written
+        if self._lock is not None:
+            self._lock.close()
 
-    def due(self) -> bool:
-        """Whether it is time for a checkpoint."""
-        return time.monotonic() - self._last >= self._every
+    def wanted(self) -> bool:
+        """Whether it is time for a checkpoint, or for the last one: in any of the processes."""
+        self.stopped, due = any_of(self.stopped, time.monotonic() - self._last >= self._every)
+        return self.stopped or due
 
     def save(self, position: Position, state: Any, history: History, logs: list[StepLog], in_row: np.ndarray) -> None:
         """Write a checkpoint in the background; everything is copied first.
@@ -126,7 +129,7 @@ class Run:
         import orbax.checkpoint as ocp
 
         arrays = {"state": _flat(state), "in_row": in_row} | history.columns()
-        about: dict[str, Any] = {"epoch": position.epoch, "step": position.step}
+        about: dict[str, Any] = position._asdict()
         if logs:
             log = joined(logs)
             about |= {"info": sorted(log.info), "finite": sorted(log.finite)}
@@ -148,13 +151,14 @@ class Run:
           What `save` was given, but for the history.
         """
         for arrays, about in whole_checkpoints(self._manager, self.path):
-            history.fill(arrays.get("history", {}), arrays.get("batches"))
+            history.fill({name: arrays[name] for name in ("history", "batches", "lengths") if name in arrays})
             logs = []
             if "log" in arrays:
                 names = [dict.fromkeys(about[kind], 0) for kind in ("info", "finite")]
                 value, taken, info, finite = _unflat((0, 0, *names), arrays["log"])
                 logs = [StepLog(value, info, taken, finite)]
-            return Position(about["epoch"], about["step"]), _unflat(state, arrays["state"]), logs, arrays["in_row"]
+            position = Position(about["epoch"], about["step"], about["mark"])
+            return position, _unflat(state, arrays["state"]), logs, arrays["in_row"]
         return None
 
 
@@ -167,9 +171,10 @@ def joined(logs: list[StepLog]) -> StepLog:
 
 def identity(setup: Setup, key: jax.Array, rows: Any, held: Any, hparams: Any, state: Any) -> dict[str, Any]:
     """What two runs must share to be the same one; the number of epochs may differ."""
+    content = gathered(digest(_flat(rows)))
     text = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # noqa: E731
     return {
-        "format": 1,
+        "format": 2,
         "model": text(setup.model),
         "recipe": recipe_or_none(setup.model),
         "objective": text(setup.objective),
@@ -179,7 +184,7 @@ def identity(setup: Setup, key: jax.Array, rows: Any, held: Any, hparams: Any, s
         "average": setup.average,
         "members": len(key) if setup.ensemble else None,
         "start": digest(_flat((state, key, hparams))),
-        "data": digest(_flat(rows)),
+        "data": content if len(content) > 1 else content[0],
         "validation": None if held is None else digest(_flat(held)),
     }
 
@@ -207,5 +212,5 @@ def _unflat(template: Any, arrays: dict[str, np.ndarray]) -> Any:
         value = arrays[str(i)]
         if _is_key(leaf):
             value = jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(leaf))
-        back.append(jax.device_put(value, leaf.sharding) if isinstance(leaf, jax.Array) else value)
+        back.append(placed(value, leaf.sharding) if isinstance(leaf, jax.Array) else value)
     return jax.tree.unflatten(structure, back)

@@ -71,13 +71,15 @@ class History(Mapping[str, np.ndarray]):
         if not self._rows:
             return {}
         rows = {name: np.stack([row[name] for row in self._rows]) for name in self._rows[0]}
-        return {"history": rows, "batches": np.stack(self._batches)}
+        lengths = np.array([batches.shape[-1] for batches in self._batches])
+        return {"history": rows, "batches": self.batches, "lengths": lengths}
 
-    def fill(self, columns: dict[str, np.ndarray], batches: np.ndarray | None) -> None:
+    def fill(self, columns: dict[str, Any]) -> None:
         """Take what `columns` gave."""
-        if batches is not None:
-            self._rows = [{name: column[i] for name, column in columns.items()} for i in range(len(batches))]
-            self._batches = list(batches)
+        if columns:
+            lengths = columns["lengths"]
+            self._rows = [{name: column[i] for name, column in columns["history"].items()} for i in range(len(lengths))]
+            self._batches = np.split(columns["batches"], np.cumsum(lengths)[:-1], -1)
 
     @property
     def batches(self) -> np.ndarray:

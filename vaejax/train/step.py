@@ -13,7 +13,7 @@ from vaejax.inputs import Rows
 from vaejax.models import LatentModel
 from vaejax.train.state import TrainState
 
-__all__ = ["Setup", "StepLog", "evaluate", "fresh_key", "run_steps"]
+__all__ = ["Setup", "StepLog", "absorb", "evaluate", "fresh_key", "measure", "run_steps", "shuffle"]
 
 PERMUTATION, VALIDATION, CALIBRATION = (2**32 - 1 - i for i in range(3))  # no step number reaches these
 
@@ -27,7 +27,6 @@ class Setup(NamedTuple):
       optimizer: an optax transformation.
       transform: `transform(key, x)` of a batch, or `None`.
       batch_size: rows of a step.
-      steps: steps of an epoch.
       average: decay of the moving average of the parameters, 0 for none.
       mesh: devices to split the batch over, or `None`.
       ensemble: whether the state has a leading axis of members.
@@ -38,7 +37,6 @@ class Setup(NamedTuple):
     optimizer: optax.GradientTransformation
     transform: Callable[[jax.Array, jax.Array], jax.Array] | None
     batch_size: int
-    steps: int
     average: float
     mesh: Mesh | None
     ensemble: bool
@@ -80,7 +78,7 @@ def _batch(setup: Setup, rows: Rows, index: jax.Array, key: jax.Array) -> tuple[
 
 
 def _step(
-    setup: Setup, state: TrainState, rows: Rows, order: jax.Array, hparams: dict[str, Any], i: jax.Array
+    setup: Setup, state: TrainState, rows: Rows, order: jax.Array, hparams: dict[str, Any], i: jax.Array, end: jax.Array
 ) -> tuple[TrainState, StepLog]:
     key_transform, key = jax.random.split(jax.random.fold_in(state.key, state.step))
     index = jax.lax.dynamic_slice(order, (i * setup.batch_size,), (setup.batch_size,))
@@ -95,7 +93,7 @@ def _step(
     paths = jax.tree_util.tree_flatten_with_path(grads)[0]
     finite |= {f"the gradient of {jax.tree_util.keystr(p, simple=True, separator='/')}": _finite(g) for p, g in paths}
     good = functools.reduce(jnp.logical_and, finite.values())
-    taken = i < setup.steps
+    taken = i < end
 
     def advance(now: tuple, grads: Any) -> tuple:
         params, opt_state, average = now
@@ -138,34 +136,42 @@ def run_steps(
     order: jax.Array,
     hparams: dict[str, Any],
     first: jax.Array,
+    end: jax.Array,
     *,
     length: int,
 ) -> tuple[TrainState, StepLog]:
-    """Take the steps `first` to `first + length` of an epoch in one scan; those beyond its end do nothing."""
+    """Take the steps `first` to `first + length` of an order in one scan; those from `end` on do nothing."""
 
     def run(state: TrainState, order: jax.Array, hparams: dict[str, Any]) -> tuple[TrainState, StepLog]:
-        body = lambda state, i: _step(setup, state, rows, order, hparams, i)  # noqa: E731
+        body = lambda state, i: _step(setup, state, rows, order, hparams, i, end)  # noqa: E731
         return jax.lax.scan(body, state, first + jnp.arange(length))
 
     return jax.vmap(run, axis_name="members")(state, order, hparams) if setup.ensemble else run(state, order, hparams)
 
 
 @functools.partial(jax.jit, static_argnames=("setup", "count"))
-def shuffle(setup: Setup, key: jax.Array, epoch: jax.Array, *, count: int) -> jax.Array:
-    """The order of the rows in an epoch."""
-    one = lambda key: jax.random.permutation(fresh_key(key, PERMUTATION, epoch), count)  # noqa: E731
+def shuffle(setup: Setup, key: jax.Array, epoch: jax.Array, positions: Any = None, *, count: int) -> jax.Array:
+    """The order of the rows in an epoch; row i lies at `positions[i]`, or at i."""
+
+    def one(key: jax.Array) -> jax.Array:
+        order = jax.random.permutation(fresh_key(key, PERMUTATION, epoch), count)
+        return order if positions is None else jnp.asarray(positions)[order]
+
     return jax.vmap(one)(key) if setup.ensemble else one(key)
 
 
-def _average_over(setup: Setup, f: Callable[[jax.Array, Any, Any], Any], key: jax.Array, rows: Rows) -> Any:
-    """Mean of `f(key, x, context)`, itself a mean over a batch, over all rows; the last batch takes the rest too."""
-    count, size = len(rows.x), setup.batch_size
+def _average_over(
+    setup: Setup, f: Callable[[jax.Array, Any, Any], Any], key: jax.Array, rows: Rows, order: jax.Array
+) -> Any:
+    """Mean of `f(key, x, context)`, a mean over a batch, over the rows at `order`; the last batch takes the rest."""
+    count, size = len(order), setup.batch_size
     full = max(0, count // size - 1)
     rest = count - full * size  # a small batch would bias what is estimated from batches, a total correlation
 
     def one(i: Any, length: int) -> Any:
         key_transform, key_f = jax.random.split(jax.random.fold_in(key, i))
-        return f(key_f, *_batch(setup, rows, i * size + jnp.arange(length), key_transform))
+        index = jax.lax.dynamic_slice(order, (i * size,), (length,))
+        return f(key_f, *_batch(setup, rows, index, key_transform))
 
     last = one(full, rest)
     total = jax.tree.map(lambda leaf: leaf * (rest / count), last)
@@ -176,22 +182,32 @@ def _average_over(setup: Setup, f: Callable[[jax.Array, Any, Any], Any], key: ja
     return total
 
 
-@functools.partial(jax.jit, static_argnames=("setup",), donate_argnames=("state",))
-def calibrate(setup: Setup, state: TrainState, rows: Rows) -> TrainState:
-    """Set what the objective has in closed form, from all rows."""
-    statistic, absorb = setup.objective.calibration
+@functools.partial(jax.jit, static_argnames=("setup",))
+def measure(setup: Setup, state: TrainState, rows: Rows, order: jax.Array) -> list[jax.Array]:
+    """What the objective's closed form needs, a mean over the rows: under the parameters, and under their average."""
+    statistic, _ = setup.objective.calibration
 
-    def one(state: TrainState) -> TrainState:
-        def stored(params: Any) -> Any:
-            mean = lambda key, x, context: jnp.mean(statistic(setup.model, params, key, x, context))  # noqa: E731
-            key = fresh_key(state.key, CALIBRATION, state.step)
-            return absorb(setup.model, params, _average_over(setup, mean, key, rows))
-
-        if state.average is not None:
-            state = state._replace(average=stored(state.average))
-        return state._replace(params=stored(state.params))
+    def one(state: TrainState) -> list[jax.Array]:
+        key, each = fresh_key(state.key, CALIBRATION, state.step), []
+        for params in (state.params,) if state.average is None else (state.params, state.average):
+            mean = lambda key, x, context, now=params: jnp.mean(statistic(setup.model, now, key, x, context))  # noqa: E731
+            each.append(_average_over(setup, mean, key, rows, jnp.asarray(order)))
+        return each
 
     return jax.vmap(one)(state) if setup.ensemble else one(state)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",), donate_argnames=("state",))
+def absorb(setup: Setup, state: TrainState, measured: list[jax.Array]) -> TrainState:
+    """Store what the objective has in closed form."""
+    _, stored = setup.objective.calibration
+
+    def one(state: TrainState, measured: list[jax.Array]) -> TrainState:
+        if state.average is not None:
+            state = state._replace(average=stored(setup.model, state.average, measured[1]))
+        return state._replace(params=stored(setup.model, state.params, measured[0]))
+
+    return jax.vmap(one)(state, measured) if setup.ensemble else one(state, measured)
 
 
 @functools.partial(jax.jit, static_argnames=("setup",), donate_argnames=("state",))
@@ -206,7 +222,7 @@ def evaluate(
             value, info = objective(setup.model, state.current, key, x, context, state.step, hparams)
             return {"value": value} | info
 
-        scores = _average_over(setup, score, fresh_key(state.key, VALIDATION, 0), rows)
+        scores = _average_over(setup, score, fresh_key(state.key, VALIDATION, 0), rows, jnp.arange(len(rows.x)))
         better = jnp.isfinite(scores["value"]) & (scores["value"] > state.best_value)
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.current, state.best)
         value = jnp.where(better, scores["value"], state.best_value)

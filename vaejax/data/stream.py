@@ -1,0 +1,59 @@
+"""Data larger than memory: something that is opened anew for each epoch and gives rows piece by piece."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from vaejax.data.columns import X_NAMES, Y_NAMES
+from vaejax.data.dataset import Split
+
+__all__ = ["Stream"]
+
+
+class Stream:
+    """Rows that come in pieces, in the order in which training takes them.
+
+    A piece is an array of rows (or one row), a pair (rows, labels or contexts), a `Split`, or a dict with columns
+    named as `from_columns` knows them. Pieces may differ in length.
+
+    Args:
+      source: a function of the epoch (0, 1, ...) that gives an iterable of pieces; or something that can be
+        iterated again each epoch, such as a Grain dataset or a list. An iterator with `get_state` and
+        `set_state`, as Grain's, is moved to its place when a run goes on; others are read up to it.
+
+    >>> stream = Stream(lambda epoch: (np.full((4, 2), i, np.float32) for i in range(3)))
+    >>> [rows.shape for rows, labels in map(Stream.parts, stream.open(epoch=0))]
+    [(4, 2), (4, 2), (4, 2)]
+    """
+
+    def __init__(self, source: Any):
+        if isinstance(source, Iterator):
+            raise ValueError(
+                f"data: expected a function of the epoch, or something that can be iterated again; "
+                f"a {type(source).__name__} can be read once"
+            )
+        if not callable(source) and not hasattr(source, "__iter__") and not hasattr(source, "to_iter_dataset"):
+            raise ValueError(f"data: expected a function of the epoch or an iterable, got {type(source).__name__}")
+        self.source = source
+
+    def open(self, epoch: int) -> Iterator[Any]:
+        """The pieces of an epoch."""
+        made = self.source(epoch) if callable(self.source) else self.source
+        return iter(made.to_iter_dataset() if hasattr(made, "to_iter_dataset") else made)
+
+    @staticmethod
+    def parts(piece: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Rows and labels of a piece."""
+        x: Any = piece
+        y: Any = None
+        if isinstance(piece, Mapping):
+            x = next((piece[name] for name in X_NAMES if name in piece), None)
+            y = next((piece[name] for name in Y_NAMES if name in piece), None)
+            if x is None:
+                raise ValueError(f"data: expected one of the columns {', '.join(X_NAMES)}, got {sorted(piece)}")
+        elif isinstance(piece, Split):
+            x, y = piece.x, piece.y
+        elif isinstance(piece, tuple | list) and len(piece) == 2:
+            x, y = piece
+        return np.asarray(x), None if y is None else np.asarray(y)

@@ -1,0 +1,100 @@
+"""Several processes of one program on this machine: `python -m vaejax.launch --processes 2 train.py ...`.
+
+Each process runs the program (a script, or `-m module`) under `jax.distributed`, with the gloo
+collectives on CPUs; `vaejax.fit` then takes what each gives it as its share of the rows. On several
+machines call `jax.distributed.initialize` yourself: `vaejax.fit` needs no more.
+"""
+
+import argparse
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from typing import Any
+
+__all__ = ["main"]
+
+_GRACE = 30.0  # seconds that the others have to end by themselves
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Start the processes, wait for them, and return the first exit code that is not 0."""
+    parser = argparse.ArgumentParser(prog="python -m vaejax.launch", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--processes", type=int, required=True, metavar="N", help="how many, at least 1")
+    parser.add_argument("--place", help=argparse.SUPPRESS)  # of a process that was started here: its number @ port
+    parser.add_argument("program", nargs=argparse.REMAINDER, help="a script, or -m MODULE, and its arguments")
+    asked = parser.parse_args(arguments)
+    if asked.processes < 1 or not asked.program or asked.program == ["-m"]:
+        parser.error("expected --processes N, at least 1, and a script or -m MODULE")
+    if asked.place is not None:
+        _run(asked.processes, asked.place, asked.program)
+        return 0
+    return _watch(asked.processes, asked.program)
+
+
+def _run(processes: int, place: str, program: list[str]) -> None:
+    import jax
+
+    number, port = place.split("@")
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(f"127.0.0.1:{port}", processes, int(number), heartbeat_timeout_seconds=10)
+    try:
+        if program[0] == "-m":
+            sys.argv = program[1:]
+            runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = program
+            runpy.run_path(program[0], run_name="__main__")
+    except SystemExit as ended:
+        if ended.code:
+            _end(ended.code)
+    except BaseException:
+        traceback.print_exc()
+        _end(1)
+
+
+def _end(code: Any) -> None:
+    """End at once: leaving as usual would wait for processes that may be gone."""
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
+
+
+def _watch(processes: int, program: list[str]) -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    same = [sys.executable, "-m", "vaejax.launch", "--processes", str(processes)]
+    running = [subprocess.Popen([*same, "--place", f"{i}@{port}", *program]) for i in range(processes)]
+    try:
+        failed, since = 0, None
+        while any(child.poll() is None for child in running):
+            codes = [child.poll() for child in running]
+            failed = failed or next((code for code in codes if code), 0)
+            if failed and since is None:
+                since = time.monotonic()
+                told = [f"{i} (exit code {code})" for i, code in enumerate(codes) if code]
+                print(f"vaejax.launch: process {', '.join(told)} ended; waiting for the others", file=sys.stderr)
+            if since is not None and time.monotonic() - since > _GRACE:
+                break
+            time.sleep(0.1)
+    except KeyboardInterrupt:  # the terminal has told the children too
+        for child in running:
+            child.wait()
+        return 130
+    finally:
+        for child in running:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+    failed = failed or next((child.returncode for child in running if child.returncode), 0)
+    return failed if failed > 0 else 128 - failed if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""Several processes that train one model: each holds its share of the rows, all of them the parameters.
+
+With one process (`jax.process_count() == 1`) everything here does nothing. A batch is the one that a
+single process with all rows, in the order of the processes, would take: the numbers are the same.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from vaejax.inputs import Rows
+
+__all__ = [
+    "all_devices",
+    "any_of",
+    "gathered",
+    "local",
+    "placed",
+    "replicated",
+    "shares",
+    "stacked",
+    "succeed_together",
+    "together",
+    "total",
+]
+
+_WORDS = 2048  # bytes of a message that the first process sends
+
+
+def all_devices() -> Mesh:
+    """The devices of all processes on one axis."""
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+
+def _gather(value: np.ndarray) -> np.ndarray:
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(value)).reshape(jax.process_count(), *value.shape)
+
+
+def any_of(*flags: bool) -> tuple[bool, ...]:
+    """Each flag, true where it is true in any process."""
+    if jax.process_count() == 1:
+        return flags
+    return tuple(_gather(np.array(flags)).any(0).tolist())
+
+
+def gathered(text: str) -> list[str]:
+    """The texts (checksums, of one length) of all processes, in their order."""
+    if jax.process_count() == 1:
+        return [text]
+    return [bytes(row).decode() for row in _gather(np.frombuffer(text.encode(), np.uint8))]
+
+
+def total(count: int) -> int:
+    """The sum of a count over all processes."""
+    return count if jax.process_count() == 1 else int(_gather(np.array(count)).sum())
+
+
+def succeed_together(action: Any) -> None:
+    """Run `action` in the first process alone; a `ValueError` or `OSError` there is raised in all of them."""
+    if jax.process_count() == 1:
+        action()
+        return
+    problem: Exception | None = None
+    if jax.process_index() == 0:
+        try:
+            action()
+        except (ValueError, OSError) as raised:
+            problem = raised
+    told = str(problem or "").encode()[:_WORDS]
+    padded = np.frombuffer(told.ljust(_WORDS, b"\0"), np.uint8)
+    text = bytes(_gather(padded)[0]).rstrip(b"\0").decode(errors="replace")
+    if problem is not None:
+        raise problem
+    if text:
+        raise ValueError(text)
+
+
+def replicated(tree: Any, mesh: Mesh) -> Any:
+    """The tree on every device; every process must hold the same."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(lambda leaf: placed(leaf, everywhere), tree)
+
+
+def placed(leaf: Any, sharding: Any) -> jax.Array:
+    """An array where `sharding` says; every process must hold the same."""
+    if jax.process_count() == 1:
+        return jax.device_put(leaf, sharding)
+    if jnp.issubdtype(jnp.asarray(leaf).dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(placed(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
+    return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))
+
+
+@contextlib.contextmanager
+def together(saved: bool) -> Iterator[None]:
+    """Say what an error of the collectives means.
+
+    Raises:
+      RuntimeError: where another process has ended.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as problem:
+        if jax.process_count() == 1:
+            raise
+        what = "the run goes on from its last checkpoint" if saved else "without checkpoint= it begins anew"
+        first = str(problem).splitlines()[0][:300]
+        raise RuntimeError(
+            f"another process of this run has ended, and process {jax.process_index()} of {jax.process_count()} cannot "
+            f"go on alone: start all of them again by the same command; {what} ({first})"
+        ) from problem
+
+
+def _split(rows: Rows, mesh: Mesh) -> Rows:
+    over = NamedSharding(mesh, PartitionSpec("data"))
+    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(over, np.asarray(leaf)), rows)
+
+
+def shares(rows: Rows, mesh: Mesh) -> tuple[Rows, np.ndarray]:
+    """The rows of all processes as one array that is split over them, and where in it each row lies.
+
+    Shares of different lengths are filled up with zeros, in which no row lies.
+    """
+    counts = _gather(np.array(len(rows.x)))
+    devices = len(mesh.local_devices)
+    size = -(-int(counts.max()) // devices) * devices
+    fill = lambda leaf: np.pad(leaf, ((0, size - len(leaf)), *((0, 0) for _ in leaf.shape[1:])))  # noqa: E731
+    padded = jax.tree.map(lambda leaf: fill(np.asarray(leaf)), rows)
+    places = [i * size + np.arange(count) for i, count in enumerate(counts)]
+    return _split(padded, mesh), np.concatenate(places).astype(np.int32)
+
+
+def stacked(rows: Rows, mesh: Mesh, size: int) -> tuple[Rows, np.ndarray]:
+    """Chunks of a stream from all processes, and the order in which each batch takes `size` rows from every one."""
+    count = len(rows.x)
+    each = np.arange(count).reshape(-1, size)
+    order = np.concatenate([each + i * count for i in range(jax.process_count())], 1)
+    return _split(rows, mesh), order.ravel().astype(np.int32)
+
+
+def local(tree: Any) -> Any:
+    """Replicated arrays as arrays of this process, to use as any others."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf, tree)
