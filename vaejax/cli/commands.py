@@ -25,7 +25,14 @@ def run(command: Any) -> None:
     _DO[type(command)](command)
 
 
+def _first() -> bool:
+    """Whether this is the first of several processes, which speaks and writes for all."""
+    return jax.process_index() == 0
+
+
 def _say(text: str) -> None:
+    if not _first():
+        return
     from rich.console import Console
 
     Console(soft_wrap=True, highlight=False, markup=False).print(text)
@@ -62,7 +69,10 @@ def _fit(command: ask.Fit) -> None:
     folder = Folder(command.out)
     epochs = command.epochs if command.epochs is not None else (200 if by_em(command.model) else 100)
     _count("--epochs", epochs)
-    folder.claim(json.loads(json.dumps(asked | {"epochs": epochs, "digest": source.digest})))
+    if by_em(command.model) and jax.process_count() > 1:
+        raise ValueError(f"{command.model} is fitted by one process, got {jax.process_count()}")
+    if _first():
+        folder.claim(json.loads(json.dumps(asked | {"epochs": epochs, "digest": source.digest})))
     parts = [
         (name, part) for name, part in zip(("train", "validation", "test"), source.data.parts, strict=True) if part
     ]
@@ -83,9 +93,11 @@ def _fit_em(command: ask.Fit, folder: Folder, model: Any, x: np.ndarray, epochs:
         return
     _count("--restarts", command.restarts)
     rows = x.reshape(len(x), -1)
-    extra = {"missing": True} if np.isnan(rows).any() else {}
+    missing = bool(np.isnan(rows).any())
     key = jax.random.key(command.seed)
-    params, trace = vj.em.fit(model, key, rows, num_steps=epochs, num_restarts=command.restarts, tol=1e-6, **extra)
+    params, trace = vj.em.fit(
+        model, key, rows, num_steps=epochs, num_restarts=command.restarts, tol=1e-6, missing=missing
+    )
     steps = int(trace.steps)
     with (folder.path / "history.csv").open("w") as file:
         file.write("step,log_likelihood\n")
@@ -101,7 +113,7 @@ def _fit_by_gradients(command: ask.Fit, folder: Folder, model: Any, source: Any,
     result = vj.fit(
         model,
         jax.random.key(command.seed),
-        source.data,
+        vj.data.share(source.data, jax.process_index(), jax.process_count()),
         optimizer=optax.adam(command.learning_rate),
         epochs=epochs,
         batch_size=command.batch_size,
@@ -110,7 +122,8 @@ def _fit_by_gradients(command: ask.Fit, folder: Folder, model: Any, source: Any,
         patience=command.patience,
         transform=transform,
     )
-    result.history.to_csv(folder.path / "history.csv")
+    if _first():
+        result.history.to_csv(folder.path / "history.csv")
     values = result.history["validation_value" if source.data.validation is not None else "value"]
     where = "validation" if source.data.validation is not None else "train"
     best = int(np.nanargmax(values))

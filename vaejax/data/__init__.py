@@ -4,6 +4,7 @@ from vaejax.data.columns import from_columns as from_columns
 from vaejax.data.dataset import Dataset as Dataset
 from vaejax.data.dataset import Split as Split
 from vaejax.data.dataset import hold_out as hold_out
+from vaejax.data.dataset import share as share
 from vaejax.data.dequantize import dequantize as dequantize
 from vaejax.data.digits import digits as digits
 from vaejax.data.files import from_file as from_file

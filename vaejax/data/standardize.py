@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,8 @@ def standardize(data: Dataset | Split | np.ndarray) -> Dataset:
         raise ValueError("standardize: the data are in standard units already")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column without a single number is told below
-        mean, scale = np.nanmean(x, 0, dtype=np.float64), np.nanstd(x, 0, dtype=np.float64)
+        mean = np.asarray(np.nanmean(x, 0, dtype=np.float64))
+        scale = np.asarray(np.nanstd(x, 0, dtype=np.float64))
     bad = np.flatnonzero(~np.isfinite(mean))
     if len(bad):
         raise ValueError(f"standardize: column {bad[0]} has no finite mean")
@@ -71,5 +73,5 @@ def standardize(data: Dataset | Split | np.ndarray) -> Dataset:
     scale[constant] = 1.0
     scaling = Scaling(mean, scale)
     notes = (f"columns {constant.tolist()} are constant: centred, not scaled",) if len(constant) else ()
-    parts = (None if part is None else Split(scaling.apply(part.x), part.y) for part in data.parts)
+    parts: Any = (None if part is None else Split(scaling.apply(part.x), part.y) for part in data.parts)
     return Dataset(*parts, scaling=scaling, notes=(*data.notes, "columns standardised by the train part", *notes))

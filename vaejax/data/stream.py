@@ -39,7 +39,7 @@ class Stream:
 
     def open(self, epoch: int) -> Iterator[Any]:
         """The pieces of an epoch."""
-        made = self.source(epoch) if callable(self.source) else self.source
+        made: Any = self.source(epoch) if callable(self.source) else self.source
         return iter(made.to_iter_dataset() if hasattr(made, "to_iter_dataset") else made)
 
     @staticmethod

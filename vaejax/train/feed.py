@@ -119,24 +119,25 @@ class Streamed:
 
     def _chunks(self, at: Position, length: int) -> Iterator[tuple[Rows, jax.Array, int, Position]]:
         """Chunks of `length` batches, padded at the end of the epoch, and the position after each."""
-        wanted, step, held, have = length * self._size, at.step, collections.deque(), 0
+        held: collections.deque = collections.deque()
+        wanted, step, have = length * self._size, at.step, 0
+
+        def chunk(steps: int) -> tuple[Rows, jax.Array, int, Position]:
+            (x, y), mark = _take(held, steps * self._size)
+            if steps < length:
+                again = np.arange(wanted) % len(x)
+                x, y = x[again], None if y is None else y[again]
+            rows = self._prepared(x, y, f"data, epoch {at.epoch + 1} from row {step * self._size}")
+            return *self._place(rows), steps, Position(at.epoch, step + steps, mark)
+
         for piece in self._read(at):
             held.append(piece)
             have += len(piece[0])
             while have >= wanted:
-                chunk, mark = _take(held, wanted)
+                yield chunk(length)
                 have, step = have - wanted, step + length
-                yield (
-                    *self._place(self._prepared(*chunk, f"data, epoch {at.epoch + 1}")),
-                    length,
-                    Position(at.epoch, step, mark),
-                )
-        steps = have // self._size
-        if steps:
-            (x, y), mark = _take(held, steps * self._size)
-            again = np.arange(wanted) % len(x)
-            rows = self._prepared(x[again], None if y is None else y[again], f"data, epoch {at.epoch + 1}")
-            yield *self._place(rows), steps, Position(at.epoch, step + steps, mark)
+        if have >= self._size:
+            yield chunk(have // self._size)
         elif step == 0:
             raise ValueError(
                 f"data: expected at least a batch of {self._size} rows in an epoch, the stream gave {have}"

@@ -210,10 +210,12 @@ def _train(
     if jax.process_count() > 1 and ensemble:
         raise ValueError("fit_ensemble: expected one process; members are split over the devices of one (mesh=)")
     mesh = processes.all_devices() if mesh is None and jax.process_count() > 1 else mesh
+    stream = as_stream(data)
+    if stream is not None and not (context is None or isinstance(context, str)):
+        raise ValueError('context: of a stream expected "labels" or None; its pieces bring their contexts')
     held = held_out(model, data, context, validation, transform)
     if patience is not None and held is None:
         raise ValueError("patience: expected validation rows to stop by, got none")
-    stream = as_stream(data)
     rows = prepare(model, data, context, transform=transform) if stream is None else None
     count = None if rows is None else processes.total(len(rows.x))
     size = batch_size if count is None else min(batch_size, count)
@@ -232,8 +234,6 @@ def _train(
     state = jax.vmap(begin)(params, key) if ensemble else begin(params, key)
     hparams = inject(state, hparams, objective)
     if stream is not None:
-        if context not in (None, "labels"):
-            raise ValueError('context: of a stream expected "labels" or None; its pieces bring their contexts')
         feed = Streamed(setup, stream, context is not None)
     else:
         assert rows is not None

@@ -47,7 +47,7 @@ def any_of(*flags: bool) -> tuple[bool, ...]:
     """Each flag, true where it is true in any process."""
     if jax.process_count() == 1:
         return flags
-    return tuple(_gather(np.array(flags)).any(0).tolist())
+    return tuple(map(bool, np.any(_gather(np.array(flags)), 0)))
 
 
 def gathered(text: str) -> list[str]:

@@ -1,0 +1,176 @@
+"""Data that come piece by piece: the bits of the run in memory, whatever the pieces, however it is stopped."""
+
+import threading
+
+import chex
+import grain
+import jax
+import numpy as np
+import pytest
+
+import vaejax as vj
+from tests import zoo
+from vaejax.train import loop, step
+
+KEY = jax.random.key(0)
+X = zoo.levels(47)
+Y = np.arange(47) % 3
+MODEL = vj.zoo.vae(zoo.D, 2, hidden=(8,))
+OPTIONS = {"batch_size": 9, "validation": X[:7], "progress": False}
+
+
+@pytest.fixture(autouse=True)
+def short_scans(monkeypatch):
+    monkeypatch.setattr(loop, "_scan_length", lambda *_: 2)  # chunks of two steps, then one of a single step
+
+
+def order_of(epoch, ensemble=False):
+    """The rows of an epoch in the order in which `fit(MODEL, KEY, X)` takes them."""
+    setup = step.Setup(MODEL, None, None, None, 9, 0.0, None, False)
+    return np.asarray(step.shuffle(setup, jax.random.split(KEY)[1], epoch, count=len(X)))
+
+
+def pieces(sizes, labelled=False):
+    """A factory of streams that cut the rows into pieces of these sizes, over and over."""
+
+    def open_epoch(epoch):
+        order, at, i = order_of(epoch), 0, 0
+        while at < len(order):
+            index = order[at : at + sizes[i % len(sizes)]]
+            yield (X[index], Y[index]) if labelled else X[index]
+            at, i = at + len(index), i + 1
+
+    return open_epoch
+
+
+@pytest.mark.parametrize("sizes", [(47,), (9,), (1,), (5, 13, 2)])
+def test_a_stream_in_the_same_order_gives_the_same_bits(sizes):
+    whole = vj.fit(MODEL, KEY, X, epochs=3, **OPTIONS)
+    streamed = vj.fit(MODEL, KEY, vj.data.Stream(pieces(sizes)), epochs=3, **OPTIONS)
+    chex.assert_trees_all_equal((whole.params, whole.best), (streamed.params, streamed.best))
+    np.testing.assert_array_equal(whole.history.batches, streamed.history.batches)
+
+
+def test_labels_of_a_stream_and_single_rows():
+    model = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,))
+    options = OPTIONS | {"validation": vj.data.Split(X[:7], Y[:7]), "context": "labels"}
+    whole = vj.fit(model, KEY, vj.data.Split(X, Y), epochs=2, **options)
+    streamed = vj.fit(model, KEY, pieces((9, 4), labelled=True), epochs=2, **options)
+    chex.assert_trees_all_equal(whole.params, streamed.params)
+    one_by_one = lambda epoch: ({"x": X[i], "label": Y[i]} for i in order_of(epoch))
+    chex.assert_trees_all_equal(whole.params, vj.fit(model, KEY, one_by_one, epochs=2, **options).params)
+    with pytest.raises(ValueError, match="have no labels; give pairs"):
+        vj.fit(model, KEY, pieces((9,)), epochs=1, **options)
+
+
+def stopped_and_resumed(data, folder, monkeypatch, model=MODEL, epochs=4):
+    real, calls = loop.run_steps, []
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) % 5 == 0:
+            raise ArithmeticError
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "run_steps", interrupted)
+        for _ in range(20):
+            try:
+                options = OPTIONS | {"checkpoint": folder, "checkpoint_every": 0.0}
+                return vj.fit(model, KEY, data, epochs=epochs, **options), len(calls)
+            except ArithmeticError:
+                pass
+    raise AssertionError("it never ended")
+
+
+def test_a_stream_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    whole = vj.fit(MODEL, KEY, X, epochs=4, **OPTIONS)
+    resumed, calls = stopped_and_resumed(pieces((5, 13, 2)), tmp_path, monkeypatch)
+    assert calls > 12
+    chex.assert_trees_all_equal(whole.params, resumed.params)
+    np.testing.assert_array_equal(whole.history.batches, resumed.history.batches)
+
+
+def test_a_grain_pipeline_is_moved_to_its_place(tmp_path, monkeypatch):
+    read = []
+
+    class Source:
+        def __len__(self):
+            return len(X)
+
+        def __getitem__(self, index):
+            read.append(int(index))
+            return X[index]
+
+    data = lambda epoch: grain.MapDataset.source(Source()).shuffle(seed=epoch).batch(4)
+    whole = vj.fit(MODEL, KEY, data, epochs=3, **OPTIONS)
+    rows = [np.concatenate(list(data(epoch))) for epoch in range(3)]
+    in_order = vj.fit(MODEL, KEY, lambda epoch: [rows[epoch]], epochs=3, **OPTIONS)
+    chex.assert_trees_all_equal(whole.params, in_order.params)
+    resumed, _ = stopped_and_resumed(data, tmp_path / "run", monkeypatch, epochs=3)
+    chex.assert_trees_all_equal(whole.params, resumed.params)
+    read.clear()
+    vj.fit(MODEL, KEY, data, epochs=3, checkpoint=tmp_path / "run", **OPTIONS)
+    assert len(read) <= 60  # a finished run reads a piece to know the data (Grain reads ahead)
+
+
+def test_the_optimal_scale_of_a_stream_is_that_of_its_batches():
+    model = vj.zoo.sigma_vae(zoo.D, 2, hidden=(8,))
+    even = X[:45]
+    options = OPTIONS | {"validation": None}
+    streamed = vj.fit(model, KEY, lambda epoch: np.array_split(even, 4), epochs=30, **options)
+    again = vj.fit(model, KEY, even, epochs=30, **options)
+    a, b = (float(result.params["likelihood"]["log_scale"]) for result in (streamed, again))
+    assert a == pytest.approx(b, abs=0.15) and a < -0.5
+
+
+def test_an_ensemble_of_a_stream():
+    keys = jax.random.split(KEY, 2)
+    members = vj.fit_ensemble(MODEL, keys, pieces((9,)), epochs=2, **OPTIONS)
+    solo = vj.fit(MODEL, keys[1], pieces((9,)), epochs=2, **OPTIONS)
+    chex.assert_trees_all_close(members.member(1)[0], solo.params, atol=1e-5)
+
+
+def test_a_stream_on_several_devices():
+    mesh = jax.make_mesh((3,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = vj.fit(MODEL, KEY, pieces((9,)), epochs=2, mesh=mesh, **OPTIONS)
+    chex.assert_trees_all_close(split.params, vj.fit(MODEL, KEY, X, epochs=2, **OPTIONS).params, atol=1e-5)
+
+
+def test_what_is_wrong_with_a_stream_is_said():
+    fit = lambda data, **options: vj.fit(MODEL, KEY, data, epochs=2, **(OPTIONS | options))
+    with pytest.raises(ValueError, match="a generator can be read once"):
+        fit(piece for piece in [X])
+    with pytest.raises(ValueError, match="at least a batch of 9 rows in an epoch, the stream gave 5"):
+        fit(lambda epoch: [X[:5]])
+    with pytest.raises(ValueError, match="it gave none"):
+        fit(lambda epoch: [])
+    bad = X.copy()
+    bad[30, 2] = np.nan
+    with pytest.raises(ValueError, match=r"data, epoch 1 from row 18: expected finite values, got nan in row 12"):
+        fit(lambda epoch: [X[:18], bad[18:]])
+    with pytest.raises(ValueError, match=r"expected values in \[0, 1\] for this likelihood"):
+        fit(lambda epoch: [X + 1])
+    with pytest.raises(ValueError, match="from_columns"):
+        fit(type("Columns", (), {"column_names": ["image"]})())
+    with pytest.raises(ValueError, match="its pieces bring their contexts"):
+        fit(lambda epoch: [X], context=np.zeros(47))
+
+    def breaks(epoch):
+        yield X
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        fit(breaks)
+
+
+def test_reading_happens_beside_training_and_ends_with_it():
+    before, seen = threading.active_count(), set()
+
+    def open_epoch(epoch):
+        for piece in pieces((9,))(epoch):
+            seen.add(threading.current_thread().name)
+            yield piece
+
+    vj.fit(MODEL, KEY, open_epoch, epochs=1, **OPTIONS)
+    assert any(name != threading.main_thread().name for name in seen) and threading.active_count() <= before + 1
