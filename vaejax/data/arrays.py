@@ -29,7 +29,8 @@ def as_rows(x: np.ndarray, where: object, notes: list[str]) -> np.ndarray:
     if x.dtype == np.float32 or (x.ndim == 4 and x.dtype == np.uint8):
         return np.ascontiguousarray(x)
     notes.append(f"{where}: {x.dtype} became float32")
-    return x.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which training refuses by its row
+        return x.astype(np.float32)
 
 
 def as_labels(y: np.ndarray, where: object) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A user's own data from one path: .npy, .npz, .csv, or a folder of images."""
 
 import math
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,7 +14,9 @@ from vaejax.data.dataset import Dataset, Split, hold_out
 __all__ = ["from_file"]
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-_MOST = 2**32  # bytes of an array that a file may claim; more than that is a job for a stream
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # by content: a name may lie, and EPS would start Ghostscript
+_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
+_MOST = 2**32  # bytes of the arrays that a file may claim; more than that is a job for a stream
 _MISSING = ("", "na", "nan", "null", "none", "?")
 
 
@@ -26,8 +29,9 @@ def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, l
     - `.csv`: comma-separated numbers, with a header or without; empty cells, `nan`, `na` and `?` are
       missing (nan). `labels` names the label column (or gives its number).
     - a folder: its images, all of one size, in the order of their names; subfolders are the classes.
+      A link to an image is followed wherever it leads, a link to a folder is not.
 
-    Nothing is unpickled, and a file that claims more than it holds is refused.
+    Nothing is unpickled or unpacked to disk, and a file that claims more than it holds is refused.
 
     Args:
       path: the file or folder.
@@ -71,19 +75,23 @@ def _read_array(file, size: int, where: object) -> np.ndarray:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(file)
-    except ValueError as problem:
-        raise ValueError(f"{where}: expected an array in .npy format ({problem})") from problem
+    except Exception as problem:  # NumPy's parser raises many kinds for what is not a header
+        told = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
+        raise ValueError(f"{where}: expected an array in .npy format ({told})") from problem
     if dtype.hasobject:
         raise ValueError(f"{where}: expected numbers, got an array of Python objects, which would have to be unpickled")
     claimed = math.prod(shape) * dtype.itemsize
-    if claimed > min(size, _MOST):
-        raise ValueError(
-            f"{where}: the header claims {claimed} bytes of data, the file holds at most {min(size, _MOST)}"
-        )
-    data = file.read(claimed)
+    if not 0 <= claimed <= min(size, _MOST):
+        told = f"{str(shape)[:80]} of {dtype}"
+        raise ValueError(f"{where}: the header claims {told}, the file holds at most {min(size, _MOST)} bytes")
+    data = file.read(claimed + 1)  # to the end: only there does an archive compare its checksum
     if len(data) != claimed:
-        raise ValueError(f"{where}: expected {claimed} bytes of data, got {len(data)}")
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").copy()
+        found = "more" if len(data) > claimed else len(data)
+        raise ValueError(f"{where}: expected {claimed} bytes of data, got {found}")
+    try:
+        return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").copy()
+    except (ValueError, TypeError) as problem:  # sizes below zero, too many or too large, numbers of no bytes
+        raise ValueError(f"{where}: no array has the shape {str(shape)[:80]} of {dtype} ({problem})") from problem
 
 
 def _npy(path: Path) -> np.ndarray:
@@ -92,17 +100,24 @@ def _npy(path: Path) -> np.ndarray:
 
 
 def _npz(path: Path, notes: list[str]) -> tuple[Split, Split | None]:
-    arrays = {}
+    arrays, total = {}, 0
     try:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ValueError(f"{path}: expected one array of each name, got two named {name!r}")
                 # Deflate packs by a factor of a thousand at most: more is a bomb, and none of ours is close.
-                if info.file_size > _MOST or info.file_size > 2000 * max(info.compress_size, 512):
+                total += info.file_size
+                if total > _MOST or info.file_size > 2000 * max(info.compress_size, 512):
                     raise ValueError(f"{path}: {info.filename!r} unpacks to {info.file_size} bytes; refused")
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ValueError(f"{path}: {info.filename!r} is packed as NumPy packs nothing; refused")
                 with archive.open(info) as file:
                     arrays[name] = _read_array(file, info.file_size, f"{path}: {info.filename!r}")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as problem:
+    except PermissionError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, UnicodeDecodeError) as problem:
         raise ValueError(f"{path}: expected an .npz archive ({problem})") from problem
     if "x" not in arrays and len(arrays) == 1:
         arrays = {"x": next(iter(arrays.values()))}
@@ -111,6 +126,8 @@ def _npz(path: Path, notes: list[str]) -> tuple[Split, Split | None]:
 
     def split(x_name: str, y_name: str) -> Split:
         y = as_labels(arrays[y_name], f"{path}: {y_name}") if y_name in arrays else None
+        if y is not None and y.shape != arrays[x_name].shape[:1]:
+            raise ValueError(f"{path}: {y_name}: expected {arrays[x_name].shape[:1]} labels, got shape {y.shape}")
         return Split(as_rows(arrays[x_name], f"{path.name}: {x_name}", notes), y)
 
     return split("x", "y"), split("x_test", "y_test") if "x_test" in arrays else None
@@ -168,11 +185,14 @@ def _csv(path: Path, labels: str | None) -> Split:
         numbers = [_number(word) for word in words]
         if "" in words:
             raise ValueError(f"{path}: expected a label in every row, got an empty one in row {words.index('') + 1}")
+        if None not in numbers and any(missing := [word.lower() in _MISSING for word in words]):
+            row = missing.index(True)
+            raise ValueError(f"{path}: expected a label in every row, got {words[row]!r} in row {row + 1}")
         if all(number is not None and math.isfinite(number) and number == int(number) for number in numbers):
             y = as_labels(np.array(numbers), f"{path}: {labels}")
         else:
             y = np.unique(words, return_inverse=True)[1].astype(np.int32)
-    return Split(as_rows(table.astype(np.float32), path, []), y)
+    return Split(as_rows(table, path, []), y)
 
 
 def _is_header(rows: list[list[str]]) -> bool:
@@ -181,21 +201,10 @@ def _is_header(rows: list[list[str]]) -> bool:
 
 
 def _folder(path: Path) -> Split:
-    from PIL import Image, UnidentifiedImageError
-
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _IMAGES and file.is_file())
     if not files:
         raise ValueError(f"{path}: expected images ({', '.join(_IMAGES)}), found none")
-    images = []
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"):
-                    raise ValueError(f"{file}: expected 8 bits a channel, got an image of mode {image.mode}")
-                grey = image.mode in ("1", "L", "LA")
-                images.append(np.asarray(image.convert("L" if grey else "RGB")))
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as problem:
-            raise ValueError(f"{file}: not an image that can be read ({problem})") from problem
+    images = [_image(file) for file in files]
     colour = any(image.ndim == 3 for image in images)
     images = [np.repeat(im[..., None], 3, -1) if colour and im.ndim == 2 else np.atleast_3d(im) for im in images]
     for file, image in zip(files, images, strict=True):
@@ -206,3 +215,22 @@ def _folder(path: Path) -> Split:
     if all(name is not None for name in classes):
         y = np.unique(np.array(classes), return_inverse=True)[1].astype(np.int32)
     return Split(np.stack(images), y)
+
+
+def _image(file: Path) -> np.ndarray:
+    """Pixels of 8 bits, (H, W) where the image is grey, else (H, W, 3)."""
+    from PIL import Image
+
+    mode = pixels = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=_FORMATS) as image:
+                mode = image.mode
+                if mode in _MODES:
+                    pixels = np.asarray(image.convert("L" if mode in ("1", "L", "LA") else "RGB"))
+    except Exception as problem:  # Pillow raises many kinds for files that are not whole
+        raise ValueError(f"{file}: not an image that can be read ({type(problem).__name__}: {problem})") from problem
+    if pixels is None:
+        raise ValueError(f"{file}: expected 8 bits a channel, got an image of mode {mode}")
+    return pixels

@@ -1,6 +1,7 @@
 """MNIST from IDX files, gzip or not, or through TFDS."""
 
 import gzip
+import math
 import os
 import struct
 import zlib
@@ -44,11 +45,9 @@ def read_idx(path: str | Path) -> np.ndarray:
             if len(header) < 4 * magic[3]:
                 raise ValueError(f"{path}: expected {magic[3]} sizes after the header, the file ends before")
             shape = struct.unpack(f">{magic[3]}I", header)
-            size = 1
-            for length in shape:
-                size *= length
-            if size > _MOST:
-                raise ValueError(f"{path}: expected at most {_MOST} bytes, the header states {size}")
+            size = math.prod(shape)
+            if math.prod(max(length, 1) for length in shape) > _MOST:  # NumPy minds the other sizes beside a zero, too
+                raise ValueError(f"{path}: expected at most {_MOST} bytes, the header states the shape {shape}")
             data = file.read(size + 1)
     except (EOFError, zlib.error, OSError) as problem:
         if isinstance(problem, FileNotFoundError | PermissionError):

@@ -18,12 +18,18 @@ import numpy as np
 from vaejax.models import LatentModel
 from vaejax.recipes import from_json, to_json
 
-__all__ = ["digest", "load", "manager_of", "recipe_or_none", "save", "whole_checkpoints"]
+__all__ = ["brief", "digest", "load", "manager_of", "recipe_or_none", "save", "whole_checkpoints"]
 
 FORMAT = 1
 _KEPT = 3  # checkpoints of a run
 _RECIPE, _ARRAYS = "recipe.json", "arrays"
 _LONGEST = 2_000_000  # bytes of a recipe
+
+
+def brief(problem: Exception) -> str:
+    """Kind and first line of an error; of a long line both ends, since the system's reason comes last."""
+    text = f"{type(problem).__name__}: {problem}".splitlines()[0].split(" [tensorstore_spec=")[0]
+    return text if len(text) <= 300 else f"{text[:150]} ... {text[-150:]}"
 
 
 def digest(tree: Any) -> str:
@@ -55,6 +61,7 @@ def save(path: str | Path, model: LatentModel, params: Any) -> None:
 
     Raises:
       FileExistsError: where something is at `path` already.
+      OSError: where it cannot be written.
     """
     import orbax.checkpoint as ocp
 
@@ -69,15 +76,19 @@ def save(path: str | Path, model: LatentModel, params: Any) -> None:
         "sha256": digest(arrays),
         "model": recipe,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    folder = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(folder / _ARRAYS, arrays)
         (folder / _RECIPE).write_text(json.dumps(about, indent=1) + "\n")
         os.rename(folder, path)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as problem:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(problem, Exception):  # Orbax and TensorStore raise many kinds where they cannot write
+            raise OSError(f"{path}: the model could not be saved ({brief(problem)})") from problem
         raise
 
 
@@ -116,18 +127,19 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
         with ocp.StandardCheckpointer() as checkpointer:
             arrays = checkpointer.restore(path / _ARRAYS)
     except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
-        raise ValueError(f"{path}: the arrays cannot be read ({type(problem).__name__}: {problem})"[:500]) from problem
+        raise ValueError(f"{path}: the arrays cannot be read ({brief(problem)})") from problem
     _require_like(path, arrays, jax.eval_shape(model.init, jax.random.key(0)))
     if digest(arrays) != about["sha256"]:
         raise ValueError(f"{path}: the arrays are damaged: their checksum is not the one that was stored")
     return model, jax.tree.map(jnp.asarray, arrays)
 
 
-def manager_of(path: Path) -> Any:
-    """Orbax's manager of the checkpoints in a run's folder."""
+def manager_of(path: Path, writes: bool) -> Any:
+    """Orbax's manager of the checkpoints in a run's folder; one that `writes` clears away what a killed run left."""
     import orbax.checkpoint as ocp
 
-    options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, cleanup_tmp_directories=True)
+    kept = _KEPT if writes else None
+    options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=writes, create=writes)
     return ocp.CheckpointManager(path / "checkpoints", options=options)
 
 
@@ -142,8 +154,8 @@ def whole_checkpoints(manager: Any, path: Path) -> Iterator[tuple[dict[str, Any]
             if digest(found["arrays"]) != found["about"]["sha256"]:
                 raise ValueError("its checksum is not the one that was stored")
         except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
-            told = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
-            warnings.warn(f"{path}: checkpoint {number} is damaged ({told}); trying an older one", stacklevel=2)
+            told = f"{path}: checkpoint {number} is damaged ({brief(problem)}); trying an older one"
+            warnings.warn(told, stacklevel=2)
             continue
         yield found["arrays"], found["about"]
 
@@ -155,7 +167,7 @@ def _best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Any]:
         model = from_json(json.dumps(about["recipe"]))
     if not isinstance(model, LatentModel):
         raise ValueError(f"{path} holds a run without a recipe: pass model=")
-    newest = next(whole_checkpoints(manager_of(path), path), None)
+    newest = next(whole_checkpoints(manager_of(path, writes=False), path), None)
     if newest is None:
         raise ValueError(f"{path} holds no checkpoint yet")
     leaves = [newest[0]["state"][str(i)] for i in range(len(newest[0]["state"]))]

@@ -98,6 +98,7 @@ def fit(
     Raises:
       ValueError: for data and settings that cannot be meant; it names expected and actual.
       FloatingPointError: after too many skipped steps.
+      OSError: for a checkpoint that cannot be written; the one before it stays whole.
 
     >>> import jax, vaejax as vj
     >>> model = vj.zoo.vae((8, 8, 1), latent_dim=2, hidden=(16,))

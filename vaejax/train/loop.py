@@ -59,7 +59,7 @@ def run_epochs(
                     at = piece.after
                     if bar.visible:
                         bar.show(epoch, before + at.step, _averages(jax.tree.map(np.asarray, log)))
-                    if run is not None and run.wanted():
+                    if run is not None and run.wanted() and (run.stopped or at.step != feed.steps):
                         run.save(at, state, history, logs, in_row)
                     if run is not None and run.stopped:
                         raise KeyboardInterrupt(f"stopped at step {at.step} of epoch {epoch + 1}; {run.farewell}")

@@ -4,12 +4,14 @@
 the unfinished epoch, written by Orbax in the background and each complete or absent.
 """
 
+import contextlib
 import json
 import os
 import re
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.train.checkpoint import digest, manager_of, recipe_or_none, whole_checkpoints
+from vaejax.train.checkpoint import brief, digest, manager_of, recipe_or_none, whole_checkpoints
 from vaejax.train.feed import Position
 from vaejax.train.processes import any_of, gathered, placed, succeed_together
 from vaejax.train.state import History
@@ -37,16 +39,28 @@ class Run:
 
     Raises:
       ValueError: where the folder belongs to another run, or to one that is going on.
+      OSError: where it cannot be written, now or at a later checkpoint.
     """
 
     def __init__(self, path: str | Path, identity: dict[str, Any], *, resume: bool, every: float):
         self.path = Path(path).absolute()
         self._every, self._last, self._lock = every, time.monotonic(), None
         succeed_together(lambda: self._claim(identity, resume))
-        self._manager = manager_of(self.path)
+        try:
+            self._manager = manager_of(self.path, writes=True)
+        except BaseException:
+            if self._lock is not None:
+                self._lock.close()
+            raise
 
     def _claim(self, identity: dict[str, Any], resume: bool) -> None:
-        """Take the lock, and see that the folder is this run's: what the first of several processes does for all."""
+        """Make the folder this run's: what the first of several processes does for all of them."""
+        try:
+            self._open(identity, resume)
+        except OSError as problem:
+            raise OSError(f"{self.path}: the folder of the run cannot be written ({problem})") from problem
+
+    def _open(self, identity: dict[str, Any], resume: bool) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = (self.path / "lock").open("w")
         try:
@@ -68,8 +82,12 @@ class Run:
         file = self.path / "run.json"
         if not file.exists():
             temporary = self.path / f"run.json.{os.getpid()}"
-            temporary.write_text(json.dumps(identity, indent=1) + "\n")
-            temporary.replace(file)
+            try:
+                temporary.write_text(json.dumps(identity, indent=1) + "\n")
+                temporary.replace(file)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
             return
         if not resume:
             raise ValueError(f"{self.path} holds a run already: expected a new folder with resume=False")
@@ -106,10 +124,24 @@ class Run:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         alone = kind is not None and issubclass(kind, jax.errors.JaxRuntimeError) and jax.process_count() > 1
-        if not alone:  # else it would wait for a process that is gone
-            self._manager.close()  # waits for what is being written
-        if self._lock is not None:
-            self._lock.close()
+        with self._lock or contextlib.nullcontext(), self._writing():
+            try:
+                if not alone:  # else it would wait for a process that is gone
+                    self._manager.wait_until_finished()
+            finally:  # where that fails close() has threads to end all the same
+                if not alone:
+                    self._manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Orbax and TensorStore raise many kinds where they cannot write, and those of a checkpoint after it."""
+        try:
+            yield
+        except Exception as problem:
+            raise OSError(
+                f"{self.path}: the checkpoint could not be written ({brief(problem)}); the one before is whole: "
+                "free some space, then the same call goes on"
+            ) from problem
 
     def wanted(self) -> bool:
         """Whether it is time for a checkpoint, or for the last one: in any of the processes."""
@@ -135,9 +167,10 @@ class Run:
             about |= {"info": sorted(log.info), "finite": sorted(log.finite)}
             arrays["log"] = _flat((log.value, log.taken, log.info, log.finite))
         about["sha256"] = digest(arrays)
-        latest = self._manager.latest_step()
         items = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
-        self._manager.save(0 if latest is None else latest + 1, args=items, force=True)
+        with self._writing():
+            latest = self._manager.latest_step()
+            self._manager.save(0 if latest is None else latest + 1, args=items, force=True)
         self._last = time.monotonic()
 
     def restore(self, state: Any, history: History) -> tuple[Position, Any, list[StepLog], np.ndarray] | None:

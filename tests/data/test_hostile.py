@@ -1,0 +1,414 @@
+"""Files that want to do harm, or that a bad disk has changed: a ValueError that names the file, and nothing else."""
+
+import gzip
+import io
+import os
+import struct
+import zipfile
+import zlib
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as hs
+from PIL import Image
+
+import vaejax as vj
+from vaejax import data
+
+ROWS = np.random.default_rng(0).normal(size=(20, 4))
+
+
+def npy(descr="'<f8'", shape="(2, 4)", body=bytes(64), version=(1, 0), header=None):
+    """A .npy file of any header, true or not."""
+    header = (header or f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}").encode("latin1") + b"\n"
+    return b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", len(header)) + header + body
+
+
+def npz(**arrays):
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def packed(*members, method=zipfile.ZIP_DEFLATED):
+    """A zip archive of any names, twice the same ones included."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, blob in members:
+            if name in archive.namelist():
+                with pytest.warns(UserWarning, match="Duplicate name"):
+                    archive.writestr(name, blob)
+            else:
+                archive.writestr(name, blob)
+    return file.getvalue()
+
+
+def png(width, height, pixels=b""):
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+
+
+def refused(path, words, blob=None, **options):
+    if blob is not None:
+        path.write_bytes(blob)
+    before = sorted(path.parent.rglob("*"))
+    with pytest.raises(ValueError, match=f"(?s){path.name}.*{words}") as problem:
+        data.from_file(path, **options)
+    assert len(str(problem.value)) < 600  # a line, not the file
+    assert sorted(path.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "blob, words",
+    [
+        # Sizes that cannot be.
+        (npy(shape="(-1, 8)"), r"claims \(-1, 8\) of float64"),
+        (npy(shape="(-2, -4)"), "no array has the shape"),
+        (npy(shape="(99999999999999999999, 2)"), "the file holds at most"),
+        (npy(shape="(4294967296, 4294967296)"), "the file holds at most"),  # 2^64 elements: zero for whoever wraps
+        (npy(shape="(0, 99999999999999999999)", body=b""), "no array has the shape|no empty axis"),
+        (npy(shape=f"({'9' * 4000}, {'9' * 4000})"), "the file holds at most"),  # too long to be written in a message
+        (npy(shape=f"({'9' * 5000},)"), "expected an array in .npy format"),  # too long for Python to read
+        (npy(shape="(True, 8)"), "no array has the shape"),
+        (npy("'|u1'", str((1,) * 100), b"0"), "no array has the shape"),
+        (npy(shape="8"), "shape is not valid"),
+        (npy("'|V0'", "(9999999999, 9999999999)", b""), "no array has the shape"),
+        # Types that are no numbers.
+        (npy("[('a', '<f8'), ('b', '<f8')]", "(2, 2)"), "expected numbers"),
+        (npy("[('a', 'O')]", "(2, 2)"), "Python objects"),
+        (npy("'|O'", "(2, 2)"), "Python objects"),
+        (npy("'<c16'", "(2, 2)"), "expected numbers, got complex128"),
+        (npy("'<M8[s]'"), "expected numbers, got datetime64"),
+        (npy("'<m8[s]'"), "expected numbers, got timedelta64"),
+        (npy("'<U4'", "(2, 2)"), "expected numbers, got <U4"),
+        (npy("'zz'"), "not a valid dtype"),
+        (npy("('<f8', (2147483647, 2147483647))"), "expected an array in .npy format"),
+        # Headers that are no headers: NumPy's parser raises TokenError, MemoryError, TypeError, SyntaxError for them.
+        (npy(header="(" * 9000), "expected an array in .npy format"),
+        (npy(header="-" * 9000 + "1"), "expected an array in .npy format"),
+        (npy(header="{'descr': '''<f8"), "expected an array in .npy format"),
+        (npy(header="{[]: 1}"), "expected an array in .npy format"),
+        (npy(header="{'descr': '<f8', \0 }"), "expected an array in .npy format"),
+        (npy(header="{'descr': '<f8', 'shape': (2, 4)}"), "expected an array in .npy format"),
+        (npy(header="{'a': " * 1500 + "1" + "}" * 1500), "expected an array in .npy format"),
+        (npy(header=" " * 60_000), "Header info length"),
+        (npy(version=(2, 0), header=" " * 200_000), "Header info length"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}", "expected 4294967295 bytes got 2"),
+        (b"", "expected an array in .npy format"),
+        (b"\x93NUMPY", "expected an array in .npy format"),
+    ],
+)
+def test_npy(tmp_path, blob, words):
+    refused(tmp_path / "a.npy", words, blob)
+    refused(tmp_path / "a.npz", words, packed(("x.npy", blob)))
+
+
+@pytest.mark.parametrize("method", [np.savez, np.savez_compressed])
+def test_npz_cut_anywhere(tmp_path, method):
+    path = tmp_path / "a.npz"
+    method(path, x=ROWS, y=np.arange(20))
+    whole = path.read_bytes()
+    for cut in [*range(0, len(whole), 31), len(whole) - 1]:
+        refused(path, "expected an .npz archive", whole[:cut])
+
+
+@pytest.mark.parametrize("method", [np.savez, np.savez_compressed])
+def test_npz_with_a_bit_of_the_numbers_flipped(tmp_path, method):
+    path = tmp_path / "a.npz"
+    method(path, x=ROWS)
+    whole = path.read_bytes()
+    for place in range(200, 700, 37):  # in the data of x; zlib or the checksum of the archive sees each
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        refused(path, "expected an .npz archive|expected an array in .npy format", bytes(flipped))
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_no_row_is_lost_to_a_flipped_bit_of_the_header(tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    (np.save if ending == "npy" else lambda path, x: np.savez(path, x=x))(path, x := np.ones((30, 4)))
+    whole = path.read_bytes()
+    for place in range(whole.index(b"30, 4"), whole.index(b"30, 4") + 5):
+        for bit in range(8):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+            try:
+                np.testing.assert_array_equal(data.from_file(path).train.x, x)
+            except ValueError as problem:
+                assert path.name in str(problem)
+    refused(tmp_path / "b.npy", "expected 64 bytes of data, got more", npy() + b"\0")
+
+
+def test_npz_bombs(tmp_path):
+    path = tmp_path / "a.npz"
+    zeros = npy("'|u1'", "(20000000, 1)", bytes(20_000_000))  # in 20 kB: as far as deflate goes
+    assert len(packed(("x.npy", zeros))) < 20_000
+    for method in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):  # these go further, and NumPy writes neither
+        refused(path, "'x.npy' is packed as NumPy packs nothing|unpacks to", packed(("x.npy", zeros), method=method))
+    refused(path, "is packed as NumPy packs nothing", packed(("x.npy", npy()), method=zipfile.ZIP_LZMA))
+    blob = bytearray(packed(("x.npy", npy())))
+    entry = blob.index(b"PK\x01\x02")
+    blob[entry + 24 : entry + 28] = struct.pack("<I", 2**32 - 2)  # the size that the directory claims
+    refused(path, "'x.npy' unpacks to 4294967294 bytes; refused", bytes(blob))
+
+
+def test_npz_that_is_large_in_many_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr("vaejax.data.files._MOST", 5000)
+    parts = [(f"x{i}.npy", npy("'|u1'", "(1000, 1)", bytes(1000))) for i in range(8)]
+    refused(tmp_path / "a.npz", "'x4.npy' unpacks to .* refused", packed(*parts))
+
+
+def test_names_of_members_lead_nowhere(tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    path = tmp_path / "deep" / "er" / "a.npz"
+    names = ["../../evil.npy", str(tmp_path / "evil.npy"), "..\\..\\evil.npy"]
+    before = sorted(tmp_path.rglob("*"))
+    for name in names:
+        path.write_bytes(packed((name, npy())))
+        assert data.from_file(path).train.x.shape == (2, 4)  # a name like any other: the only array is taken
+        refused(path, "expected an array named x", packed((name, npy()), ("y.npy", npy())))
+    path.unlink()
+    assert sorted(tmp_path.rglob("*")) == before and not (tmp_path.parent / "evil.npy").exists()
+
+
+def test_npz_of_strange_members(tmp_path):
+    path = tmp_path / "a.npz"
+    refused(path, "two named 'x'", packed(("x.npy", npy()), ("x.npy", npy("'|u1'"))))
+    refused(path, "two named 'x'", packed(("x.npy", npy()), ("x", npy())))
+    refused(path, "README.*expected an array in .npy format", packed(("README", b"hello"), ("x.npy", npy())))
+    refused(path, "'x/'.*expected an array in .npy format", packed(("x/", b"")))
+    refused(path, r"expected an array named x, got \[\]", packed())
+    blob = bytearray(packed(("\N{LATIN SMALL LETTER E WITH ACUTE}.npy", npy())))
+    for place in (blob.index(b"\xc3\xa9"), blob.rindex(b"\xc3\xa9")):
+        blob[place + 1] = 0x20  # a name that says it is UTF-8
+    refused(path, "expected an .npz archive", bytes(blob))
+    blob = bytearray(packed(("x.npy", npy())))
+    for place in (blob.index(b"PK\x03\x04") + 6, blob.index(b"PK\x01\x02") + 8):
+        blob[place] |= 1
+    refused(path, "encrypted", bytes(blob))
+
+
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        (np.array([0, 1, 2**31]), "within 32 bits"),
+        (np.array([0, 1, -(2**31) - 1]), "within 32 bits"),
+        (np.array([0, 1, 2**64 - 1], np.uint64), "within 32 bits"),
+        (np.array([0, 1, np.nan]), "integer labels"),
+        (np.array([0, 1, np.inf]), "integer labels"),
+        (np.array([0, 1, 1e300]), "integer labels"),
+        (np.array([0, 1, 0.5]), "integer labels"),
+        (np.array(["a", "b", "c"]), "integer labels"),
+        (np.zeros((3, 1), int), "one axis of integer labels"),
+        (np.array([0, 1]), r"expected \(3,\) labels, got shape \(2,\)"),
+        (np.zeros(0, int), r"expected \(3,\) labels, got shape \(0,\)"),
+    ],
+)
+def test_labels(tmp_path, labels, words):
+    refused(tmp_path / "a.npz", words, npz(x=np.ones((3, 2)), y=labels))
+
+
+def test_labels_may_be_negative(tmp_path):
+    (tmp_path / "a.npz").write_bytes(npz(x=np.ones((3, 2)), y=np.array([-(2**31), -1, 2**31 - 1])))
+    assert data.from_file(tmp_path / "a.npz").train.y.tolist() == [-(2**31), -1, 2**31 - 1]
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("1,2\n3,4\n".encode("utf-16"), "expected text in UTF-8"),
+        (b"1,2\n\x00,3\n", "expected a number, got '.x00' in row 2, column 1"),
+        (bytes(100), "expected .*rows"),
+        (b"1,2\n3,4,5\n", "expected 2 columns, got 3 in row 2"),
+        (b"a,b\n1,2\n3\n", "expected 2 columns, got 1 in row 2"),
+        (b"1," + b"9" * 200_000 + b"\n", "expected comma-separated text .field larger"),
+        (b'1,"' + b"9\n" * 100_000, "expected comma-separated text .field larger"),  # a quote that does not end
+        (b"a,b\n", "expected rows below the header"),
+        (b"\xef\xbb\xbfa,b\r\n", "expected rows below the header"),
+        (b"\n\n\n", "the file is empty"),
+        (b"1,2\n3,0x10\n", "expected a number, got '0x10'"),
+        (b"1,2\n3,1+2j\n", "expected a number"),
+        (b"1,2\n3,__import__('os')\n", "expected a number"),
+    ],
+)
+def test_csv(tmp_path, text, words):
+    refused(tmp_path / "a.csv", words, text)
+
+
+def test_csv_with_infinities_loads_and_does_not_train(tmp_path):
+    (tmp_path / "a.csv").write_text("1,inf\n2,-Infinity\n3,1e400\n")
+    x = data.from_file(tmp_path / "a.csv").train.x
+    np.testing.assert_array_equal(x, np.array([[1, np.inf], [2, -np.inf], [3, np.inf]], np.float32))
+    model = vj.PPCA(2, 1)
+    with pytest.raises(ValueError, match="inf"):
+        vj.em.fit(model, model.init(jax.random.key(0)), x, num_steps=1)
+
+
+@pytest.mark.parametrize(
+    "column, words",
+    [
+        (["1", "3000000000"], "within 32 bits"),
+        (["1", "1e300"], "within 32 bits"),
+        (["1", "nan"], "expected a label in every row, got 'nan' in row 2"),
+        (["?", "1"], r"expected a label in every row, got '\?' in row 1"),
+        (["1", ""], "expected a label in every row, got an empty one in row 2"),
+    ],
+)
+def test_csv_labels(tmp_path, column, words):
+    text = "a,b\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(column))
+    refused(tmp_path / "a.csv", words, text.encode(), labels="b")
+
+
+def test_csv_labels_that_are_words_may_be_called_none(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,none\n2,some\n")
+    assert data.from_file(tmp_path / "a.csv", labels="b").train.y.tolist() == [0, 1]
+
+
+def test_read_idx(tmp_path):
+    path = tmp_path / "a.idx"
+    idx = lambda *shape: b"\x00\x00\x08" + bytes([len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
+    for blob, words in (
+        (idx(0, 2**32 - 1, 2**32 - 1, 2**32 - 1), "expected at most"),
+        (idx(2**31), "expected 2147483648 bytes .* got 0"),
+        (gzip.compress(idx(2) + bytes(10_000_000)), "expected 2 bytes .* got more"),  # it is not unpacked to its end
+        (gzip.compress(idx(2) + b"12") + b"more", "damaged"),
+        (b"\x1f\x8b", "damaged"),
+        (b"\x1f\x8b\x08\xff" + bytes(40), "damaged"),
+    ):
+        path.write_bytes(blob)
+        with pytest.raises(ValueError, match=f"{path}: .*{words}"):
+            data.read_idx(path)
+    with pytest.raises(FileNotFoundError, match="none.idx"):
+        data.read_idx(tmp_path / "none.idx")
+
+
+GREY = Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4))
+
+
+def encoded(image, kind):
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "blob, words",
+    [
+        (png(100_000, 100_000), "not an image that can be read .*bomb"),
+        (png(10_000, 10_000), "not an image that can be read .*bomb"),  # where Pillow itself would only warn
+        (png(2**31 - 1, 2**31 - 1), "not an image that can be read"),
+        (png(0, 5), "not an image that can be read"),
+        (png(64, 64, bytes(100)), "not an image that can be read .*truncated"),
+        (encoded(GREY, "png")[:45], "not an image that can be read"),
+        (encoded(GREY, "tiff")[:20], "not an image that can be read"),
+        # Text of 70 MB in 70 kB, for which Pillow has an error of its own.
+        (
+            (whole := png(4, 4, bytes(20)))[:33]
+            + struct.pack(">I", len(text := b"k\0\0" + zlib.compress(bytes(70_000_000))))
+            + b"zTXt"
+            + text
+            + struct.pack(">I", zlib.crc32(b"zTXt" + text))
+            + whole[33:],
+            "not an image that can be read .*too large",
+        ),
+        # What a file is, its contents say: Pillow would hand this one to Ghostscript.
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "cannot identify image"),
+    ],
+)
+def test_images(tmp_path, blob, words):
+    (tmp_path / "a.png").write_bytes(encoded(GREY, "png"))
+    (tmp_path / "b.png").write_bytes(blob)
+    with pytest.raises(ValueError, match=f"(?s){tmp_path / 'b.png'}: .*{words}"):
+        data.from_file(tmp_path)
+
+
+def test_images_of_mixed_size_in_classes(tmp_path):
+    for name, size in (("a", (4, 4)), ("b", (4, 5))):
+        (tmp_path / name).mkdir()
+        GREY.resize(size).save(tmp_path / name / "i.png")
+    with pytest.raises(ValueError, match=r"b/i.png: expected the size of i.png, \(4, 4, 1\), got \(5, 4, 1\)"):
+        data.from_file(tmp_path)
+
+
+def test_links_in_a_folder_of_images(tmp_path):
+    """A link to an image is followed (data sets are kept so), one to a folder is not, and loops end."""
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    for folder in (inside / "one", outside):
+        folder.mkdir(parents=True)
+        GREY.save(folder / "i.png")
+    os.symlink(inside, inside / "one" / "loop")
+    os.symlink(outside, inside / "two")
+    os.symlink("self.png", inside / "self.png")
+    os.symlink("nowhere.png", inside / "dangling.png")
+    os.mkfifo(inside / "pipe.png")  # whoever opens it waits for ever
+    assert data.from_file(inside).train.x.shape == (1, 4, 4, 1)
+    os.symlink(outside / "i.png", inside / "one" / "link.png")
+    found = data.from_file(inside).train
+    assert found.x.shape == (2, 4, 4, 1) and found.y.tolist() == [0, 0]
+    os.symlink("loop.npy", tmp_path / "loop.npy")
+    with pytest.raises((FileNotFoundError, OSError), match="loop.npy"):
+        data.from_file(tmp_path / "loop.npy")
+
+
+def saved(save, *args, **kwargs):
+    file = io.BytesIO()
+    save(file, *args, **kwargs)
+    return file.getvalue()
+
+
+IDX = b"\x00\x00\x08\x02" + struct.pack(">II", 5, 4) + bytes(range(20))
+VALID = {
+    "a.npy": saved(np.save, ROWS),
+    "b.npz": saved(np.savez, x=ROWS, y=np.arange(20), x_test=ROWS[:3]),
+    "c.npz": saved(np.savez_compressed, x=ROWS, y=np.arange(20)),
+    "d.csv": b'a,"b",c\n1,2.5,3\n4,,6\n7,nan,-9\n',
+    "e.idx": IDX,
+    "f.idx.gz": gzip.compress(IDX),
+    "g.png": encoded(GREY, "png"),
+    "h.bmp": encoded(GREY, "bmp"),
+    "i.tiff": encoded(GREY, "tiff"),
+    "j.jpeg": encoded(GREY, "jpeg"),
+    "k.gif": encoded(GREY, "gif"),
+}
+# Where (as a share of the file, so that both ends are met), what is put there, and how many bytes it replaces.
+EDITS = hs.lists(hs.tuples(hs.floats(0, 1), hs.binary(max_size=3), hs.integers(0, 4)), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("name", VALID)
+@given(edits=EDITS, end=hs.none() | hs.floats(0, 1))
+@example(edits=[(0.0, b"", 0)], end=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_file_loads_or_is_refused(name, tmp_path, edits, end):
+    blob = VALID[name]
+    for where, new, old in edits:
+        place = round(where * len(blob))
+        blob = blob[:place] + new + blob[place + old :]
+    path = tmp_path / name
+    path.write_bytes(blob if end is None else blob[: round(end * len(blob))])
+    try:
+        with np.errstate(all="ignore"):  # a flipped exponent makes numbers that float32 does not hold
+            if ".idx" in name:
+                assert data.read_idx(path).dtype == np.uint8
+            else:
+                images = path.suffix in (".png", ".bmp", ".tiff", ".jpeg", ".gif")
+                assert len(data.from_file(tmp_path if images else path).train)
+    except ValueError as problem:
+        assert name in str(problem)
+
+
+@given(place=hs.integers(0, len(VALID["c.npz"]) - 1), bit=hs.integers(0, 7))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_bit_of_an_archive_never_changes_a_number(tmp_path, place, bit):
+    """The checksums of the archive see it, or it lies where no number is."""
+    blob = bytearray(VALID["c.npz"])
+    blob[place] ^= 1 << bit
+    (tmp_path / "c.npz").write_bytes(blob)
+    try:
+        found = data.from_file(tmp_path / "c.npz").train
+    except ValueError as problem:
+        assert "c.npz" in str(problem)
+    else:
+        np.testing.assert_array_equal(found.x, ROWS.astype(np.float32))
+        assert found.y is None or found.y.tolist() == list(range(20))
