@@ -25,14 +25,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m vaejax.launch", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--processes", type=int, required=True, metavar="N", help="how many, at least 1")
     parser.add_argument("--place", help=argparse.SUPPRESS)  # of a process that was started here: its number @ port
-    parser.add_argument("program", nargs=argparse.REMAINDER, help="a script, or -m MODULE, and its arguments")
+    rest = argparse.REMAINDER
+    parser.add_argument("-m", dest="module", nargs=rest, default=[], help="a module, and its arguments")
+    parser.add_argument("script", nargs=rest, help="or a script, and its arguments")
     asked = parser.parse_args(arguments)
-    if asked.processes < 1 or not asked.program or asked.program == ["-m"]:
+    program = ["-m", *asked.module] if asked.module else asked.script
+    if asked.processes < 1 or not program:
         parser.error("expected --processes N, at least 1, and a script or -m MODULE")
     if asked.place is not None:
-        _run(asked.processes, asked.place, asked.program)
+        _run(asked.processes, asked.place, program)
         return 0
-    return _watch(asked.processes, asked.program)
+    return _watch(asked.processes, program)
 
 
 def _run(processes: int, place: str, program: list[str]) -> None:

@@ -10,7 +10,7 @@ from vaejax.models import GMM
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curves", "ellipses", "image_grid", "scatter"]
+__all__ = ["curves", "ellipses", "image_grid", "overlay", "scatter"]
 
 _STYLES = ("-", "--", "-.", ":")
 
@@ -92,6 +92,30 @@ def curves(series: dict[str, Any], *, x_label: str, y_label: str, title: str = "
     return figure
 
 
+def _dot(x: np.ndarray) -> float:
+    """Size of a dot: few points are large."""
+    return float(np.clip(6000 / max(len(x), 1), 4, 36))
+
+
+def overlay(series: dict[str, Any], *, names: tuple[str, str] = ("$x_1$", "$x_2$"), title: str = "") -> "Figure":
+    """Sets of points in one plane, told apart by marker as well as by colour.
+
+    Args:
+      series: a name and the points, shape (N, 2), of each of at most three sets.
+      names: of the axes.
+      title: what stands above.
+    """
+    figure, axes = _figure(4.2, 4.0)
+    for (name, x), marker, colour in zip(series.items(), "o^s", ("#1b6ca8", "#e07b00", "#555555"), strict=False):
+        x = np.asarray(x)
+        axes.scatter(x[:, 0], x[:, 1], s=_dot(x), alpha=0.5, marker=marker, c=colour, linewidths=0, label=name)
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    axes.set_title(title, fontsize=10)
+    axes.legend(fontsize=8)
+    return figure
+
+
 def scatter(x: Any, labels: Any = None, *, title: str = "", names: tuple[str, str] = ("$x_1$", "$x_2$")) -> "Figure":
     """Points in the plane, coloured by label.
 
@@ -106,7 +130,7 @@ def scatter(x: Any, labels: Any = None, *, title: str = "", names: tuple[str, st
         raise ValueError(f"x: expected points in the plane, (N, 2), got shape {x.shape}")
     figure, axes = _figure(4.2, 4.0)
     colours = {} if labels is None else {"c": np.asarray(labels), "cmap": "viridis"}
-    dots = axes.scatter(x[:, 0], x[:, 1], s=4, alpha=0.5, linewidths=0, **colours)
+    dots = axes.scatter(x[:, 0], x[:, 1], s=_dot(x), alpha=0.6, linewidths=0, **colours)
     if labels is not None:
         figure.colorbar(dots, ax=axes, fraction=0.05, label="label")
     axes.set_aspect("equal", adjustable="datalim")

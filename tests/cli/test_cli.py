@@ -3,7 +3,9 @@
 import base64
 import io
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -203,3 +205,24 @@ def test_data_that_changed_are_told(tmp_path, capsys):
     (other / "precious.txt").write_text("mine")
     line = refused(capsys, "fit", "ppca", "--data", tmp_path / "x.npy", "--latent-dim", 1, "--out", other)
     assert "holds something else" in line and [path.name for path in other.iterdir()] == ["precious.txt"]
+
+
+def test_exit_codes_of_what_fails_later(tmp_path, capsys, monkeypatch):
+    from vaejax.train import loop
+
+    words = ("fit", "vae", "--data", "digits", "--out", tmp_path / "a", "--learning-rate", 1e30, *SMALL)
+    assert vaejax(*words, "--batch-size", 20) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "numbers that are not finite" in line and "Lower the learning rate" in line
+    real = loop.run_steps
+
+    def stopped(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args, **kwargs)
+
+    stopped.lower = real.lower
+    monkeypatch.setattr(loop, "run_steps", stopped)
+    assert vaejax("fit", "vae", "--data", "digits", "--out", tmp_path / "b", *SMALL) == 130
+    assert f"the run is saved in {tmp_path / 'b'}, and the same call goes on" in capsys.readouterr().err
+    monkeypatch.setattr(loop, "run_steps", real)
+    assert vaejax("fit", "vae", "--data", "digits", "--out", tmp_path / "b", *SMALL) == 0

@@ -69,6 +69,7 @@ def _fit(command: ask.Fit) -> None:
     folder = Folder(command.out)
     epochs = command.epochs if command.epochs is not None else (200 if by_em(command.model) else 100)
     _count("--epochs", epochs)
+    _count("--batch-size", 1 if command.batch_size is None else command.batch_size)
     if by_em(command.model) and jax.process_count() > 1:
         raise ValueError(f"{command.model} is fitted by one process, got {jax.process_count()}")
     if _first():
@@ -104,7 +105,8 @@ def _fit_em(command: ask.Fit, folder: Folder, model: Any, x: np.ndarray, epochs:
         file.writelines(f"{i},{value}\n" for i, value in enumerate(trace.log_likelihood[: steps + 1]))
     vj.save(folder.path / "model", model, params)
     ended = "converged" if trace.converged else "not converged"
-    _say(f"{steps} steps, {ended}: log-likelihood {trace.log_likelihood[steps]:.4f} nats a row of train")
+    units = " in standard units" if command.standardize else ""
+    _say(f"{steps} steps, {ended}: log-likelihood {trace.log_likelihood[steps]:.4f} nats a row of train{units}")
 
 
 def _fit_by_gradients(command: ask.Fit, folder: Folder, model: Any, source: Any, transform: Any, epochs: int) -> None:
@@ -116,7 +118,7 @@ def _fit_by_gradients(command: ask.Fit, folder: Folder, model: Any, source: Any,
         vj.data.share(source.data, jax.process_index(), jax.process_count()),
         optimizer=optax.adam(command.learning_rate),
         epochs=epochs,
-        batch_size=command.batch_size,
+        batch_size=command.batch_size or min(128, max(16, len(source.data.train) // 20)),
         context="labels" if model.context_dim else None,
         checkpoint=folder.path,
         patience=command.patience,
@@ -127,7 +129,8 @@ def _fit_by_gradients(command: ask.Fit, folder: Folder, model: Any, source: Any,
     values = result.history["validation_value" if source.data.validation is not None else "value"]
     where = "validation" if source.data.validation is not None else "train"
     best = int(np.nanargmax(values))
-    _say(f"{len(values)} epochs: objective {values[best]:.2f} nats ({where}, epoch {best + 1})")
+    units = "" if source.data.scaling is None else ", in standard units"
+    _say(f"{len(values)} epochs: objective {values[best]:.2f} nats{units} ({where}, epoch {best + 1})")
     for note in result.history.notes:
         _say(f"  {note}")
 
@@ -151,6 +154,9 @@ def evaluate(folder: Folder, *, k: int, quick: bool, data: str | None, seed: int
         levels=source.levels if is_pixels else 2 if "binarized" in told else None,
         log_jacobian=0.0 if scaling is None else scaling.log_jacobian,
     )
+    if scaling is not None:
+        error = scores["reconstruction_rmse"]
+        scores["reconstruction_rmse"] = error._replace(protocol=f"{error.protocol}, in standard units")
     part = "test rows" if data is None else f"rows of {data}"
     protocol = f"{len(x)} {part}, {told}, seed {seed}" + ("" if scaling is None else ", nats in the units of the data")
     notes = list(source.data.notes)

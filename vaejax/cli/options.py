@@ -71,7 +71,7 @@ class Fit:
     """Share of the rows held out to choose by, where the data bring no part for it."""
     test: float = 0.1
     """Share of the rows held out to evaluate on, where the data bring no part for it."""
-    batch_size: int = 128
+    batch_size: Annotated[int | None, _default("INT", "default: 128; fewer for under 2560 rows")] = None
     """Rows of a step."""
     learning_rate: float = 1e-3
     """Of Adam."""

@@ -50,7 +50,7 @@ def write_report(
             )
     elif model.has_density:
         page.heading("Samples")
-        page.figures(_columns(source, draws(model, params, key, min(len(x), 2000), mode="ancestral")))
+        page.figures(_columns(source, draws(model, params, key, min(len(source.data.train), 2000), mode="ancestral")))
     latents = _map(model, params, x[:5000], context, source)
     if latents:
         page.heading("Latents")
@@ -93,16 +93,14 @@ def _curves(path: Path) -> dict[str, Any]:
 def _columns(source: Any, drawn: np.ndarray) -> dict[str, Any]:
     """Two columns of a table, as they are and as the model draws them, in the units of the data."""
     units = source.data.scaling.undo if source.data.scaling is not None else np.asarray
-    real = units(source.data.test.x)
+    real = units(source.data.train.x)
     if real.shape[1] < 2:
         return {}
-    scale = np.nanstd(real, 0)
-    first, second = sorted(np.argsort(-np.where(scale > 0, 1, 0) * _spread(source), kind="stable")[:2])
-    titles = {f"Test rows: columns {first} and {second}": real, "Samples: the same columns": units(drawn)}
-    return {
-        title: vj.plots.scatter(rows[:, [first, second]], names=(f"column {first}", f"column {second}"))
-        for title, rows in titles.items()
-    }
+    first, second = sorted(np.argsort(-np.where(np.nanstd(real, 0) > 0, 1, 0) * _spread(source), kind="stable")[:2])
+    sets = {"train rows": real[: len(drawn)], "samples": units(drawn)}
+    pairs = {name: rows[:, [first, second]] for name, rows in sets.items()}
+    figure = vj.plots.overlay(pairs, names=(f"column {first}", f"column {second}"))
+    return {f"Columns {first} and {second}: as many train rows as samples": figure}
 
 
 def _spread(source: Any) -> np.ndarray:
