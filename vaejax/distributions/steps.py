@@ -15,20 +15,34 @@ from vaejax.pytrees import pytree
 
 __all__ = ["Autoregressive", "Coupling", "Inverted", "Reverse"]
 
-_LARGEST = 3.0  # of a coupling's log-scale: a step spreads or shrinks by a factor of 20 at most
+_GATE = 1.5  # sigmoid of it is 0.82
+_LARGEST = 3.0  # log-scale: a step spreads or shrinks by a factor of 20 at most
+
+
+def _bounded(raw: jax.Array) -> jax.Array:
+    return _LARGEST * jnp.tanh(raw / _LARGEST)
+
+
+def _affine_inverse(y: jax.Array, shift: jax.Array, log_scale: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return affine_step(y, -shift * jnp.exp(-log_scale), -log_scale)
 
 
 @pytree
 class Autoregressive:
-    r"""The gated step $y_i = \sigma_i z_i + (1-\sigma_i)m_i$, where $m_i$ and $\sigma_i$ read $z_{<i}$ alone.
+    r"""A step whose entry i is affine in $z_i$, with a shift $m_i$ and a scale that read $z_{<i}$ alone.
 
-    The step itself is one pass of the conditioner. Its inverse finds one entry after the other, in d passes.
+    $$y_i = \sigma_i z_i + (1-\sigma_i)\,m_i,\quad \sigma_i = \mathrm{sigmoid}(s_i + 1.5), \quad\text{or}\quad
+    y_i = e^{3\tanh(s_i/3)} z_i + m_i$$
+
+    The step itself is one pass of the conditioner. Its inverse finds one entry after the other: d passes,
+    in sequence. The gate 1.5 begins near the identity.
 
     Attributes:
-      conditioner: a pytree called as `conditioner(z) -> (2, d)`, or a pair: the shifts m and the logits of the gates
-        $\sigma$. Row entries i must not depend on $z_{\ge i}$; `networks.MADE` sees to that.
+      conditioner: a pytree called as `conditioner(z) -> (2, d)`: m and s. Their entries i must not depend
+        on $z_{\ge i}$; `networks.MADE` sees to that.
+      gated: the first of the two, or the second.
 
-    Reference: Kingma et al., 2016, algorithm 1; Papamakarios, Pavlakou and Murray, 2017, for the inverse.
+    Reference: Kingma et al., 2016, algorithm 1; Papamakarios, Pavlakou and Murray, 2017, section 3 (not gated).
 
     >>> import jax, jax.numpy as jnp
     >>> lower = jnp.array([[0.0, 0.0], [1.0, 0.0]])
@@ -39,37 +53,40 @@ class Autoregressive:
     """
 
     conditioner: Callable[[jax.Array], Any]
+    gated: bool = dataclasses.field(default=True, metadata={"static": True})
 
     def __call__(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The next point, and the log-determinant."""
-        shift, gate_logit = self.conditioner(z)
-        return iaf_step(z, shift, gate_logit)
+        shift, raw = self.conditioner(z)
+        return iaf_step(z, shift, raw + _GATE) if self.gated else affine_step(z, shift, _bounded(raw))
 
     def inverse(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The point before, and the log-determinant of the inverse."""
 
         def settle(i: Any, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             z, log_det = carry
-            shift, gate_logit = self.conditioner(z)
-            entry, change = iaf_inverse(y[i], shift[i], gate_logit[i])
-            # Only entry i: those behind it still read what is not yet known, and may be anything.
-            return z.at[i].set(entry), log_det + change
+            shift, raw = (row[i] for row in self.conditioner(z))
+            undone = (
+                iaf_inverse(y[i], shift, raw + _GATE) if self.gated else _affine_inverse(y[i], shift, _bounded(raw))
+            )
+            # Only entry i: those behind it read what is not known yet, and may be anything.
+            return z.at[i].set(undone[0]), log_det + undone[1]
 
         return jax.lax.fori_loop(0, y.size, settle, (jnp.zeros_like(y), jnp.zeros((), y.dtype)))
 
 
 @pytree
 class Coupling:
-    r"""An affine step of every other entry, with a scale and a shift that read the entries between.
+    r"""An affine step of every other entry, with a shift and a scale that read the entries between.
 
     Both directions are one pass of the conditioner. The log-scales are $3\tanh(s/3)$.
 
     Attributes:
-      conditioner: a pytree called as `conditioner(z) -> (2, d)` on z with zeros for the entries that move:
-        shifts and s.
+      conditioner: a pytree called as `conditioner(z) -> (2, d)`, shifts and s, on z with zeros for the
+        entries that move.
       parity: the entries i with `i % 2 == parity` stay as they are.
 
-    Reference: Dinh, Sohl-Dickstein and Bengio, 2017, section 3.2 and 3.4.
+    Reference: Dinh, Sohl-Dickstein and Bengio, 2017, sections 3.2 and 3.5.
     """
 
     conditioner: Callable[[jax.Array], Any]
@@ -78,7 +95,7 @@ class Coupling:
     def _terms(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         stay = jnp.arange(z.size) % 2 == self.parity
         shift, raw = self.conditioner(jnp.where(stay, z, 0.0))
-        return jnp.where(stay, 0.0, shift), jnp.where(stay, 0.0, _LARGEST * jnp.tanh(raw / _LARGEST))
+        return jnp.where(stay, 0.0, shift), jnp.where(stay, 0.0, _bounded(raw))
 
     def __call__(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The next point, and the log-determinant."""
@@ -86,8 +103,7 @@ class Coupling:
 
     def inverse(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The point before, and the log-determinant of the inverse."""
-        shift, log_scale = self._terms(y)
-        return affine_step(y, -shift * jnp.exp(-log_scale), -log_scale)
+        return _affine_inverse(y, *self._terms(y))
 
 
 @pytree

@@ -67,17 +67,18 @@ class _FullNormal(_Triangle):
 class LinearIAF(_Triangle):
     r"""One linear step of an inverse autoregressive flow: a Gaussian with correlated entries.
 
-    $$y = \mu + \sigma\odot\epsilon,\qquad z = y + S y, \qquad q(z) = N\big(L\mu,\ L\,\mathrm{diag}(\sigma^2)\,L^\top\big),
-    \quad L = I + S$$
+    $$y = \mu + \sigma\odot\epsilon,\quad z = y + S y,\quad L = I + S, \qquad
+    q(z) = N\big(L\mu,\ L\,\mathrm{diag}(\sigma^2)\,L^\top\big)$$
 
-    The network gives $\mu$, then a lower triangle row by row: $\sigma$ on its diagonal, S below. Since $L\,
-    \mathrm{diag}(\sigma)$ is any Cholesky factor, the family is that of `full_normal`, told in other coordinates; it is
-    returned as what it is, a `TrilNormal`, so that every point has a density and the divergence a closed form.
+    The network gives $\mu$, then a lower triangle row by row: $\sigma$ on its diagonal, S below.
+    $L\,\mathrm{diag}(\sigma)$ is a Cholesky factor, any one: the family is that of `full_normal` in other
+    coordinates. It is returned as what it is, a `TrilNormal`, so that every point has a density and the
+    divergence a closed form.
 
     Attributes:
       floor: least $\sigma$; 0 for none.
 
-    Reference: Kingma et al., 2016, section 5 (LinearIAF); Mittas, section 5.3, for one step that is linear.
+    Reference: Kingma et al., 2016 (linear IAF); Mittas, section 5.3.
 
     >>> q = LinearIAF().apply({}, jnp.array([1.0, 2.0, 0.0, 0.5, 0.0]))
     >>> q.loc, q.scale_tril.round(2)

@@ -14,7 +14,6 @@ from vaejax.pytrees import static
 
 __all__ = ["IAF", "Planar"]
 
-_GATE = 1.5  # a flow begins near the identity: sigmoid(1.5) = 0.82
 _IDENTITY = 0.5413248546129181  # softplus of it is one: the planar step with w'u = this is the identity
 _CONTEXT = 4
 
@@ -106,7 +105,7 @@ class IAF(Head):
       floor: least $\sigma$ of the base, as in `heads.normal`; 0 for none.
       compute_dtype: precision of the networks; `None` for that of the inputs (`networks.in_precision` sets it).
 
-    Reference: Kingma et al., 2016, algorithm 1 and equation 12.
+    Reference: Kingma et al., 2016, section 4 and algorithm 1.
 
     >>> head = IAF(depth=2, hidden=16)
     >>> params = head.init(jax.random.key(0), (3,))
@@ -156,13 +155,8 @@ class IAF(Head):
         steps: list[Any] = []
         for t in range(self.depth):
             steps += [Reverse()] if t else []
-            steps += [Autoregressive(Partial(_gated, bound(self._made(dim), params[f"step{t}"], *seen)))]
+            steps += [Autoregressive(bound(self._made(dim), params[f"step{t}"], *seen))]
         return Flowed(_base(loc, raw, self.floor), tuple(steps))
-
-
-def _gated(conditioner: Any, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-    shift, gate_logit = conditioner(z)
-    return shift, gate_logit + _GATE
 
 
 def _vector(head: Head, shape: tuple[int, ...]) -> tuple[int, ...]:

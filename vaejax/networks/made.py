@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +46,7 @@ class MADE(Network):
 
     `apply(weights, z)`, or `apply(weights, z, context)`, has shape `(outputs, dim)`.
 
-    Reference: Germain, Gregor, Murray and Larochelle, 2015, equations 8-14 and section 4.
+    Reference: Germain, Gregor, Murray and Larochelle, 2015, section 4.
 
     >>> network = MADE(3, (8,), outputs=1)
     >>> weights = network.init(jax.random.key(0))
@@ -77,8 +76,8 @@ class MADE(Network):
     def init(self, key: jax.Array) -> Weights:
         """Draw the weights, scaled by the live inputs of each unit; the outputs start small."""
         *masks, direct = self._masks
-        weights = {}
-        for i, (key, mask) in enumerate(zip(jax.random.split(key, len(masks)), masks, strict=True)):
+        keys, weights = jax.random.split(key, len(masks)), {}
+        for i, (mask, key) in enumerate(zip(masks, keys, strict=True)):
             scale = (0.1 if i == len(masks) - 1 else 1.0) / np.sqrt(np.maximum(mask.sum(0), 1))
             kernel = jax.random.normal(key, mask.shape) * jnp.asarray(mask * scale[None], jnp.float32)
             weights[f"layer{i}"] = {"kernel": kernel, "bias": jnp.zeros(mask.shape[1])}
