@@ -140,6 +140,7 @@ def two_stage(
     second_dim: int | None = None,
     hidden: tuple[int, ...] = (512, 512),
     second_hidden: tuple[int, ...] | None = None,
+    activation: str = "relu",
     context_dim: int = 0,
     objective: Any = None,
     **options: Any,
@@ -152,6 +153,7 @@ def two_stage(
       second_dim: latents of the second stage; as many unless told otherwise.
       hidden: units of the first encoder's hidden layers; the decoder has them reversed.
       second_hidden: the same of the second stage; those of the first unless told otherwise.
+      activation: of both stages, as in `networks.MLP`.
       context_dim: length of the context, which both stages are given; 0 for none.
       objective: `objectives.two_stage()` unless told otherwise.
       **options: further arguments of the first stage's `vae`.
@@ -159,7 +161,11 @@ def two_stage(
     >>> two_stage((28, 28, 1), latent_dim=20).second.event_shape
     (20,)
     """
-    shared: dict[str, Any] = {"likelihood": heads.normal("shared"), "context_dim": context_dim}
+    shared: dict[str, Any] = {
+        "likelihood": heads.normal("shared"),
+        "context_dim": context_dim,
+        "activation": activation,
+    }
     first = vae(data_shape, latent_dim, hidden=hidden, **(shared | options))
     second = vae(latent_dim, second_dim or latent_dim, hidden=second_hidden or hidden, **shared)
     return TwoStage(first, second, objective or objectives.two_stage())

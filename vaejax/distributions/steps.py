@@ -15,6 +15,7 @@ from vaejax.pytrees import pytree
 
 __all__ = ["Autoregressive", "Coupling", "Inverted", "Reverse"]
 
+_FAR = 1e12
 _GATE = 1.5  # sigmoid of it is 0.82
 _LARGEST = 3.0  # log-scale: a step spreads or shrinks by a factor of 20 at most
 
@@ -69,8 +70,9 @@ class Autoregressive:
             undone = (
                 iaf_inverse(y[i], shift, raw + _GATE) if self.gated else _affine_inverse(y[i], shift, _bounded(raw))
             )
-            # Only entry i: those behind it read what is not known yet, and may be anything.
-            return z.at[i].set(undone[0]), log_det + undone[1]
+            # Only entry i: those behind it read what is not known yet, and may be anything. Far out, where the
+            # density is zero, the entries must not grow to infinity, and their differences to nan.
+            return z.at[i].set(jnp.clip(undone[0], -_FAR, _FAR)), log_det + undone[1]
 
         return jax.lax.fori_loop(0, y.size, settle, (jnp.zeros_like(y), jnp.zeros((), y.dtype)))
 

@@ -138,6 +138,14 @@ class IAF(Head):
         """Numbers that the encoder gives for each latent."""
         return 2 + self.context
 
+    def event_shape(self, output_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape (d,) of the events that an output describes."""
+        return super().event_shape(_vector(self, output_shape))
+
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape that the encoder's output needs."""
+        return super().output_shape(_vector(self, event_shape))
+
     def _made(self, dim: int) -> Any:
         made = MADE(dim, self.hidden, 2, self.context * dim, self.activation)  # type: ignore[arg-type]
         return in_precision(made, self.compute_dtype) if self.compute_dtype else made
@@ -149,7 +157,7 @@ class IAF(Head):
 
     def apply(self, params: dict[str, Any], output: jax.Array) -> Flowed:
         """The flow of one event."""
-        (dim,) = _vector(self, self.event_shape(output.shape))
+        (dim,) = self.event_shape(output.shape)
         loc, raw, *context = parts(output, self.width)
         seen = (jnp.concatenate(context),) if context else ()
         steps: list[Any] = []

@@ -87,6 +87,7 @@ def iaf_inverse(y: jax.Array, shift: jax.Array, gate_logit: jax.Array) -> tuple[
     $$z = y + e^{-s}(y - m), \qquad \ln\det = -\sum_i \ln\sigma_i$$
 
     `shift` $m$ and `gate_logit` $s$ are functions of z: entry i is right once the entries before it are.
+    Below s = -30, where rounding has left nothing of z in y, it is divided by $e^{-30}$, and stays finite.
 
     Args:
       y: the point, any event shape.
@@ -103,7 +104,7 @@ def iaf_inverse(y: jax.Array, shift: jax.Array, gate_logit: jax.Array) -> tuple[
     require_broadcast("shift", shift, y.shape)
     require_broadcast("gate_logit", gate_logit, y.shape)
     gate_logit = jnp.broadcast_to(gate_logit, y.shape)
-    return y + jnp.exp(-gate_logit) * (y - shift), -jnp.sum(jax.nn.log_sigmoid(gate_logit))
+    return y + jnp.exp(jnp.minimum(-gate_logit, 30.0)) * (y - shift), -jnp.sum(jax.nn.log_sigmoid(gate_logit))
 
 
 @jax.jit
