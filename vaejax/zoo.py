@@ -147,6 +147,10 @@ def two_stage(
 ) -> TwoStage:
     r"""A VAE of x and a second one of its latents, each with a learned $\sigma$ (Dai and Wipf, 2019).
 
+    The z have about unit variance whatever their shape, so that a second stage with $\sigma = 1$ and no use of u
+    is a place to stay in: where `second_kl` stays at zero, raise its weight slowly, with
+    `objective=objectives.two_stage(second=objectives.warm_up(num_steps))`.
+
     Args:
       data_shape: as in `vae`.
       latent_dim: latents of the first stage.

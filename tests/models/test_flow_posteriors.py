@@ -125,18 +125,18 @@ def test_bounds_that_score_the_draws():
     x = np.random.default_rng(0).random((8, 4)).astype(np.float32)
     for posterior in (vj.heads.Planar(2), vj.heads.IAF(2, 4)):
         model = vj.zoo.vae(4, 2, posterior=posterior, hidden=(4,))
-        params = model.init(KEY)
-        assert jnp.isfinite(vj.objectives.iwae(3)(model, params, KEY, x, None, 0, {})[0])
+        score = lambda objective, p, model=model: objective(model, p, KEY, x, None, 0, {})[0]
+        params = jax.jit(model.init)(KEY)
+        assert jnp.isfinite(jax.jit(functools.partial(score, vj.objectives.iwae(3)))(params))
+        landing = functools.partial(score, vj.objectives.stl(num_samples=1))
         if isinstance(posterior, vj.heads.Planar):
             with pytest.raises(TypeError, match="density along its draws only"):
-                vj.objectives.stl()(model, params, KEY, x, None, 0, {})
+                jax.eval_shape(landing, params)
         else:
-            value, grads = jax.value_and_grad(
-                lambda p, model=model: vj.objectives.stl()(model, p, KEY, x, None, 0, {})[0]
-            )(params)
-            plain = vj.objectives.elbo(analytic=False)(model, params, KEY, x, None, 0, {})[0]
-            assert jnp.isfinite(value) and all(jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(grads))
-            assert abs(value - plain) < 2.0  # the same quantity, on other draws
+            value, grads = jax.jit(jax.value_and_grad(landing))(params)
+            many = jax.jit(functools.partial(score, vj.objectives.elbo(num_samples=500)))(params)
+            assert all(jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(grads))
+            assert abs(value - many) < 1.0
 
 
 FOUR = np.tile(np.eye(4, dtype=np.float32), (64, 1))
