@@ -60,8 +60,9 @@ class Peer:
         named = {jax.tree_util.keystr(at, simple=True, separator="/"): np.asarray(leaf) for at, leaf in leaves}
         np.savez(path, output=np.asarray(output), **named)
         script = Path(__file__).with_name("flows_peers.py")
+        quiet = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that spin would slow both down
         self.process = subprocess.Popen(
-            [str(PEERS), str(script), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [str(PEERS), str(script), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=quiet
         )
 
     def ask(self, count: int) -> dict:
