@@ -22,6 +22,7 @@ lint: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m experiments.benchmarks.em
 	$(BIN)/python -m experiments.benchmarks.vae
+	$(BIN)/python -m experiments.benchmarks.flows
 
 # The set-up runs again only where what is installed has changed.
 $(VENV)/installed: pyproject.toml

@@ -30,7 +30,7 @@ ALLOWED = {
     "distributions": ({"kernels", "pytrees"}, {"jax"}),
     "networks": ({"pytrees"}, {"jax", "flax"}),
     "heads": ({"networks", "distributions", "kernels", "pytrees"}, {"jax"}),
-    "priors": ({"distributions", "pytrees"}, {"jax"}),
+    "priors": ({"distributions", "networks", "pytrees"}, {"jax"}),
     "models": ({"kernels", "distributions", "networks", "heads", "priors", "pytrees"}, {"jax"}),
     "objectives": ({"models", "distributions", "kernels", "pytrees"}, {"jax"}),
     "export": ({"models"}, {"jax"}),

@@ -14,7 +14,7 @@ from tests import zoo
 KEY = jax.random.key(0)
 
 
-@pytest.mark.parametrize("name", ["ppca", "gmm-full", "sigma", "conditional", "convolutional"])
+@pytest.mark.parametrize("name", ["ppca", "gmm-full", "sigma", "conditional", "convolutional", "iaf", "two-stage"])
 @pytest.mark.parametrize("what", ["encode", "decode", "sample", "elbo"])
 def test_artefacts_equal_the_model(name, what):
     model = (zoo.EXACT | zoo.AMORTIZED)[name]

@@ -12,7 +12,7 @@ OUT = jax.random.normal(KEY, (2, 3, 4))
 
 def made(head, out=OUT):
     shape = head.event_shape(out.shape)
-    return head.apply(head.init(shape), out), shape
+    return head.apply(head.init(KEY, shape), out), shape
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 import vaejax as vj
 from tests import zoo
-from vaejax.distributions import bind
+from vaejax.distributions import Flowed, bind
 from vaejax.pytrees import arguments
 
 KEY = jax.random.key(0)
@@ -60,6 +60,20 @@ def test_joint_is_prior_plus_likelihood(case):
     np.testing.assert_allclose(vj.log_joint(model, params, x[0], z, c), wanted, rtol=1e-5)
 
 
+def test_densities_are_carried_along_the_draws(case):
+    model, params, x, context = case
+    c = first(context)
+    p = model.prior(params, c)
+    q = bind(model.posterior(params, model.event(x[0]), c), p)
+    for d in (q, p) if model.has_density else (q,):
+        z, log_p = d.sample_and_log_prob(KEY)
+        if isinstance(d, Flowed) and not all(hasattr(step, "inverse") for step in d.steps):
+            with pytest.raises(TypeError, match="knows its density along its draws only"):
+                d.log_prob(z)
+        else:
+            np.testing.assert_allclose(d.log_prob(z), log_p, rtol=1e-4, atol=1e-4)
+
+
 def test_one_datum_and_a_batch_agree(case):
     model, params, x, context = case
     many = jax.vmap(vj.elbo, (None, None, None, 0, 0))(model, params, KEY, x, context)
@@ -79,7 +93,7 @@ def test_codes_reconstructions_and_samples_have_their_shapes(case):
     model, params, x, context = case
     c = first(context)
     code = vj.encode(model, params, x[0], c)
-    assert code.shape == (2,)
+    assert {leaf.shape for leaf in jax.tree.leaves(code)} == {(2,)}
     cold = vj.reconstruct(model, params, KEY, x[0], c, temperature=0.0)
     np.testing.assert_allclose(vj.decode(model, params, code, c), cold, rtol=1e-4, atol=1e-5)
     assert cold.shape == model.event_shape

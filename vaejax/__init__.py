@@ -13,11 +13,13 @@ from vaejax import plots as plots
 from vaejax import priors as priors
 from vaejax import transforms as transforms
 from vaejax import zoo as zoo
+from vaejax.evaluate import active_units as active_units
 from vaejax.evaluate import aic as aic
 from vaejax.evaluate import bic as bic
 from vaejax.evaluate import importance_bounds as importance_bounds
 from vaejax.evaluate import labels as labels
 from vaejax.evaluate import log_evidences as log_evidences
+from vaejax.evaluate import mmd as mmd
 from vaejax.evaluate import responsibilities as responsibilities
 from vaejax.export import export as export
 from vaejax.models import GMM as GMM
@@ -28,6 +30,7 @@ from vaejax.models import Elbo as Elbo
 from vaejax.models import FactorAnalysis as FactorAnalysis
 from vaejax.models import LatentModel as LatentModel
 from vaejax.models import PPCAMixture as PPCAMixture
+from vaejax.models import TwoStage as TwoStage
 from vaejax.models import decode as decode
 from vaejax.models import elbo as elbo
 from vaejax.models import encode as encode

@@ -10,7 +10,7 @@ from typing import Any
 
 from vaejax import heads, objectives
 from vaejax.heads import Head
-from vaejax.models import VAE, Autoencoder
+from vaejax.models import VAE, Autoencoder, TwoStage
 from vaejax.models.vae import posterior_head
 from vaejax.networks import MLP, Constant, ConvDecoder, ConvEncoder, Linear, Parallel
 
@@ -20,8 +20,12 @@ __all__ = [
     "conditional_vae",
     "conv_vae",
     "full_covariance_vae",
+    "iaf_vae",
+    "linear_iaf_vae",
     "linear_vae",
+    "planar_vae",
     "sigma_vae",
+    "two_stage",
     "vae",
 ]
 
@@ -66,10 +70,13 @@ def vae(
       posterior: `"diag"`, `"full"`, or a head.
       likelihood: a head of `vaejax.heads`.
       context_dim: length of the context; 0 for none.
-      **options: further arguments of `VAE`.
+      **options: further arguments of `VAE`, for instance a flow as the prior.
 
     >>> vae((28, 28, 1), latent_dim=20).event_shape
     (28, 28, 1)
+    >>> from vaejax import priors
+    >>> vae(4, latent_dim=2, prior=priors.autoregressive(depth=2, hidden=32)).latent_dim
+    2
     """
     shape, head = _shape(data_shape), likelihood or heads.bernoulli()
     encoder = MLP((math.prod(shape) + context_dim, *hidden, _codes(posterior, latent_dim)), activation)
@@ -91,6 +98,81 @@ def sigma_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any
 def full_covariance_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any) -> VAE:
     """A VAE with a full-covariance posterior and a Gaussian likelihood with one learned scale."""
     return vae(data_shape, latent_dim, **({"posterior": "full", "likelihood": heads.normal("shared")} | options))
+
+
+def planar_vae(data_shape: int | tuple[int, ...], latent_dim: int, *, depth: int = 8, **options: Any) -> VAE:
+    """A `vae` whose posterior is a chain of planar flow steps (Rezende and Mohamed, 2015)."""
+    options = {"posterior": heads.Planar(depth)} | options
+    return vae(data_shape, latent_dim, **options)
+
+
+def linear_iaf_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any) -> VAE:
+    """A `vae` whose posterior is one linear autoregressive step, a correlated Gaussian (Kingma et al., 2016)."""
+    options = {"posterior": heads.LinearIAF()} | options
+    return vae(data_shape, latent_dim, **options)
+
+
+def iaf_vae(
+    data_shape: int | tuple[int, ...],
+    latent_dim: int,
+    *,
+    depth: int = 4,
+    flow_hidden: int | tuple[int, ...] = 256,
+    **options: Any,
+) -> VAE:
+    """A `vae` whose posterior is an inverse autoregressive flow (Kingma et al., 2016).
+
+    Args:
+      data_shape: as in `vae`.
+      latent_dim: as in `vae`.
+      depth: number of steps of the flow.
+      flow_hidden: units of the hidden layers of each step's MADE.
+      **options: further arguments of `vae`.
+    """
+    options = {"posterior": heads.IAF(depth, flow_hidden)} | options
+    return vae(data_shape, latent_dim, **options)
+
+
+def two_stage(
+    data_shape: int | tuple[int, ...],
+    latent_dim: int,
+    *,
+    second_dim: int | None = None,
+    hidden: tuple[int, ...] = (512, 512),
+    second_hidden: tuple[int, ...] | None = None,
+    activation: str = "relu",
+    context_dim: int = 0,
+    objective: Any = None,
+    **options: Any,
+) -> TwoStage:
+    r"""A VAE of x and a second one of its latents, each with a learned $\sigma$ (Dai and Wipf, 2019).
+
+    The z have about unit variance whatever their shape, so that a second stage with $\sigma = 1$ and no use of u
+    is a place to stay in: where `second_kl` stays at zero, raise its weight slowly, with
+    `objective=objectives.two_stage(second=objectives.warm_up(num_steps))`.
+
+    Args:
+      data_shape: as in `vae`.
+      latent_dim: latents of the first stage.
+      second_dim: latents of the second stage; as many unless told otherwise.
+      hidden: units of the first encoder's hidden layers; the decoder has them reversed.
+      second_hidden: the same of the second stage; those of the first unless told otherwise.
+      activation: of both stages, as in `networks.MLP`.
+      context_dim: length of the context, which both stages are given; 0 for none.
+      objective: `objectives.two_stage()` unless told otherwise.
+      **options: further arguments of the first stage's `vae`.
+
+    >>> two_stage((28, 28, 1), latent_dim=20).second.event_shape
+    (20,)
+    """
+    shared: dict[str, Any] = {
+        "likelihood": heads.normal("shared"),
+        "context_dim": context_dim,
+        "activation": activation,
+    }
+    first = vae(data_shape, latent_dim, hidden=hidden, **(shared | options))
+    second = vae(latent_dim, second_dim or latent_dim, hidden=second_hidden or hidden, **shared)
+    return TwoStage(first, second, objective or objectives.two_stage())
 
 
 def conditional_vae(data_shape: int | tuple[int, ...], latent_dim: int, context_dim: int, **options: Any) -> VAE:

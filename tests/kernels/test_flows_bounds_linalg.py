@@ -75,6 +75,24 @@ def test_iaf_step_extremes():
         chex.assert_tree_all_finite((f(jnp.full(2, gate)), jax.jacrev(f)(jnp.full(2, gate))))
 
 
+def test_inverses_of_the_steps(x64):
+    z, shift, raw = jnp.asarray(rng.normal(size=(3, 5)))
+    y, log_det = kernels.iaf_step(z, shift, raw)
+    back, undone = kernels.iaf_inverse(y, shift, raw)
+    np.testing.assert_allclose(back, z, atol=1e-12)
+    assert abs(log_det + undone) < 1e-12
+    y, log_det = kernels.affine_step(z, shift, raw)
+    np.testing.assert_allclose(
+        log_det, jnp.linalg.slogdet(jax.jacfwd(lambda z: kernels.affine_step(z, shift, raw)[0])(z))[1], atol=1e-9
+    )
+    np.testing.assert_allclose(kernels.affine_step(y, -shift * jnp.exp(-raw), -raw)[0], z, atol=1e-12)
+    for f in (kernels.iaf_inverse, kernels.affine_step):
+        with pytest.raises(
+            ValueError, match="shift: expected a scalar or a shape that broadcasts to \\(5,\\), got \\(3,\\)"
+        ):
+            f(z, z[:3], raw)
+
+
 def test_flows_in_single_precision():
     z, u, w = jnp.asarray(rng.normal(size=(3, 4)), jnp.float32)
     _, exact = log_det(lambda z: kernels.planar_step(z, u, w, 0.1)[0], z)

@@ -93,7 +93,11 @@ def test_a_users_own_network_drops_in():
 
 
 @pytest.mark.parametrize(
-    "name", ["vae", "beta_vae", "sigma_vae", "full_covariance_vae", "linear_vae", "conv_vae", "autoencoder"]
+    "name",
+    [
+        *("vae", "beta_vae", "sigma_vae", "full_covariance_vae", "linear_vae", "conv_vae", "autoencoder"),
+        *("planar_vae", "linear_iaf_vae", "iaf_vae", "two_stage"),
+    ],
 )
 def test_every_member_of_the_zoo_takes_a_context_and_lists(name):
     options = {"channels": [3]} if name == "conv_vae" else {} if name == "linear_vae" else {"hidden": [4]}
@@ -112,3 +116,6 @@ def test_posteriors_of_the_zoo():
             model.posterior, jax.eval_shape(model.init, KEY), jax.ShapeDtypeStruct((4, 4, 1), jnp.float32)
         )
         assert isinstance(q, vj.distributions.TrilNormal) and q.scale_tril.shape == (2, 2)
+        flow = constructor((4, 4, 1), 2, posterior=vj.heads.IAF(2, 4))
+        bound = jax.eval_shape(vj.elbo, flow, jax.eval_shape(flow.init, KEY), KEY, jnp.zeros((4, 4, 1)))
+        assert bound.kl.shape == ()

@@ -14,7 +14,9 @@ from tests import zoo
 KEY = jax.random.key(0)
 
 
-@pytest.mark.parametrize("name", ["gmm-full", "ppca-mixture", "sigma", "vamp-prior", "conditional", "convolutional"])
+@pytest.mark.parametrize(
+    "name", ["gmm-full", "ppca-mixture", "sigma", "vamp-prior", "conditional", "convolutional", "iaf", "two-stage"]
+)
 def test_models_come_back_with_the_same_numbers(name, tmp_path):
     model = (zoo.EXACT | zoo.AMORTIZED)[name]
     params = model.init(KEY)

@@ -23,3 +23,7 @@ from vaejax.distributions.normal import TrilNormal as TrilNormal
 from vaejax.distributions.pixels import Bernoulli as Bernoulli
 from vaejax.distributions.pixels import ContinuousBernoulli as ContinuousBernoulli
 from vaejax.distributions.pixels import DiscretizedLogistic as DiscretizedLogistic
+from vaejax.distributions.steps import Autoregressive as Autoregressive
+from vaejax.distributions.steps import Coupling as Coupling
+from vaejax.distributions.steps import Inverted as Inverted
+from vaejax.distributions.steps import Reverse as Reverse

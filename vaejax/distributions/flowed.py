@@ -21,7 +21,9 @@ class Flowed(Distribution):
     Attributes:
       base: the distribution of $z_0$.
       steps: pytrees that are called as `step(z) -> (next z, log_det)`, for instance
-        `jax.tree_util.Partial(kernels.planar_step, u=u, w=w, b=b)`.
+        `jax.tree_util.Partial(kernels.planar_step, u=u, w=w, b=b)`. Where all of them also have
+        `inverse(y) -> (z, log_det of the inverse)`, as those of `distributions.steps` do, any point has
+        a density; otherwise the draws alone do.
 
     Reference: Rezende and Mohamed, 2015, equation 13.
 
@@ -55,8 +57,14 @@ class Flowed(Distribution):
         return z, log_q - total
 
     def log_prob(self, value):
-        """Not available: the steps are not inverted."""
-        raise TypeError("a Flowed distribution knows its density along its draws only: use sample_and_log_prob")
+        """Log-density of any point, by the inverses of the steps, last to first."""
+        total = 0.0
+        for step in reversed(self.steps):
+            if not hasattr(step, "inverse"):
+                raise TypeError("a Flowed distribution knows its density along its draws only: use sample_and_log_prob")
+            value, log_det = step.inverse(value)  # type: ignore[attr-defined]
+            total = total + log_det
+        return self.base.log_prob(value) + total
 
     @property
     def mean(self):

@@ -1,5 +1,7 @@
 """How good a fitted model is."""
 
+from vaejax.evaluate.activity import ActiveUnits as ActiveUnits
+from vaejax.evaluate.activity import active_units as active_units
 from vaejax.evaluate.ais import Bracket as Bracket
 from vaejax.evaluate.ais import ais as ais
 from vaejax.evaluate.ais import bdmc as bdmc
@@ -12,5 +14,6 @@ from vaejax.evaluate.evidence import Evidence as Evidence
 from vaejax.evaluate.evidence import has_exact_evidence as has_exact_evidence
 from vaejax.evaluate.evidence import importance_bounds as importance_bounds
 from vaejax.evaluate.evidence import log_evidence_estimate as log_evidence_estimate
+from vaejax.evaluate.mmd import mmd as mmd
 from vaejax.evaluate.summary import Score as Score
 from vaejax.evaluate.summary import run as run

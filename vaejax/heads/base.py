@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from vaejax.distributions import Distribution
 
-__all__ = ["Head", "parts", "positive", "with_floor"]
+__all__ = ["Head", "parts", "positive", "require_floor", "with_floor"]
 
 
 class Head(abc.ABC):
@@ -27,12 +27,12 @@ class Head(abc.ABC):
     binary: Any = False
     width: Any = 1
 
-    def init(self, event_shape: tuple[int, ...]) -> dict[str, jax.Array]:
+    def init(self, key: jax.Array, event_shape: tuple[int, ...]) -> dict[str, Any]:
         """Parameters that the head has beside the network's output."""
         return {}
 
     @abc.abstractmethod
-    def apply(self, params: dict[str, jax.Array], output: jax.Array) -> Distribution:
+    def apply(self, params: dict[str, Any], output: jax.Array) -> Distribution:
         """The distribution of one event."""
 
     def event_shape(self, output_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -56,6 +56,12 @@ def parts(output: jax.Array, width: int) -> list[jax.Array]:
 def positive(raw: jax.Array) -> jax.Array:
     """Softplus, one at zero: as the exponential for small scales, linear for large ones."""
     return jax.nn.softplus(raw + math.log(math.e - 1.0))
+
+
+def require_floor(floor: Any) -> None:
+    """Raise `ValueError` unless `floor` is a standard deviation, or none."""
+    if isinstance(floor, bool) or not isinstance(floor, int | float) or not floor >= 0:
+        raise ValueError(f"floor: expected a non-negative standard deviation, got {floor!r}")
 
 
 def with_floor(scale: jax.Array, floor: float) -> jax.Array:

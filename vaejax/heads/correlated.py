@@ -1,4 +1,4 @@
-"""Likelihoods whose entries are correlated: low rank plus diagonal, and full covariance."""
+"""Gaussians whose entries are correlated: low rank plus diagonal, full covariance, and one linear flow step."""
 
 import math
 
@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.distributions import LowRankNormal, TrilNormal
-from vaejax.heads.base import Head, parts, positive, with_floor
+from vaejax.heads.base import Head, parts, positive, require_floor, with_floor
 from vaejax.kernels import fill_tril
 from vaejax.pytrees import static
 
-__all__ = ["full_normal", "low_rank_normal"]
+__all__ = ["LinearIAF", "full_normal", "low_rank_normal"]
 
 
 @static
@@ -22,7 +22,7 @@ class _LowRankNormal(Head):
     def width(self) -> int:
         return 1 + self.rank
 
-    def init(self, event_shape: tuple[int, ...]) -> dict[str, jax.Array]:
+    def init(self, key: jax.Array, event_shape: tuple[int, ...]) -> dict[str, jax.Array]:
         return {"log_scale": jnp.zeros(())}
 
     def apply(self, params: dict[str, jax.Array], output: jax.Array) -> LowRankNormal:
@@ -32,9 +32,8 @@ class _LowRankNormal(Head):
         return LowRankNormal(loc, factor, jnp.broadcast_to(scale, loc.shape))
 
 
-@static
-class _FullNormal(Head):
-    floor: float
+class _Triangle(Head):
+    """Heads of vectors that read d numbers and a lower triangle."""
 
     @property
     def width(self) -> int:
@@ -52,11 +51,54 @@ class _FullNormal(Head):
         dim = math.prod(event_shape)
         return (dim * (dim + 3) // 2,)
 
+
+@static
+class _FullNormal(_Triangle):
+    floor: float
+
     def apply(self, params: dict[str, jax.Array], output: jax.Array) -> TrilNormal:
         (dim,) = self.event_shape(output.shape)
         raw = fill_tril(output[dim:])
         diagonal = with_floor(positive(jnp.diagonal(raw)), self.floor)
         return TrilNormal(output[:dim], jnp.tril(raw, -1) + jnp.diag(diagonal))
+
+
+@static
+class LinearIAF(_Triangle):
+    r"""One linear step of an inverse autoregressive flow: a Gaussian with correlated entries.
+
+    $$y = \mu + \sigma\odot\epsilon,\quad z = y + S y,\quad L = I + S, \qquad
+    q(z) = N\big(L\mu,\ L\,\mathrm{diag}(\sigma^2)\,L^\top\big)$$
+
+    The network gives $\mu$, then a lower triangle row by row: $\sigma$ on its diagonal, S below.
+    $L\,\mathrm{diag}(\sigma)$ is a Cholesky factor, any one: the family is that of `full_normal` in other
+    coordinates. It is returned as what it is, a `TrilNormal`, so that every point has a density and the
+    divergence a closed form.
+
+    Attributes:
+      floor: least $\sigma$; 0 for none.
+
+    Reference: Kingma et al., 2016 (linear IAF); Mittas, section 5.3.
+
+    >>> q = LinearIAF().apply({}, jnp.array([1.0, 2.0, 0.0, 0.5, 0.0]))
+    >>> q.loc, q.scale_tril.round(2)
+    (Array([1. , 2.5], dtype=float32), Array([[1. , 0. ],
+           [0.5, 1. ]], dtype=float32))
+    """
+
+    floor: float = 1e-6
+
+    def __post_init__(self):
+        """Check the floor."""
+        require_floor(self.floor)
+
+    def apply(self, params: dict[str, jax.Array], output: jax.Array) -> TrilNormal:
+        """The Gaussian of one event."""
+        (dim,) = self.event_shape(output.shape)
+        raw = fill_tril(output[dim:])
+        scale = with_floor(positive(jnp.diagonal(raw)), self.floor)
+        unit = jnp.tril(raw, -1) + jnp.eye(dim, dtype=raw.dtype)
+        return TrilNormal(unit @ output[:dim], unit * scale[None])
 
 
 def low_rank_normal(rank: int, *, floor: float = 1e-3) -> Head:

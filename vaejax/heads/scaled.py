@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.distributions import DiscretizedLogistic, Normal
-from vaejax.heads.base import Head, parts, positive, with_floor
+from vaejax.heads.base import Head, parts, positive, require_floor, with_floor
 from vaejax.pytrees import static
 
 __all__ = ["discretized_logistic", "normal"]
@@ -22,14 +22,13 @@ class _Scaled(Head):
         number = isinstance(self.scale, int | float) and not isinstance(self.scale, bool)
         if self.scale not in SCALES and not (number and self.scale > 0):  # type: ignore[operator]
             raise ValueError(f"scale: expected a positive number or one of {', '.join(SCALES)}, got {self.scale!r}")
-        if not self.floor >= 0:
-            raise ValueError(f"floor: expected a non-negative standard deviation, got {self.floor!r}")
+        require_floor(self.floor)
 
     @property
     def width(self) -> int:
         return 2 if self.scale == "per_pixel" else 1
 
-    def init(self, event_shape: tuple[int, ...]) -> dict[str, jax.Array]:
+    def init(self, key: jax.Array, event_shape: tuple[int, ...]) -> dict[str, jax.Array]:
         if self.scale in ("shared", "optimal"):
             return {"log_scale": jnp.zeros(())}
         return {"log_scale": jnp.zeros(event_shape)} if self.scale == "per_pixel_constant" else {}

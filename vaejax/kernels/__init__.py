@@ -4,6 +4,8 @@ from vaejax.kernels.batching import batched as batched
 from vaejax.kernels.bounds import algorithm_1 as algorithm_1
 from vaejax.kernels.bounds import importance_weighted_bound as importance_weighted_bound
 from vaejax.kernels.bounds import monte_carlo_elbo as monte_carlo_elbo
+from vaejax.kernels.flows import affine_step as affine_step
+from vaejax.kernels.flows import iaf_inverse as iaf_inverse
 from vaejax.kernels.flows import iaf_step as iaf_step
 from vaejax.kernels.flows import planar_step as planar_step
 from vaejax.kernels.gaussian import kl_diag as kl_diag

@@ -15,4 +15,5 @@ from vaejax.models.gmm import GMM as GMM
 from vaejax.models.ppca import PPCA as PPCA
 from vaejax.models.ppca import FactorAnalysis as FactorAnalysis
 from vaejax.models.ppca_mixture import PPCAMixture as PPCAMixture
+from vaejax.models.two_stage import TwoStage as TwoStage
 from vaejax.models.vae import VAE as VAE

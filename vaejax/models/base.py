@@ -29,7 +29,7 @@ class LatentModel(abc.ABC):
       has_density: whether the model has a density p(x) at all.
     """
 
-    context_dim: int = 0
+    context_dim: Any = 0
     support: Any = None
     levels: Any = None
     binary: Any = False

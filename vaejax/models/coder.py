@@ -52,7 +52,7 @@ class Coder(LatentModel):
         if made != wanted:
             raise ValueError(f"encoder: expected an output of shape {wanted} for {self.latent_dim} latents, got {made}")
         params = {"encoder": self.encoder.init(key_encoder), "decoder": self.decoder.init(key_decoder)}
-        head = self.likelihood_head.init(self.event_shape)
+        head = self.likelihood_head.init(jax.random.fold_in(key, 2), self.event_shape)
         return params | ({"likelihood": head} if head else {})
 
     def _inputs(self, value: jax.Array, context: Any) -> tuple[jax.Array, ...]:

@@ -42,7 +42,7 @@ class VAE(Coder):
       encoder: network x -> parameters of q.
       decoder: network z -> parameters of the likelihood; its output says the shape of a datum.
       latent_dim: M.
-      posterior: `"diag"`, `"full"`, or a head.
+      posterior: `"diag"`, `"full"`, or a head, for instance a flow: `heads.Planar`, `heads.LinearIAF`, `heads.IAF`.
       likelihood: a head, `heads.bernoulli()` unless told otherwise.
       prior: `priors.standard_normal()` unless told otherwise.
       context_dim: length of the context, a vector or a label that becomes one; 0 for none.
@@ -95,9 +95,10 @@ class VAE(Coder):
 
     def init(self, key: jax.Array) -> Params:
         """Draw the networks' weights."""
+        key_posterior = jax.random.fold_in(key, 2)  # a stream that splitting in two does not use
         key, key_prior = jax.random.split(key)
         prior = self.prior_recipe.init(key_prior, self.latent_dim, self.event_shape)
-        posterior = self.posterior_head.init((self.latent_dim,))
+        posterior = self.posterior_head.init(key_posterior, (self.latent_dim,))
         own = {"prior": prior, "posterior": posterior}
         return self.init_networks(key, self.posterior_head) | {name: tree for name, tree in own.items() if tree}
 

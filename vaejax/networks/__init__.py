@@ -10,6 +10,8 @@ from vaejax.networks.combine import Sequential as Sequential
 from vaejax.networks.combine import in_precision as in_precision
 from vaejax.networks.conv import ConvDecoder as ConvDecoder
 from vaejax.networks.conv import ConvEncoder as ConvEncoder
+from vaejax.networks.made import MADE as MADE
+from vaejax.networks.made import bound as bound
 from vaejax.networks.mlp import MLP as MLP
 from vaejax.networks.mlp import Linear as Linear
 from vaejax.networks.mlp import ResidualMLP as ResidualMLP

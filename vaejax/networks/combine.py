@@ -106,5 +106,7 @@ def in_precision(recipe: R, dtype: str) -> R:
         return tuple(in_precision(each, dtype) for each in recipe)  # type: ignore[return-value]
     if dataclasses.is_dataclass(recipe) and not isinstance(recipe, type):
         changed: dict[str, Any] = {name: in_precision(value, dtype) for name, value in arguments(recipe).items()}
+        if "compute_dtype" in changed:  # what makes networks of its own
+            changed["compute_dtype"] = dtype
         return type(recipe)(**changed)
     return recipe

@@ -17,3 +17,4 @@ from vaejax.objectives.modifiers import for_model as for_model
 from vaejax.objectives.modifiers import free_bits as free_bits
 from vaejax.objectives.modifiers import warm_up as warm_up
 from vaejax.objectives.sigma import optimal_sigma as optimal_sigma
+from vaejax.objectives.two_stage import two_stage as two_stage

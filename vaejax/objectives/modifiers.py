@@ -4,10 +4,11 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from vaejax.models import LatentModel
+from vaejax.models import LatentModel, TwoStage
 from vaejax.objectives.base import Objective, require_count
 from vaejax.objectives.bounds import elbo
 from vaejax.objectives.sigma import has_optimal_scale, optimal_sigma
+from vaejax.objectives.two_stage import two_stage
 from vaejax.pytrees import static
 
 __all__ = ["beta", "for_model", "free_bits", "warm_up"]
@@ -130,4 +131,6 @@ def for_model(model: LatentModel) -> Objective:
     """What `fit` maximises unless told otherwise: the model's own objective, or the ELBO."""
     if model.objective is not None:
         return model.objective
+    if isinstance(model, TwoStage):
+        return two_stage()
     return optimal_sigma() if has_optimal_scale(model) else elbo()

@@ -1,35 +1,13 @@
-"""Priors p(z) of flat models: the standard normal, a learned mixture, and the VampPrior."""
-
-import abc
-from collections.abc import Callable
-from typing import Any
+"""Learned mixtures: of Gaussians, and of the posteriors of learned inputs."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from vaejax.distributions import Distribution, Mixture, Normal
+from vaejax.distributions import Mixture, Normal
+from vaejax.priors.base import Prior, require_count
 from vaejax.pytrees import static
 
-__all__ = ["Prior", "mixture", "standard_normal", "vamp"]
-
-
-class Prior(abc.ABC):
-    """The recipe of a distribution over vectors z."""
-
-    def init(self, key: jax.Array, latent_dim: int, event_shape: tuple[int, ...]) -> dict[str, Any]:
-        """Parameters of the prior."""
-        return {}
-
-    @abc.abstractmethod
-    def apply(self, params: dict[str, Any], latent_dim: int, posterior: Callable[[jax.Array], Any]) -> Distribution:
-        """The prior; `posterior(x)` is the model's q(z | x), for priors made of it."""
-
-
-@static
-class _StandardNormal(Prior):
-    def apply(self, params, latent_dim, posterior):
-        return Normal(jnp.zeros(latent_dim), jnp.ones(latent_dim))
+__all__ = ["mixture", "vamp"]
 
 
 @static
@@ -61,23 +39,13 @@ class _Vamp(Prior):
         return Mixture(params["logits"], jax.vmap(posterior)(inputs))
 
 
-def _require_count(name: str, value: int) -> None:
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
-
-
-def standard_normal() -> Prior:
-    """p(z) = N(0, I)."""
-    return _StandardNormal()
-
-
 def mixture(num_components: int) -> Prior:
     r"""A learned mixture of diagonal Gaussians, $p(z) = \sum_k \pi_k N(z; \mu_k, \mathrm{diag}\,\sigma_k^2)$.
 
     Args:
       num_components: K.
     """
-    _require_count("num_components", num_components)
+    require_count("num_components", num_components)
     return _Mixture(num_components)
 
 
@@ -90,5 +58,5 @@ def vamp(num_inputs: int, *, support: tuple[float, float] | None = (0.0, 1.0)) -
 
     Reference: Tomczak and Welling, 2018, equation 9 (the weights are learned here, equal at the start).
     """
-    _require_count("num_inputs", num_inputs)
+    require_count("num_inputs", num_inputs)
     return _Vamp(num_inputs, support)

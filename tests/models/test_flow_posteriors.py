@@ -1,0 +1,158 @@
+"""What a flow buys: the gap between bound and evidence that a diagonal posterior leaves."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import vaejax as vj
+from tests import linear
+from vaejax.networks import Constant, Linear, Parallel
+
+KEY = jax.random.key(0)
+M, D = 3, linear.D
+
+
+def rotated():
+    """Maximum-likelihood pPCA whose columns are not orthogonal, and the gap of a diagonal posterior."""
+    weight, sigma = linear.maximum_likelihood(linear.rows(), M)
+    weight = weight @ np.linalg.qr(np.random.default_rng(1).normal(size=(M, M)))[0]
+    precision = weight.T @ weight + sigma**2 * np.eye(M)
+    gap = 0.5 * (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1])
+    project = np.linalg.solve(precision, weight.T)
+    return weight, sigma, project, np.linalg.cholesky(sigma**2 * np.linalg.inv(precision)), gap
+
+
+def linear_model(head):
+    (size,) = head.output_shape((M,))
+    encoder = Parallel((Linear(D, M), Constant(size - M)))
+    return vj.VAE(encoder, Linear(M, D), M, head, vj.heads.normal("shared", floor=0.0))
+
+
+def with_codes(full, locate, codes):
+    """The parameters of `linear.params`, with another encoder."""
+    part0 = {"layer0": {"kernel": jnp.asarray(locate.T), "bias": jnp.zeros(M)}}
+    return full | {"encoder": {"part0": part0, "part1": {"value": jnp.asarray(codes)}}}
+
+
+def weights_of(model, params, x):
+    one = lambda key, x: vj.elbo(model, params, key, x, analytic=False).value
+    return jax.jit(lambda: jax.vmap(lambda key: jax.vmap(functools.partial(one, key))(x))(jax.random.split(KEY, 3)))()
+
+
+def test_one_linear_step_makes_the_bound_tight(x64):  # oracles 4 and 13
+    weight, sigma, project, tril, gap = rotated()
+    x = jnp.asarray(linear.rows())
+    exact, full = linear.evidence(x, weight, sigma), linear.params(weight, sigma, full=True)
+    assert gap > 0.05
+    scale = np.diag(tril)
+    unit = tril / scale
+    triangle = np.tril(unit, -1)
+    triangle[np.diag_indices(M)] = linear._raw(scale)
+    model = linear_model(vj.heads.LinearIAF())
+    params = with_codes(full, np.linalg.solve(unit, project), triangle[np.tril_indices(M)])
+    log_w = weights_of(model, params, x)
+    np.testing.assert_allclose(log_w, np.broadcast_to(exact, log_w.shape), atol=1e-9)
+    np.testing.assert_allclose(linear.exact_elbo(model, params, x), exact.mean(), atol=1e-9)
+
+
+def test_one_gated_step_makes_the_bound_tight(x64):  # oracles 4 and 13
+    """z = g y + (1 - g) A y with a strictly lower A, by the direct connections of the MADE."""
+    weight, sigma, project, tril, _ = rotated()
+    x = jnp.asarray(linear.rows())
+    exact, full = linear.evidence(x, weight, sigma), linear.params(weight, sigma, full=True)
+    head = vj.heads.IAF(1, 4, context=False)
+    model = linear_model(head)
+    gate, scale = 1 / (1 + np.exp(-1.5)), np.diag(tril)
+    unit = tril / scale  # L = g I + (1 - g) A on a base with scales diag(tril) / g
+    params = with_codes(full, np.linalg.solve(unit, project) / gate, linear._raw(scale / gate))
+    step = jax.tree.map(jnp.zeros_like, head.init(KEY, (M,))["step0"])
+    direct = np.concatenate([(np.tril(unit, -1) * gate / (1 - gate)).T, np.zeros((M, M))], 1)
+    params["posterior"] = {"step0": step | {"direct": {"kernel": jnp.asarray(direct)}}}
+    log_w = weights_of(model, params, x)
+    np.testing.assert_allclose(log_w, np.broadcast_to(exact, log_w.shape), atol=1e-9)
+
+
+def test_training_a_flow_closes_the_gap_that_a_diagonal_posterior_has(x64):  # oracles 4 and 13
+    weight, sigma, _, _, gap = rotated()
+    x = jnp.asarray(linear.rows())
+    exact, full = linear.evidence(x, weight, sigma).mean(), linear.params(weight, sigma, full=True)
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.02, 800))
+
+    def left(head):
+        model = linear_model(head)
+        own = model.init(jax.random.key(2)) | {name: full[name] for name in ("decoder", "likelihood")}
+        learned = {name: own[name] for name in ("encoder", "posterior") if name in own}
+        bound = lambda p, key: vj.objectives.elbo()(model, own | p, key, x, None, 0, {})[0]
+
+        def step(carry, key):
+            p, state = carry
+            updates, state = optimizer.update(jax.grad(lambda p: -bound(p, key))(p), state, p)
+            return (optax.apply_updates(p, updates), state), None
+
+        run = jax.jit(lambda p: jax.lax.scan(step, (p, optimizer.init(p)), jax.random.split(KEY, 800))[0][0])
+        p = run(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), learned))
+        return exact - jax.jit(jax.vmap(lambda key: bound(p, key)))(jax.random.split(jax.random.key(1), 200)).mean()
+
+    diagonal, full_left, iaf = (
+        left(vj.models.vae.POSTERIORS["diag"]),
+        left(vj.heads.LinearIAF()),
+        left(vj.heads.IAF(1, 4)),
+    )
+    assert abs(diagonal - gap) < 0.03
+    assert -0.02 < full_left < 0.1 * gap and -0.02 < iaf < 0.1 * gap
+
+
+@pytest.mark.parametrize("posterior", [vj.heads.Planar(2), vj.heads.IAF(2, 4), vj.heads.LinearIAF()], ids=str)
+def test_one_latent_a_context_and_images(posterior):
+    models = (
+        vj.zoo.vae(4, 1, posterior=posterior, hidden=(4,), prior=vj.priors.coupling(2, 4)),
+        vj.zoo.conditional_vae(4, 1, 3, posterior=posterior, hidden=(4,), prior=vj.priors.autoregressive(2, 4)),
+        vj.zoo.conv_vae((4, 4, 1), 2, posterior=posterior, channels=(2,), context_dim=3),
+    )
+    for model in models:
+        x = np.random.default_rng(0).random((16, *model.event_shape)).astype(np.float32)
+        context = np.arange(16) % 3 if model.context_dim else None
+        result = vj.fit(model, KEY, x, context=context, epochs=2, batch_size=8, progress=False)
+        assert result.state.skipped == 0 and np.all(np.isfinite(result.history["value"]))
+
+
+def test_bounds_that_score_the_draws():
+    """The importance-weighted bound never inverts a flow; sticking the landing does, where it can."""
+    x = np.random.default_rng(0).random((8, 4)).astype(np.float32)
+    for posterior in (vj.heads.Planar(2), vj.heads.IAF(2, 4)):
+        model = vj.zoo.vae(4, 2, posterior=posterior, hidden=(4,))
+        score = lambda objective, p, model=model: objective(model, p, KEY, x, None, 0, {})[0]
+        params = jax.jit(model.init)(KEY)
+        assert jnp.isfinite(jax.jit(functools.partial(score, vj.objectives.iwae(3)))(params))
+        landing = functools.partial(score, vj.objectives.stl(num_samples=1))
+        if isinstance(posterior, vj.heads.Planar):
+            with pytest.raises(TypeError, match="density along its draws only"):
+                jax.eval_shape(landing, params)
+        else:
+            value, grads = jax.jit(jax.value_and_grad(landing))(params)
+            many = jax.jit(functools.partial(score, vj.objectives.elbo(num_samples=500)))(params)
+            assert all(jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(grads))
+            assert abs(value - many) < 1.0
+
+
+FOUR = np.tile(np.eye(4, dtype=np.float32), (64, 1))
+
+
+def four_points(posterior, epochs):
+    """Mittas, figure 13: four points and two latents; ELBO of each of five seeds."""
+    model = vj.zoo.vae(4, 2, hidden=(32,), posterior=posterior)
+    keys = jax.random.split(KEY, 5)
+    fits = vj.fit_ensemble(model, keys, FOUR, optimizer=optax.adam(3e-3), epochs=epochs, batch_size=64, progress=False)
+    one = lambda p, x: vj.elbo(model, p, jax.random.key(1), x, num_samples=1000).value
+    return np.asarray(jax.jit(jax.vmap(lambda p: jax.vmap(functools.partial(one, p))(jnp.eye(4)).mean()))(fits.params))
+
+
+@pytest.mark.slow
+def test_flows_fill_the_prior_between_four_points():
+    diagonal, flow = four_points("diag", 400), four_points(vj.heads.IAF(4, 32), 400)
+    assert flow.mean() > diagonal.mean() + 0.1 and flow.min() > diagonal.mean()
+    assert flow.max() < -np.log(4) + 0.02
