@@ -43,7 +43,7 @@ ALLOWED = {
     "kde": ({"kernels", "distributions", "pytrees"}, {"jax"}),
     "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),
     "inputs": ({"data", "models"}, {"jax"}),
-    "evaluate": ({"inputs", "models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),
+    "evaluate": ({"inputs", "models", "distributions", "kernels", "pytrees"}, {"jax", "optax", "rich"}),
     "data": (set(), {"tensorflow_datasets", "PIL"}),
     "page": (set(), {"rich"}),
     "launch": (set(), {"jax"}),

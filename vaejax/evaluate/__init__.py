@@ -2,6 +2,9 @@
 
 from vaejax.evaluate.activity import ActiveUnits as ActiveUnits
 from vaejax.evaluate.activity import active_units as active_units
+from vaejax.evaluate.advice import advise as advise
+from vaejax.evaluate.aggregate import Aggregate as Aggregate
+from vaejax.evaluate.aggregate import aggregate_posterior as aggregate_posterior
 from vaejax.evaluate.ais import Bracket as Bracket
 from vaejax.evaluate.ais import ais as ais
 from vaejax.evaluate.ais import bdmc as bdmc
@@ -10,10 +13,14 @@ from vaejax.evaluate.criteria import bic as bic
 from vaejax.evaluate.criteria import labels as labels
 from vaejax.evaluate.criteria import log_evidences as log_evidences
 from vaejax.evaluate.criteria import responsibilities as responsibilities
+from vaejax.evaluate.diagnose import Diagnosis as Diagnosis
+from vaejax.evaluate.diagnose import diagnose as diagnose
 from vaejax.evaluate.evidence import Evidence as Evidence
 from vaejax.evaluate.evidence import has_exact_evidence as has_exact_evidence
 from vaejax.evaluate.evidence import importance_bounds as importance_bounds
 from vaejax.evaluate.evidence import log_evidence_estimate as log_evidence_estimate
+from vaejax.evaluate.gaps import Refined as Refined
+from vaejax.evaluate.gaps import refine as refine
 from vaejax.evaluate.mmd import mmd as mmd
 from vaejax.evaluate.summary import Score as Score
 from vaejax.evaluate.summary import run as run
