@@ -10,7 +10,7 @@ from vaejax.models import GMM
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curves", "ellipses", "image_grid", "overlay", "scatter"]
+__all__ = ["bars", "curves", "ellipses", "image_grid", "overlay", "scatter"]
 
 _STYLES = ("-", "--", "-.", ":")
 
@@ -89,6 +89,22 @@ def curves(series: dict[str, Any], *, x_label: str, y_label: str, title: str = "
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
+    return figure
+
+
+def bars(values: Any, kind: str) -> "Figure":
+    """Divergences as bars, largest first.
+
+    Args:
+      values: nats.
+      kind: what each belongs to, `"latent"` say.
+    """
+    values = np.sort(np.asarray(values))[::-1]
+    figure, axes = _figure(5.0, 2.6)
+    axes.bar(np.arange(1, len(values) + 1), values, color="#1b6ca8")
+    axes.set_xlabel(f"{kind}, by its divergence")
+    axes.set_ylabel("KL, nats")
+    axes.grid(axis="y", alpha=0.3)
     return figure
 
 

@@ -148,8 +148,7 @@ def two_stage(
     r"""A VAE of x and a second one of its latents, each with a learned $\sigma$ (Dai and Wipf, 2019).
 
     The z have about unit variance whatever their shape, so that a second stage with $\sigma = 1$ and no use of u
-    is a place to stay in: where `second_kl` stays at zero, raise its weight slowly, with
-    `objective=objectives.two_stage(second=objectives.warm_up(num_steps))`.
+    is a place to stay in: the weight of its divergence is raised over the first 1000 steps.
 
     Args:
       data_shape: as in `vae`.
@@ -159,7 +158,7 @@ def two_stage(
       second_hidden: the same of the second stage; those of the first unless told otherwise.
       activation: of both stages, as in `networks.MLP`.
       context_dim: length of the context, which both stages are given; 0 for none.
-      objective: `objectives.two_stage()` unless told otherwise.
+      objective: `objectives.two_stage(second=objectives.warm_up(1000))` unless told otherwise.
       **options: further arguments of the first stage's `vae`.
 
     >>> two_stage((28, 28, 1), latent_dim=20).second.event_shape
@@ -172,7 +171,7 @@ def two_stage(
     }
     first = vae(data_shape, latent_dim, hidden=hidden, **(shared | options))
     second = vae(latent_dim, second_dim or latent_dim, hidden=second_hidden or hidden, **shared)
-    return TwoStage(first, second, objective or objectives.two_stage())
+    return TwoStage(first, second, objective or objectives.two_stage(second=objectives.warm_up(1000)))
 
 
 def conditional_vae(data_shape: int | tuple[int, ...], latent_dim: int, context_dim: int, **options: Any) -> VAE:

@@ -15,7 +15,8 @@ from vaejax.cli import options as ask
 from vaejax.cli.folder import Folder, load_source, rows_for
 from vaejax.cli.members import MEMBERS, build, by_em, describe
 from vaejax.cli.report import write_report
-from vaejax.cli.sampling import draws, sample
+from vaejax.cli.sampling import sample
+from vaejax.cli.scoring import evaluate, number_rows, score_rows
 
 __all__ = ["run"]
 
@@ -135,75 +136,28 @@ def _fit_by_gradients(command: ask.Fit, folder: Folder, model: Any, source: Any,
         _say(f"  {note}")
 
 
-def evaluate(folder: Folder, *, k: int, quick: bool, data: str | None, seed: int) -> dict[str, Any]:
-    """Score a run's test part; what is written to `metrics.json`."""
-    _count("--k", k)
-    model, params, source = folder.load(data)
-    told, x, context = folder.test_rows(model, source)
-    if quick:
-        k, x, context = min(k, 20), x[:200], None if context is None else context[:200]
-    scaling = source.data.scaling
-    is_pixels = "dequantized" in told
-    scores = vj.evaluate.run(
-        model,
-        params,
-        jax.random.key(seed),
-        x,
-        context,
-        k=k,
-        levels=source.levels if is_pixels else 2 if "binarized" in told else None,
-        log_jacobian=0.0 if scaling is None else scaling.log_jacobian,
-    )
-    if scaling is not None:
-        error = scores["reconstruction_rmse"]
-        scores["reconstruction_rmse"] = error._replace(protocol=f"{error.protocol}, in standard units")
-    part = "test rows" if data is None else f"rows of {data}"
-    protocol = f"{len(x)} {part}, {told}, seed {seed}" + ("" if scaling is None else ", nats in the units of the data")
-    notes = list(source.data.notes)
-    if model.binary and told.startswith("grey"):
-        notes.append("a Bernoulli score of grey values is not a likelihood")
-    return {
-        "model": folder.options["model"],
-        "data": data or folder.options["data"],
-        "protocol": protocol,
-        "rows": len(x),
-        "notes": notes,
-        "vaejax": vj.__version__,
-        "jax": jax.__version__,
-        "scores": {name: score._asdict() for name, score in scores.items()},
-    }
-
-
-def rows_of(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The scores as a table: name, value with its standard error, unit, protocol."""
-    shown = []
-    for name, score in metrics["scores"].items():
-        value = f"{score['value']:.4g}" if abs(score["value"]) < 1 else f"{score['value']:.2f}"
-        error = f"{score['standard_error']:.2g}"
-        shown.append((name.replace("_", " "), f"{value} ± {error}", score["unit"], score["protocol"]))
-    return shown
-
-
 def _evaluate(command: ask.Evaluate) -> None:
+    _count("--k", command.k)
     folder = Folder(command.dir)
-    metrics = evaluate(folder, k=command.k, quick=command.quick, data=command.data, seed=command.seed)
-    folder.write("metrics.json", metrics)
+    metrics, anew = evaluate(folder, k=command.k, quick=command.quick, data=command.data, seed=command.seed)
     _say(f"{metrics['model']} on {metrics['data']}: {metrics['protocol']}")
     for note in metrics["notes"]:
         _say(f"  {note}")
-    _table(("score", "mean ± s.e.", "unit", "protocol"), rows_of(metrics))
-    _say(f"written to {folder.path / 'metrics.json'}")
+    _table(("score", "mean ± s.e.", "unit", "protocol"), score_rows(metrics))
+    if metrics["diagnosis"]:
+        _table(("diagnosis", ""), number_rows(metrics))
+        for sentence in metrics["advice"] or ["nothing stands out"]:
+            _say(f"- {sentence}")
+    _say(("written to " if anew else "nothing has changed since ") + str(folder.path / "metrics.json"))
 
 
 def _report(command: ask.Report) -> None:
     folder = Folder(command.dir)
-    file = folder.path / "metrics.json"
-    if file.is_file():
-        metrics = json.loads(file.read_text("utf-8"))
-    else:
-        metrics = evaluate(folder, k=100, quick=True, data=None, seed=0)
+    metrics = folder.read("metrics.json")
+    if metrics is None:
+        metrics, _ = evaluate(folder, k=100, quick=True, data=None, seed=0)
     out = command.out or folder.path / "report.html"
-    write_report(folder, metrics, rows_of(metrics), draws, out)
+    write_report(folder, metrics, out)
     _say(f"page: {out}")
 
 

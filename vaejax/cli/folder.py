@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 import vaejax as vj
@@ -141,6 +140,13 @@ class Folder:
         temporary.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n")
         temporary.replace(self.path / name)
 
+    def read(self, name: str) -> Any:
+        """A JSON file of the folder, or `None` where there is none that can be read."""
+        try:
+            return json.loads((self.path / name).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+
     def load(self, data: str | None = None) -> tuple[Any, Any, Source]:
         """The model, its best parameters, and the data: the run's own, or others.
 
@@ -173,14 +179,12 @@ class Folder:
 
     def test_rows(self, model: Any, source: Source) -> tuple[str, np.ndarray, Any]:
         """What is scored: how it was prepared, the rows, and the labels where the model needs them."""
-        test = source.data.test
-        assert test is not None
-        told, _, x = rows_for(model, test.x, self.options["pixels"], source.levels)
-        if model.context_dim and test.y is None:
+        assert source.data.test is not None
+        return self.scored(model, source.data.test, source.levels)
+
+    def scored(self, model: Any, split: Any, levels: int) -> tuple[str, np.ndarray, Any]:
+        """Rows of any part as `test_rows` gives those of the test part."""
+        told, _, x = rows_for(model, split.x, self.options["pixels"], levels)
+        if model.context_dim and split.y is None:
             raise ValueError("the model is conditional: expected data with labels")
-        return told, x, test.y if model.context_dim else None
-
-
-def keys(seed: int, count: int) -> jax.Array:
-    """Keys for so many draws."""
-    return jax.random.split(jax.random.key(seed), count)
+        return told, x, split.y if model.context_dim else None

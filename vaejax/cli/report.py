@@ -1,7 +1,6 @@
 """The page of one run."""
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,14 @@ import numpy as np
 
 import vaejax as vj
 from vaejax.cli.members import describe
+from vaejax.cli.sampling import draws
+from vaejax.cli.scoring import number_rows, score_rows
 from vaejax.page import Page
 
 __all__ = ["write_report"]
 
 
-def write_report(
-    folder: Any, metrics: dict[str, Any], scores: list[tuple[str, ...]], draws: Callable[..., np.ndarray], out: Path
-) -> None:
+def write_report(folder: Any, metrics: dict[str, Any], out: Path) -> None:
     """Write the page of a run: scores with their protocol, curves, reconstructions, samples, a map of the latents."""
     model, params, source = folder.load()
     options = folder.options
@@ -25,7 +24,17 @@ def write_report(
     page.paragraph(describe(options["model"]))
     page.heading("Scores")
     page.paragraph("; ".join([metrics["protocol"], *metrics["notes"]]) + ".")
-    page.table(("score", "mean ± standard error", "unit", "protocol"), scores)
+    page.table(("score", "mean ± standard error", "unit", "protocol"), score_rows(metrics))
+    if metrics["diagnosis"]:
+        page.heading("Diagnosis")
+        page.paragraph(f"{metrics['diagnosis_protocol']}. What it suggests:")
+        for sentence in metrics["advice"] or ["nothing stands out"]:
+            page.paragraph(f"– {sentence}.")
+        page.table(("number", "value (nats unless it is a count or a sigma)"), number_rows(metrics))
+        divergence = metrics["arrays"].get("kl_per_dimension") or metrics["arrays"].get("kl_per_layer")
+        if divergence:
+            kind = "latent" if "kl_per_dimension" in metrics["arrays"] else "layer"
+            page.figures({f"Divergence of each {kind}, largest first": vj.plots.bars(divergence, kind)})
     if (folder.path / "history.csv").is_file():
         page.heading("Training")
         page.figures(_curves(folder.path / "history.csv"))

@@ -19,8 +19,8 @@ from vaejax.evaluate.evidence import Evidence as Evidence
 from vaejax.evaluate.evidence import has_exact_evidence as has_exact_evidence
 from vaejax.evaluate.evidence import importance_bounds as importance_bounds
 from vaejax.evaluate.evidence import log_evidence_estimate as log_evidence_estimate
-from vaejax.evaluate.gaps import Refined as Refined
-from vaejax.evaluate.gaps import refine as refine
+from vaejax.evaluate.refine import Refined as Refined
+from vaejax.evaluate.refine import refine as refine
 from vaejax.evaluate.mmd import mmd as mmd
 from vaejax.evaluate.summary import Score as Score
 from vaejax.evaluate.summary import run as run

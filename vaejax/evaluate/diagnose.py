@@ -12,7 +12,7 @@ from vaejax.evaluate.activity import active_units
 from vaejax.evaluate.advice import advise
 from vaejax.evaluate.aggregate import aggregate_posterior
 from vaejax.evaluate.evidence import has_exact_evidence, log_evidence_estimate
-from vaejax.evaluate.gaps import refine
+from vaejax.evaluate.refine import refine
 from vaejax.inputs import Rows, is_grey, prepare
 from vaejax.models import LatentModel, elbo
 

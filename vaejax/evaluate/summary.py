@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.evaluate.criteria import log_evidences
-from vaejax.evaluate.evidence import importance_bounds
+from vaejax.evaluate.evidence import has_exact_evidence, log_evidence_estimate
 from vaejax.inputs import Rows, prepare
 from vaejax.models import LatentModel, elbo, reconstruct
 
@@ -67,6 +66,7 @@ def run(
     k: int = 100,
     levels: int | None = None,
     log_jacobian: float = 0.0,
+    progress: bool = True,
 ) -> dict[str, Score]:
     """Score a model on rows that it was not trained on.
 
@@ -81,8 +81,10 @@ def run(
       context: labels (N,) or vectors, where the model has a context; the scores are then of x given it.
       k: draws of the importance-weighted bound.
       levels: grey values of the images that `x` are the dequantised form of: adds bits per dimension of
-        the grey values themselves, $(-\\ln p(x) + D\\ln\\text{levels}) / (D\\ln 2)$, an upper bound.
+        the grey values themselves, $(-\\ln p(x) + D\\ln\\text{levels}) / (D\\ln 2)$, an upper bound; 1 where the
+        likelihood is a probability already.
       log_jacobian: added to log-likelihoods, `Scaling.log_jacobian` of standardised tables.
+      progress: show a bar with the time left, on a terminal or in a notebook.
 
     Returns:
       `Score`s by name; nats are higher-is-better.
@@ -95,18 +97,17 @@ def run(
     """
     rows = prepare(model, x, context, "x")
     key_bound, key_weights = jax.random.split(key)
-    exact = type(model).marginal is not LatentModel.marginal
-    dims = math.prod(rows.x.shape[1:])
+    exact, dims, given = has_exact_evidence(model), math.prod(rows.x.shape[1:]), ", given the context"
+    given = given if model.context_dim else ""
     scores: dict[str, Score] = {}
-    best, name = np.zeros(0), ""
-    if exact:
-        best, name = np.asarray(log_evidences(model, params, rows.x)) + log_jacobian, "log_evidence"
-        scores[name] = _score(best, "nats", "exact")
+    best, name = np.zeros(0), "log_evidence" if exact else "iwae"
+    if model.has_density:
+        found = log_evidence_estimate(model, params, key_weights, x, context, k=k, progress=progress)
+        best = found.log_evidence + log_jacobian
+        told = "" if exact else f", median effective sample size {np.median(found.ess):.0f}"
+        scores[name] = _score(best, "nats", found.protocol + told)
     parts = _bounds(model, params, key_bound, rows)
     if model.has_density and not exact:
-        given = ", given the context" if model.context_dim else ""
-        best, name = np.asarray(importance_bounds(model, params, key_weights, x, context, k=k)) + log_jacobian, "iwae"
-        scores[name] = _score(best, "nats", f"importance-weighted bound, k={k}{given}")
         scores["elbo"] = _score(np.asarray(parts["elbo"]) + log_jacobian, "nats", f"one draw{given}")
         scores["log_likelihood"] = _score(
             np.asarray(parts["log_likelihood"]) + log_jacobian, "nats", "one draw of z from q"
@@ -116,7 +117,8 @@ def run(
             scores[f"kl_{i}"] = _score(layer, "nats", f"latent {i + 1}, from the top")
     if model.has_density and levels is not None:
         bits = (dims * math.log(levels) - best) / (dims * math.log(2.0))
-        scores["bits_per_dimension"] = _score(bits, "bits", f"from {name}, {levels} grey values, an upper bound")
+        of = f"{levels} grey values" if levels > 1 else "probabilities"
+        scores["bits_per_dimension"] = _score(bits, "bits", f"from {name}, {of}, an upper bound")
     root = functools.partial(_root, dims=dims)
     scores["reconstruction_rmse"] = root(_score(parts["squared_error"], "", "from the centre of the posterior"))
     return scores
