@@ -44,7 +44,7 @@ ALLOWED = {
     "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),
     "inputs": ({"data", "models"}, {"jax"}),
     "evaluate": ({"inputs", "models", "distributions", "kernels", "pytrees"}, {"jax"}),
-    "data": (set(), {"tensorflow_datasets", "PIL"}),
+    "data": (set(), {"jax", "tensorflow_datasets", "PIL"}),
     "page": (set(), {"rich"}),
     "launch": (set(), {"jax"}),
     "cli": ({"vaejax", "page"}, {"jax", "optax", "rich", "tyro"}),  # "vaejax" is the public face
