@@ -43,7 +43,7 @@ ALLOWED = {
     "kde": ({"kernels", "distributions", "pytrees"}, {"jax"}),
     "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),
     "inputs": ({"data", "models"}, {"jax"}),
-    "evaluate": ({"inputs", "models", "distributions", "kernels", "pytrees"}, {"jax"}),
+    "evaluate": ({"data", "inputs", "models", "distributions", "kernels", "pytrees"}, {"jax", "sklearn"}),
     "data": (set(), {"jax", "tensorflow_datasets", "PIL"}),
     "page": (set(), {"rich"}),
     "launch": (set(), {"jax"}),
