@@ -43,8 +43,11 @@ ALLOWED = {
     "kde": ({"kernels", "distributions", "pytrees"}, {"jax"}),
     "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),
     "inputs": ({"data", "models"}, {"jax"}),
-    "evaluate": ({"inputs", "models", "distributions", "kernels", "pytrees"}, {"jax", "optax", "rich"}),
-    "data": (set(), {"tensorflow_datasets", "PIL"}),
+    "evaluate": (
+        {"data", "inputs", "models", "distributions", "kernels", "pytrees"},
+        {"jax", "optax", "rich", "sklearn"},
+    ),
+    "data": (set(), {"jax", "tensorflow_datasets", "PIL"}),
     "page": (set(), {"rich"}),
     "launch": (set(), {"jax"}),
     "cli": ({"vaejax", "page"}, {"jax", "optax", "rich", "tyro"}),  # "vaejax" is the public face

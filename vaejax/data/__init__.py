@@ -12,6 +12,8 @@ from vaejax.data.manifolds import manifold as manifold
 from vaejax.data.manifolds import ring as ring
 from vaejax.data.mnist import mnist as mnist
 from vaejax.data.mnist import read_idx as read_idx
+from vaejax.data.sprites import Sprites as Sprites
+from vaejax.data.sprites import sprites as sprites
 from vaejax.data.standardize import Scaling as Scaling
 from vaejax.data.standardize import standardize as standardize
 from vaejax.data.stream import Stream as Stream
