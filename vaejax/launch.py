@@ -8,6 +8,7 @@ machines call `jax.distributed.initialize` yourself: `vaejax.fit` needs no more.
 import argparse
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -74,6 +75,7 @@ def _watch(processes: int, program: list[str]) -> int:
         port = probe.getsockname()[1]
     same = [sys.executable, "-m", "vaejax.launch", "--processes", str(processes)]
     running = [subprocess.Popen([*same, "--place", f"{i}@{port}", *program]) for i in range(processes)]
+    signal.signal(signal.SIGTERM, lambda number, frame: _forward(running))
     try:
         failed, since = 0, None
         while any(child.poll() is None for child in running):
@@ -86,7 +88,7 @@ def _watch(processes: int, program: list[str]) -> int:
             if since is not None and time.monotonic() - since > _GRACE:
                 break
             time.sleep(0.1)
-    except KeyboardInterrupt:  # the terminal has told the children too
+    except KeyboardInterrupt:  # the terminal has told the children too: they save and end
         for child in running:
             child.wait()
         return 130
@@ -97,6 +99,13 @@ def _watch(processes: int, program: list[str]) -> int:
             child.wait()
     failed = failed or next((child.returncode for child in running if child.returncode), 0)
     return failed if failed > 0 else 128 - failed if failed else 0
+
+
+def _forward(running: list[subprocess.Popen]) -> None:
+    """Tell the processes to save and end, as the launcher was told to."""
+    for child in running:
+        child.terminate()
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

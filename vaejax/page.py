@@ -76,4 +76,6 @@ class Page:
         meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         head = f"{meta}<title>{html.escape(self.title)}</title><style>{STYLE}</style>"
         body = "".join(self.parts)
-        path.write_text(f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n")
+        temporary = path.with_name(f".{path.name}.part")
+        temporary.write_text(f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n", "utf-8")
+        temporary.replace(path)

@@ -190,7 +190,8 @@ def test_rows_of_another_shape_are_refused(digits_run, tmp_path, capsys):
     assert "expected rows of shape (8, 8, 1), as the run's own, got (32, 32, 1)" in line
     np.save(tmp_path / "same.npy", 15 * np.random.default_rng(0).integers(0, 17, (20, 8, 8)).astype(np.uint8))
     assert vaejax("evaluate", digits_run, "--data", tmp_path / "same.npy", "--k", 2) == 0
-    assert "20 rows of" in json.loads((digits_run / "metrics.json").read_text())["protocol"]
+    (other,) = digits_run.glob("metrics-*.json")  # the scores of the run's own data are left alone
+    assert "20 rows of" in json.loads(other.read_text())["protocol"]
 
 
 def test_data_that_changed_are_told(tmp_path, capsys):
@@ -226,3 +227,87 @@ def test_exit_codes_of_what_fails_later(tmp_path, capsys, monkeypatch):
     assert f"the run is saved in {tmp_path / 'b'}, and the same call goes on" in capsys.readouterr().err
     monkeypatch.setattr(loop, "run_steps", real)
     assert vaejax("fit", "vae", "--data", "digits", "--out", tmp_path / "b", *SMALL) == 0
+
+
+def scores_of(folder, name="metrics.json"):
+    return json.loads((folder / name).read_text())
+
+
+def test_bits_per_dimension_of_probabilities_and_of_densities(digits_run, tmp_path):
+    assert vaejax("fit", "vae", "--data", "digits", "--out", tmp_path / "b", *SMALL) == 0
+    for folder, offset in ((tmp_path / "b", 0.0), (digits_run, np.log2(17))):
+        assert vaejax("evaluate", folder, "--quick") == 0
+        scores = {name: score["value"] for name, score in scores_of(folder)["scores"].items()}
+        assert scores["bits_per_dimension"] == pytest.approx(offset - scores["iwae"] / 64 / np.log(2), abs=1e-5)
+
+
+def test_a_command_that_failed_can_be_corrected(tmp_path, capsys):
+    x = np.random.default_rng(0).normal(size=(80, 3))
+    x[::9, 1] = np.nan
+    np.savetxt(tmp_path / "miss.csv", x, delimiter=",")
+    fit = ("fit", "gmm", "--data", tmp_path / "miss.csv", "--components", 2, "--out", tmp_path / "gmm")
+    assert "missing: expected covariance diag or spherical" in refused(capsys, *fit)
+    assert vaejax(*fit, "--covariance", "diag") == 0 and vaejax("evaluate", tmp_path / "gmm") == 0
+    assert "rows with missing values left out" in scores_of(tmp_path / "gmm")["protocol"]
+    assert vaejax("report", tmp_path / "gmm") == 0
+    capsys.readouterr()
+    more = refused(capsys, *fit, "--covariance", "diag", "--epochs", 900)
+    assert "its epochs is 200, this one's is 900" in more
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / ".command.json.123").write_text("{")  # what a kill in the middle of the first write leaves
+    assert vaejax(*fit[:-1], tmp_path / "killed", "--covariance", "diag") == 0
+
+
+@pytest.mark.parametrize("flag", ["--beta", "--patience", "--learning-rate", "--batch-size"])
+def test_options_of_gradients_are_refused_by_em(tmp_path, table, capsys, flag):
+    line = refused(capsys, "fit", "gmm", "--data", table, "--labels", "kind", "--out", tmp_path / "a", flag, 3)
+    assert f"gmm has no option {flag}" in line
+    line = refused(capsys, "fit", "vae", "--data", "digits", "--out", tmp_path / "a", "--restarts", 5)
+    assert "vae has no option --restarts" in line
+
+
+def test_tables_of_large_numbers_and_few_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(1.7e9, 20.0, 40), rng.normal(size=40), rng.normal(size=40)], 1)
+    np.savetxt(tmp_path / "t.csv", x, delimiter=",", fmt="%.17g")
+    out = tmp_path / "run"
+    assert vaejax("fit", "ppca", "--standardize", "--test", 0.02, "--data", tmp_path / "t.csv", "--out", out) == 0
+    assert vaejax("evaluate", out) == 0  # one test row: no standard error, and no failure
+    found = scores_of(out)
+    assert found["rows"] == 1 and found["scores"]["log_evidence"]["standard_error"] is None
+    assert not any("constant" in note for note in found["notes"]) and found["scores"]["log_evidence"]["value"] < -5.0
+
+
+def test_other_data_are_scored_once_and_by_their_names(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    write = lambda name, words: (tmp_path / name).write_text(
+        "a,b,kind\n" + "".join(f"{rng.normal()},{rng.normal()},{word}\n" for word in words)
+    )
+    write("own.csv", ["cat", "dog"] * 40)
+    write("dogs.csv", ["dog"] * 30)
+    write("cows.csv", ["cow"] * 30)
+    out = tmp_path / "run"
+    fit = ("fit", "sigma-vae", "--conditional", "--labels", "kind", "--test", 0, *SMALL)
+    assert vaejax(*fit, "--data", tmp_path / "own.csv", "--out", out) == 0
+    assert vaejax("evaluate", out, "--data", tmp_path / "dogs.csv", "--k", 2) == 0
+    (name,) = (path.name for path in out.glob("metrics-*.json"))
+    assert scores_of(out, name)["rows"] == 30 and not scores_of(out, name)["notes"]
+    x = vj.data.from_file(tmp_path / "dogs.csv", labels="kind").train.x
+    model, params = vj.load(out)
+    as_dogs = vj.evaluate.run(model, params, jax.random.key(0), x, np.ones(30, np.int32), k=2)
+    value = scores_of(out, name)["scores"]["reconstruction_rmse"]["value"]
+    assert value == pytest.approx(as_dogs["reconstruction_rmse"].value, rel=1e-4)
+    capsys.readouterr()
+    assert "expected labels among" in refused(capsys, "evaluate", out, "--data", tmp_path / "cows.csv")
+
+
+def test_a_report_shows_the_scores_of_the_parameters_it_draws_from(tmp_path):
+    out = tmp_path / "run"
+    fit = ("fit", "sigma-vae", "--data", "digits", "--hidden", 16, "--latent-dim", 2, "--out", out)
+    assert vaejax(*fit, "--epochs", 1) == 0 and vaejax("evaluate", out, "--quick") == 0
+    before = scores_of(out)
+    assert vaejax(*fit, "--epochs", 4) == 0 and vaejax("report", out) == 0
+    assert scores_of(out)["asked"]["params"] != before["asked"]["params"]
+    assert ">seed<" in (out / "report.html").read_text()
+    stamp = (out / "metrics.json").stat().st_mtime_ns
+    assert vaejax("report", out) == 0 and (out / "metrics.json").stat().st_mtime_ns == stamp

@@ -410,5 +410,5 @@ def test_one_bit_of_an_archive_never_changes_a_number(tmp_path, place, bit):
     except ValueError as problem:
         assert "c.npz" in str(problem)
     else:
-        np.testing.assert_array_equal(found.x, ROWS.astype(np.float32))
+        np.testing.assert_array_equal(found.x, ROWS)
         assert found.y is None or found.y.tolist() == list(range(20))

@@ -123,7 +123,7 @@ def test_npy_and_npz(tmp_path):
     x, y = np.random.default_rng(0).normal(size=(10, 3)), np.arange(10)
     np.save(tmp_path / "a.npy", x)
     found = data.from_file(tmp_path / "a.npy", validation=2)
-    assert found.train.x.dtype == np.float32 and len(found.train) == 8 and found.test is None
+    assert found.train.x.dtype == np.float64 and len(found.train) == 8 and found.test is None
     np.savez(tmp_path / "b.npz", x=x, y=y, x_test=x[:4], y_test=y[:4])
     found = data.from_file(tmp_path / "b.npz")
     np.testing.assert_allclose(found.train.x, x.astype(np.float32))

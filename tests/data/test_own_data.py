@@ -18,8 +18,8 @@ def saved(tmp_path, array):
     "shape, dtype, becomes, told",
     [
         ((9, 4), np.float32, (9, 4), ()),
-        ((9, 4), np.float64, (9, 4), ("float64 became float32",)),
-        ((9, 4), np.uint8, (9, 4), ("uint8 became float32",)),
+        ((9, 4), np.float64, (9, 4), ()),
+        ((9, 4), np.uint8, (9, 4), ("uint8 became float64",)),
         ((9, 5, 4), np.uint8, (9, 5, 4, 1), ("images of one channel",)),
         ((9, 5, 4, 3), np.uint8, (9, 5, 4, 3), ()),
         ((9, 3, 5, 4), np.uint8, (9, 5, 4, 3), ("channels moved to the end",)),
@@ -31,7 +31,8 @@ def test_every_conversion_is_stated(tmp_path, shape, dtype, becomes, told):
     found = saved(tmp_path, array)
     assert found.train.x.shape == becomes and len(found.notes) == len(told)
     assert all(words in note for words, note in zip(told, found.notes, strict=True))
-    assert found.train.x.dtype == (np.uint8 if dtype == np.uint8 and len(shape) > 2 else np.float32)
+    table = np.float32 if dtype == np.float32 else np.float64
+    assert found.train.x.dtype == (table if len(shape) == 2 else np.uint8 if dtype == np.uint8 else np.float32)
     same = array if becomes == shape else np.moveaxis(array, 1, -1) if array.ndim == 4 else array[..., None]
     np.testing.assert_array_equal(found.train.x, same)
 

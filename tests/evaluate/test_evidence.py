@@ -180,4 +180,7 @@ def test_one_call_scores_a_model(known):
     assert scores["reconstruction_rmse"].value == pytest.approx(float(jnp.sqrt(jnp.mean((again - x) ** 2))), rel=1e-4)
     broad = vj.evaluate.run(Broad(6, 2), params, KEY, x, k=2000)
     assert broad["iwae"].value == pytest.approx(exact.mean(), abs=0.2) and "k=2000" in broad["iwae"].protocol
+    moved = vj.evaluate.run(Broad(6, 2), params, KEY, x, k=2000, log_jacobian=3.0)
+    for name in ("iwae", "elbo", "log_likelihood"):
+        assert moved[name].value == pytest.approx(broad[name].value + 3.0, abs=1e-3)
     assert broad["elbo"].value == pytest.approx(broad["log_likelihood"].value - broad["kl"].value, abs=1e-3)

@@ -24,6 +24,32 @@ data = x[mine]
 if kind == "stream":  # of each batch of 20 the first process gives the first ten
     batches = x[:200].reshape(10, 20, 6)
     data = lambda epoch: list(batches[:, 10 * index : 10 * index + 10] if count == 2 else batches)
+if kind == "stateful":  # of unequal lengths, each with a place of its own in the source
+    class Rows:
+        def __init__(self):
+            self.at = 100 * index
+        def __iter__(self):
+            return self
+        def __next__(self):
+            if self.at >= (70, 203)[index]:
+                raise StopIteration
+            self.at += 7
+            return x[self.at - 7 : self.at]
+        def get_state(self):
+            return {"at": self.at}
+        def set_state(self, state):
+            assert state["at"] >= 100 * index, "the place of another process"
+            self.at = state["at"]
+    data = lambda epoch: Rows()
+if "STOP" in os.environ:
+    real, calls = loop.run_steps, []
+    def run_steps(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 3:
+            raise SystemExit(7)
+        return real(*args, **kwargs)
+    run_steps.lower = real.lower
+    loop.run_steps, loop._scan_length = run_steps, lambda *_: 2
 if kind == "dies":
     real, calls = loop.run_steps, []
     def run_steps(*args, **kwargs):
@@ -69,6 +95,17 @@ def test_two_processes_train_to_the_numbers_of_one(program, tmp_path, kind):
         ended = launch(program, tmp_path / f"{processes}.npz", kind, processes=processes)
         assert ended.returncode == 0, ended.stderr[-2000:]
     same(tmp_path / "1.npz", tmp_path / "2.npz")
+
+
+@pytest.mark.slow
+def test_each_process_goes_on_at_its_own_place(program, tmp_path, monkeypatch):
+    assert launch(program, tmp_path / "a.npz", "stateful").returncode == 0
+    monkeypatch.setenv("STOP", "1")
+    assert launch(program, tmp_path / "no.npz", "stateful", tmp_path / "run").returncode == 7
+    monkeypatch.delenv("STOP")
+    ended = launch(program, tmp_path / "b.npz", "stateful", tmp_path / "run")
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    same(tmp_path / "a.npz", tmp_path / "b.npz")
 
 
 @pytest.mark.slow

@@ -63,6 +63,12 @@ def test_labels_of_a_stream_and_single_rows():
         vj.fit(model, KEY, pieces((9,)), epochs=1, **options)
 
 
+def test_a_list_of_two_rows_is_no_pair():
+    pairs = lambda epoch: [list(X[order_of(epoch)][i : i + 2]) for i in range(0, 46, 2)]
+    streamed = vj.fit(MODEL, KEY, pairs, epochs=1, **OPTIONS)
+    chex.assert_trees_all_equal(streamed.params, vj.fit(MODEL, KEY, X, epochs=1, **OPTIONS).params)
+
+
 def stopped_and_resumed(data, folder, monkeypatch, model=MODEL, epochs=4):
     real, calls = loop.run_steps, []
 
@@ -91,7 +97,8 @@ def test_a_stream_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     np.testing.assert_array_equal(whole.history.batches, resumed.history.batches)
 
 
-def test_a_grain_pipeline_is_moved_to_its_place(tmp_path, monkeypatch):
+@pytest.mark.parametrize("size", [4, 40])  # pieces shorter than a chunk, and longer than two
+def test_a_grain_pipeline_is_moved_to_its_place(tmp_path, monkeypatch, size):
     read = []
 
     class Source:
@@ -102,7 +109,7 @@ def test_a_grain_pipeline_is_moved_to_its_place(tmp_path, monkeypatch):
             read.append(int(index))
             return X[index]
 
-    data = lambda epoch: grain.MapDataset.source(Source()).shuffle(seed=epoch).batch(4)
+    data = lambda epoch: grain.MapDataset.source(Source()).shuffle(seed=epoch).batch(size)
     whole = vj.fit(MODEL, KEY, data, epochs=3, **OPTIONS)
     rows = [np.concatenate(list(data(epoch))) for epoch in range(3)]
     in_order = vj.fit(MODEL, KEY, lambda epoch: [rows[epoch]], epochs=3, **OPTIONS)
@@ -155,6 +162,16 @@ def test_what_is_wrong_with_a_stream_is_said():
         fit(type("Columns", (), {"column_names": ["image"]})())
     with pytest.raises(ValueError, match="its pieces bring their contexts"):
         fit(lambda epoch: [X], context=np.zeros(47))
+
+    with pytest.raises(
+        ValueError, match="pieces of float32 rows of shape .5,., as the first one, got uint8"
+    ):
+        fit(lambda epoch: [X, X.astype(np.uint8)])
+    with pytest.raises(ValueError, match="got float64 of shape \\(\\)"):
+        fit(lambda epoch: [np.float64(3.0)])
+    model, options = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,)), OPTIONS | {"validation": None}
+    with pytest.raises(ValueError, match="a label for each of 4 rows of a piece, got shape \\(3,\\)"):
+        vj.fit(model, KEY, lambda epoch: [(X[:4], Y[:3])], epochs=1, context="labels", **options)
 
     def breaks(epoch):
         yield X

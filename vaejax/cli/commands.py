@@ -16,7 +16,7 @@ from vaejax.cli.folder import Folder, load_source, rows_for
 from vaejax.cli.members import MEMBERS, build, by_em, describe
 from vaejax.cli.report import write_report
 from vaejax.cli.sampling import sample
-from vaejax.cli.scoring import evaluate, number_rows, score_rows
+from vaejax.cli.scoring import evaluate, file_of, latest, number_rows, score_rows
 
 __all__ = ["run"]
 
@@ -62,7 +62,8 @@ def _count(name: str, value: int, least: int = 1) -> None:
 
 
 def _fit(command: ask.Fit) -> None:
-    asked = dataclasses.asdict(command) | {"out": None}
+    path = str(Path(command.data).resolve()) if Path(command.data).exists() else command.data
+    asked = dataclasses.asdict(command) | {"out": None, "data": path}
     source = load_source(command.data, asked)
     train = source.data.train
     model = build(command, train.x.shape[1:], source.labels, source.levels)
@@ -87,6 +88,12 @@ def _fit(command: ask.Fit) -> None:
     else:
         _fit_by_gradients(command, folder, model, source, transform, epochs)
     _say(f"saved in {folder.path}; next: vaejax evaluate {folder.path}, vaejax report {folder.path}")
+
+
+def _batch_size(rows: int) -> int:
+    """128, or a twentieth of few rows; what the devices of several processes can share."""
+    size, devices = min(128, max(16, rows // 20)), jax.device_count() if jax.process_count() > 1 else 1
+    return max(devices, size // devices * devices)
 
 
 def _fit_em(command: ask.Fit, folder: Folder, model: Any, x: np.ndarray, epochs: int) -> None:
@@ -119,7 +126,7 @@ def _fit_by_gradients(command: ask.Fit, folder: Folder, model: Any, source: Any,
         vj.data.share(source.data, jax.process_index(), jax.process_count()),
         optimizer=optax.adam(command.learning_rate),
         epochs=epochs,
-        batch_size=command.batch_size or min(128, max(16, len(source.data.train) // 20)),
+        batch_size=command.batch_size or _batch_size(len(source.data.train)),
         context="labels" if model.context_dim else None,
         checkpoint=folder.path,
         patience=command.patience,
@@ -148,14 +155,12 @@ def _evaluate(command: ask.Evaluate) -> None:
         _table(("diagnosis", ""), number_rows(metrics))
         for sentence in metrics["advice"] or ["nothing stands out"]:
             _say(f"- {sentence}")
-    _say(("written to " if anew else "nothing has changed since ") + str(folder.path / "metrics.json"))
+    _say(("written to " if anew else "nothing has changed since ") + str(folder.path / file_of(command.data)))
 
 
 def _report(command: ask.Report) -> None:
     folder = Folder(command.dir)
-    metrics = folder.read("metrics.json")
-    if metrics is None:
-        metrics, _ = evaluate(folder, k=100, quick=True, data=None, seed=0)
+    metrics = latest(folder)
     out = command.out or folder.path / "report.html"
     write_report(folder, metrics, out)
     _say(f"page: {out}")
@@ -163,7 +168,7 @@ def _report(command: ask.Report) -> None:
 
 def _export(command: ask.Export) -> None:
     folder = Folder(command.dir)
-    model, params, _ = folder.load()
+    model, params, source = folder.load()
     out = command.out or folder.path / f"{command.what}.stablehlo"
     blob = vj.export(model, params, command.what)
     temporary = Path(f"{out}.part")
@@ -171,6 +176,11 @@ def _export(command: ask.Export) -> None:
     temporary.write_bytes(blob)
     temporary.replace(out)
     _say(f"{command.what}: {len(blob)} bytes in {out}; jax.export.deserialize(blob).call(...) runs it")
+    if source.data.scaling is not None:
+        scaling = {name: getattr(source.data.scaling, name).tolist() for name in ("mean", "scale")}
+        beside = out.with_name(f"{out.name}.scaling.json")
+        beside.write_text(json.dumps(scaling) + "\n")
+        _say(f"x is in standard units, (x - mean) / scale; mean and scale are in {beside}")
 
 
 _DO: dict[type, Callable[[Any], None]] = {

@@ -15,7 +15,7 @@ from vaejax.cli.members import by_em
 __all__ = ["Folder", "Source", "load_source", "rows_for"]
 
 _FILE = "command.json"
-_MAY_GROW = ("epochs",)
+_MOST_LABELS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,13 @@ class Source:
     @property
     def labels(self) -> int:
         """Number of labels, 0 where the data have none."""
-        y = self.data.train.y
-        return 0 if y is None else int(y.max()) + 1
+        y = [part.y for part in self.data.parts if part is not None and part.y is not None]
+        count = max((int(labels.max()) + 1 for labels in y), default=0)
+        if count > _MOST_LABELS:
+            raise ValueError(
+                f"the data have labels up to {count - 1}: expected classes 0 to {_MOST_LABELS - 1} at most"
+            )
+        return count
 
 
 def load_source(name: str, options: dict[str, Any]) -> Source:
@@ -48,15 +53,7 @@ def load_source(name: str, options: dict[str, Any]) -> Source:
     labels = options["labels"]
     if labels is not None and Path(name).suffix.lower() != ".csv":
         raise ValueError(f"--labels is for a .csv file, not for {name}")
-    match name:
-        case "digits":
-            data = vj.data.digits(seed=seed)
-        case "mnist":
-            data = vj.data.mnist(validation=validation, seed=seed)
-        case str() if name.startswith("tfds:"):
-            data = vj.data.Dataset(*vj.data.image_dataset(name.removeprefix("tfds:")))
-        case _:
-            data = vj.data.from_file(name, labels=labels)
+    data = _read(name, labels, seed)
     train, held, tested = data.parts
     notes = data.notes
     if tested is None:
@@ -65,12 +62,42 @@ def load_source(name: str, options: dict[str, Any]) -> Source:
             tested, notes = train, (*notes, "no test part: scores are of the rows that were trained on")
     if held is None:
         train, held = vj.data.hold_out(train, float(validation), seed)
-    data = vj.data.Dataset(train, held, tested, notes=notes)
+    data = vj.data.Dataset(train, held, tested, classes=data.classes, notes=notes)
     if options["standardize"]:
         data = vj.data.standardize(data)
     total = hashlib.sha256(np.ascontiguousarray(train.x).data)
     total.update(np.ascontiguousarray(tested.x).data)
     return Source(data, 17 if name == "digits" else 256, total.hexdigest())
+
+
+def _read(name: str, labels: str | None, seed: int) -> vj.data.Dataset:
+    """The data, with the parts that they bring."""
+    match name:
+        case "digits":
+            return vj.data.digits(seed=seed)
+        case "mnist":
+            return vj.data.mnist()
+        case str() if name.startswith("tfds:"):
+            train, test = vj.data.image_dataset(name.removeprefix("tfds:"))
+            return vj.data.Dataset(train, None, test)
+        case _:
+            return vj.data.from_file(name, labels=labels)
+
+
+def _others(name: str, options: dict[str, Any], own: vj.data.Dataset) -> tuple[vj.data.Split, tuple[str, ...]]:
+    """All rows of other data, their labels numbered as the run's own."""
+    labels = options["labels"] if Path(name).suffix.lower() == ".csv" else None
+    data = _read(name, labels, 0)
+    parts = [part for part in data.parts if part is not None]
+    x, y = np.concatenate([part.x for part in parts]), None
+    if all(part.y is not None for part in parts):
+        y = np.concatenate([part.y for part in parts if part.y is not None])
+    if y is not None and data.classes != own.classes:
+        unknown = sorted(set(data.classes) - set(own.classes))
+        if unknown or not data.classes:
+            raise ValueError(f"{name}: expected labels among {list(own.classes)}, got {unknown or 'numbers'}")
+        y = np.array([own.classes.index(word) for word in data.classes], np.int32)[y]
+    return vj.data.Split(x, y), data.notes
 
 
 def rows_for(model: Any, x: np.ndarray, pixels: str, levels: int) -> tuple[str, Any, np.ndarray]:
@@ -112,7 +139,10 @@ class Folder:
         file = self.path / _FILE
         if not file.is_file():
             raise FileNotFoundError(f"{self.path} holds no run of `vaejax fit`")
-        return json.loads(file.read_text("utf-8"))
+        found = self.read(_FILE)
+        if not isinstance(found, dict) or not {"model", "data", "epochs", "digest", "pixels", "beta"} <= found.keys():
+            raise ValueError(f"{file} is not what `vaejax fit` writes: use a new folder")
+        return found
 
     def claim(self, options: dict[str, Any]) -> None:
         """Make the folder this run's, or see that it is.
@@ -120,16 +150,19 @@ class Folder:
         Raises:
           ValueError: where it belongs to something else.
         """
-        file = self.path / _FILE
-        if file.is_file():
+        begun = (self.path / "run.json").is_file() or (self.path / "model").is_dir()
+        if begun and (self.path / _FILE).is_file():
             stored = self.options
-            for name in sorted((stored.keys() | options.keys()) - set(_MAY_GROW)):
+            grows = set() if by_em(options["model"]) else {"epochs"}
+            for name in sorted((stored.keys() | options.keys()) - grows):
                 if stored.get(name) != options.get(name):
                     raise ValueError(
                         f"{self.path} holds another run: its {name} is {stored.get(name)!r}, this one's is "
                         f"{options.get(name)!r}; use a new folder"
                     )
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if stored["epochs"] >= options["epochs"]:
+                return
+        elif self.path.exists() and (not self.path.is_dir() or any(map(_is_foreign, self.path.iterdir()))):
             raise ValueError(f"{self.path} holds something else: use a new folder")
         self.path.mkdir(parents=True, exist_ok=True)
         self.write(_FILE, options)
@@ -165,17 +198,15 @@ class Folder:
             if own.digest != options["digest"]:
                 raise ValueError(f"{options['data']} is not what {self.path} was trained on: it has changed since")
             return model, params, own
-        parts = [part for part in load_source(data, options | {"standardize": False}).data.parts if part is not None]
-        x = np.concatenate([part.x for part in parts]) if len({id(part) for part in parts}) > 1 else parts[0].x
-        labelled = all(part.y is not None for part in parts)
-        y = np.concatenate([part.y for part in parts if part.y is not None]) if labelled else None
+        other, notes = _others(data, options, own.data)
+        x = other.x
         if x.shape[1:] != own.data.test.x.shape[1:]:  # type: ignore[union-attr]
             shape = own.data.test.x.shape[1:]  # type: ignore[union-attr]
             raise ValueError(f"{data}: expected rows of shape {shape}, as the run's own, got {x.shape[1:]}")
         if own.data.scaling is not None:
             x = own.data.scaling.apply(x)
-        test = vj.data.Split(x, y)
-        return model, params, dataclasses.replace(own, data=dataclasses.replace(own.data, test=test))
+        scored = dataclasses.replace(own.data, test=vj.data.Split(x, other.y), notes=notes)
+        return model, params, dataclasses.replace(own, data=scored)
 
     def test_rows(self, model: Any, source: Source) -> tuple[str, np.ndarray, Any]:
         """What is scored: how it was prepared, the rows, and the labels where the model needs them."""
@@ -184,7 +215,18 @@ class Folder:
 
     def scored(self, model: Any, split: Any, levels: int) -> tuple[str, np.ndarray, Any]:
         """Rows of any part as `test_rows` gives those of the test part."""
-        told, _, x = rows_for(model, split.x, self.options["pixels"], levels)
         if model.context_dim and split.y is None:
             raise ValueError("the model is conditional: expected data with labels")
+        missing = np.isnan(split.x).reshape(len(split), -1).any(1) if split.x.dtype.kind == "f" else np.zeros(1, bool)
+        if missing.all() and len(missing) == len(split):
+            raise ValueError("every row has missing values: none can be scored")
+        if missing.any():
+            split = split.take(~missing)
+        told, _, x = rows_for(model, split.x, self.options["pixels"], levels)
+        told += f", {missing.sum()} rows with missing values left out" if missing.any() else ""
         return told, x, split.y if model.context_dim else None
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is none of those that a fit leaves before its first checkpoint."""
+    return not (path.name in (_FILE, "lock") or path.name.startswith((f".{_FILE}.", "run.json.")))

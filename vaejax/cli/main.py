@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run(command)
     except (ValueError, TypeError, OSError, ImportError) as problem:
         return _complain(problem, 2)
-    except FloatingPointError as problem:
+    except (FloatingPointError, RuntimeError) as problem:
         return _complain(problem, 1)
     except KeyboardInterrupt as stopped:
         return _complain(stopped, 130)

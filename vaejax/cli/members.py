@@ -1,5 +1,6 @@
 """The models that the command line knows, and how its options become one."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +19,14 @@ LIKELIHOODS: dict[str, Callable[..., Any]] = {
 }
 _EM: dict[str, Callable[..., Any]] = {
     "gmm": lambda dim, components=10, covariance="full": vj.GMM(components, dim, covariance),
-    "ppca": lambda dim, latent_dim=8: vj.PPCA(dim, latent_dim),
-    "factor-analysis": lambda dim, latent_dim=8: vj.FactorAnalysis(dim, latent_dim),
-    "ppca-mixture": lambda dim, components=10, latent_dim=8: vj.PPCAMixture(components, dim, latent_dim),
+    "ppca": lambda dim, latent_dim=None: vj.PPCA(dim, latent_dim or min(8, max(1, dim - 1))),
+    "factor-analysis": lambda dim, latent_dim=None: vj.FactorAnalysis(dim, latent_dim or min(8, max(1, dim - 1))),
+    "ppca-mixture": lambda dim, components=10, latent_dim=None: vj.PPCAMixture(
+        components, dim, latent_dim or min(8, max(1, dim - 1))
+    ),
 }
+_OF_EM = ("restarts", "components", "covariance")
+_OF_GRADIENTS = ("conditional", "beta", "patience", "learning_rate", "batch_size", "likelihood", "scale")
 _SAYS = {"gmm": vj.GMM, "ppca": vj.PPCA, "factor-analysis": vj.FactorAnalysis, "ppca-mixture": vj.PPCAMixture}
 _ZOO = {name.replace("_", "-"): getattr(vj.zoo, name) for name in vj.zoo.__all__}
 MEMBERS: dict[str, Callable[..., Any]] = _EM | _ZOO
@@ -73,6 +78,7 @@ def build(options: Any, shape: tuple[int, ...], labels: int, levels: int) -> Any
     if options.model == "beta-vae":
         given["beta"] = options.beta
     given = {name: value for name, value in given.items() if value is not None}
+    _refuse_of_others(options)
     if by_em(options.model):
         data: Any = math.prod(shape)
     else:
@@ -90,6 +96,14 @@ def build(options: Any, shape: tuple[int, ...], labels: int, levels: int) -> Any
             raise
         unknown = str(problem).split("'")[1].replace("_", "-")
         raise ValueError(f"{options.model} has no option --{unknown}") from None
+
+
+def _refuse_of_others(options: Any) -> None:
+    """Raise for options that the way in which the model is fitted has no use for."""
+    em = by_em(options.model)
+    for field in dataclasses.fields(options):
+        if field.name in (_OF_GRADIENTS if em else _OF_EM) and getattr(options, field.name) != field.default:
+            raise ValueError(f"{options.model} has no option --{field.name.replace('_', '-')}")
 
 
 def _objective(options: Any, likelihood: Any) -> dict[str, Any]:

@@ -65,7 +65,9 @@ def write_report(folder: Any, metrics: dict[str, Any], out: Path) -> None:
         page.heading("Latents")
         page.figures(latents)
     page.heading("How to make it again")
-    given = {name: value for name, value in options.items() if value not in (None, False) and name != "digest"}
+    given = {
+        name: value for name, value in options.items() if value is not None and value is not False and name != "digest"
+    }
     page.table(("option", "value"), [(name, str(value)) for name, value in given.items()])
     page.paragraph(f"vaejax {metrics['vaejax']}, JAX {metrics['jax']}; data {options['digest'][:16]} (sha256).")
     page.write(out)

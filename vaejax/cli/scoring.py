@@ -10,7 +10,7 @@ import numpy as np
 import vaejax as vj
 from vaejax.cli.folder import Folder
 
-__all__ = ["evaluate", "number_rows", "score_rows"]
+__all__ = ["evaluate", "file_of", "latest", "number_rows", "score_rows"]
 
 
 def _digest(params: Any) -> str:
@@ -18,6 +18,19 @@ def _digest(params: Any) -> str:
     for leaf in jax.tree.leaves(params):
         total.update(np.ascontiguousarray(leaf).tobytes())
     return total.hexdigest()
+
+
+def file_of(data: str | None) -> str:
+    """Where the scores of the run's own data, or of others, are kept."""
+    return "metrics.json" if data is None else f"metrics-{hashlib.sha256(data.encode()).hexdigest()[:8]}.json"
+
+
+def latest(folder: Folder) -> dict[str, Any]:
+    """The scores of the run as it stands: those that are there, or rough ones."""
+    stored = folder.read("metrics.json")
+    if isinstance(stored, dict) and stored.get("asked", {}).get("params") == _digest(folder.load()[1]):
+        return stored
+    return evaluate(folder, k=100, quick=True, data=None, seed=0)[0]
 
 
 def _plain(value: Any) -> Any:
@@ -32,14 +45,15 @@ def evaluate(folder: Folder, *, k: int, quick: bool, data: str | None, seed: int
     told, x, context = folder.test_rows(model, source)
     asked = {"k": k, "quick": quick, "data": data, "seed": seed, "vaejax": vj.__version__}
     asked |= {"params": _digest(params), "rows": hashlib.sha256(np.ascontiguousarray(x).data).hexdigest()}
-    stored = folder.read("metrics.json")
+    stored = folder.read(file_of(data))
     if stored is not None and stored.get("asked") == asked:
         return stored, False
     if quick:
         k, x, context = min(k, 20), x[:200], None if context is None else context[:200]
     scaling, key = source.data.scaling, jax.random.key(seed)
-    discrete = model.binary or model.levels is not None
-    levels = 1 if discrete else source.levels if told.startswith("dequantized") else None
+    levels = source.levels if told.startswith("dequantized") and model.support is None else None
+    if (model.binary and told.startswith("binarized")) or (model.levels is not None and told.startswith("grey")):
+        levels = 1  # a probability of the values themselves
     jacobian = 0.0 if scaling is None else scaling.log_jacobian
     scores = vj.evaluate.run(model, params, key, x, context, k=k, levels=levels, log_jacobian=jacobian)
     if scaling is not None:
@@ -48,8 +62,12 @@ def evaluate(folder: Folder, *, k: int, quick: bool, data: str | None, seed: int
     part = "test rows" if data is None else f"rows of {data}"
     protocol = f"{len(x)} {part}, {told}, seed {seed}" + ("" if scaling is None else ", nats in the units of the data")
     notes = list(source.data.notes)
-    if model.binary and told.startswith("grey"):
+    if model.binary and x.dtype.kind == "f" and np.any((x > 0) & (x < 1)):
         notes.append("a Bernoulli score of grey values is not a likelihood")
+    if not model.binary and model.levels is None and told.startswith(("grey", "binarized")):
+        notes.append(
+            "a density at values on a grid is not a likelihood: it can be as large as one likes (see --pixels)"
+        )
     metrics: dict[str, Any] = {
         "model": folder.options["model"],
         "data": data or folder.options["data"],
@@ -71,7 +89,7 @@ def evaluate(folder: Folder, *, k: int, quick: bool, data: str | None, seed: int
         metrics["diagnosis"] = {name: _plain(value) for name, value in found.numbers.items()}
         metrics["arrays"] = {name: np.round(value, 6).tolist() for name, value in found.arrays.items()}
         metrics["advice"], metrics["diagnosis_protocol"] = found.advice, found.protocol
-    folder.write("metrics.json", metrics)
+    folder.write(file_of(data), metrics)
     return metrics, True
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-__all__ = ["as_labels", "as_rows"]
+__all__ = ["as_labels", "as_rows", "named_classes"]
 
 
 def as_rows(x: np.ndarray, where: object, notes: list[str]) -> np.ndarray:
-    """Images stay uint8, or floats where they are floats, with a channel axis at the end; tables become float32.
+    """Images stay uint8 or become float32, with a channel axis at the end; tables stay as exact as they are.
 
     Args:
       x: (N, D) numbers, or images (N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3, of uint8 or floats.
@@ -26,8 +26,11 @@ def as_rows(x: np.ndarray, where: object, notes: list[str]) -> np.ndarray:
     if x.ndim == 3:
         notes.append(f"{where}: {x.shape} read as images of one channel")
         x = x[..., None]
-    if x.dtype == np.float32 or (x.ndim == 4 and x.dtype == np.uint8):
+    if x.dtype == np.float32 or (x.ndim == 4 and x.dtype == np.uint8) or (x.ndim == 2 and x.dtype == np.float64):
         return np.ascontiguousarray(x)
+    if x.ndim == 2 and x.dtype != np.float16:  # a column of times or numbers may need more digits than float32 has
+        notes.append(f"{where}: {x.dtype} became float64")
+        return x.astype(np.float64)
     notes.append(f"{where}: {x.dtype} became float32")
     with np.errstate(over="ignore"):  # what is too large becomes infinite, which training refuses by its row
         return x.astype(np.float32)
@@ -41,3 +44,9 @@ def as_labels(y: np.ndarray, where: object) -> np.ndarray:
             f"{where}: expected one axis of integer labels within 32 bits, got {y.dtype} of shape {y.shape}"
         )
     return y.astype(np.int32)
+
+
+def named_classes(words: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of classes in alphabetic order, and the number of each word's."""
+    names, y = np.unique(np.array(words), return_inverse=True)
+    return tuple(map(str, names)), y.astype(np.int32)

@@ -13,7 +13,7 @@ class Split:
     """Rows and their labels.
 
     Attributes:
-      x: images as uint8 (N, H, W, C), which consumers scale to [0, 1], or float32 rows (N, D).
+      x: images as uint8 (N, H, W, C), which consumers scale to [0, 1], or rows (N, D) of floats.
       y: int32 labels (N,), or `None`.
     """
 
@@ -43,6 +43,7 @@ class Dataset:
       validation: cut from what was train, by a stated seed; `None` where it was asked for with 0.
       test: `None` where the data bring none.
       scaling: how `standardize` scaled the rows, or `None`.
+      classes: what the labels 0, 1, ... stand for, where the data have words for them.
       notes: what was converted on the way in.
     """
 
@@ -50,6 +51,7 @@ class Dataset:
     validation: Split | None = None
     test: Split | None = None
     scaling: Any = None
+    classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

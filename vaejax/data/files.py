@@ -1,21 +1,18 @@
 """A user's own data from one path: .npy, .npz, .csv, or a folder of images."""
 
 import math
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from vaejax.data.arrays import as_labels, as_rows
+from vaejax.data.arrays import as_labels, as_rows, named_classes
 from vaejax.data.dataset import Dataset, Split, hold_out
+from vaejax.data.images import from_folder
 
 __all__ = ["from_file"]
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # by content: a name may lie, and EPS would start Ghostscript
-_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 _MOST = 2**32  # bytes of the arrays that a file may claim; more than that is a job for a stream
 _MISSING = ("", "na", "nan", "null", "none", "?")
 
@@ -54,19 +51,20 @@ def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, l
     if labels is not None and kind != ".csv":
         raise ValueError(f"labels: expected a .csv file, got {path}")
     notes: list[str] = []
+    classes: tuple[str, ...] = ()
     match kind:
         case ".npy":
             train, test = Split(as_rows(_npy(path), path.name, notes)), None
         case ".npz":
             train, test = _npz(path, notes)
         case ".csv":
-            train, test = _csv(path, labels), None
+            (train, classes), test = _csv(path, labels), None
         case "folder":
-            train, test = _folder(path), None
+            (train, classes), test = from_folder(path, notes), None
         case _:
             raise ValueError(f"{path}: expected .npy, .npz, .csv or a folder of images, got {kind or 'no ending'!r}")
     train, held = hold_out(train, validation, seed)
-    return Dataset(train, held, test, notes=tuple(notes))
+    return Dataset(train, held, test, classes=classes, notes=tuple(notes))
 
 
 def _read_array(file, size: int, where: object) -> np.ndarray:
@@ -143,7 +141,7 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _csv(path: Path, labels: str | None) -> Split:
+def _csv(path: Path, labels: str | None) -> tuple[Split, tuple[str, ...]]:
     import csv
 
     try:
@@ -178,9 +176,11 @@ def _csv(path: Path, labels: str | None) -> Split:
         for j, cell in enumerate(row):
             number = _number(cell)
             if number is None:
-                raise ValueError(f"{path}: expected a number, got {cell!r} in row {i + 1}, column {j + 1}")
+                raise ValueError(
+                    f"{path}: expected a number, got {cell!r} in row {i + 1}, column {j + 1} (words: labels=)"
+                )
             table[i, j] = number
-    y = None
+    y, classes = None, ()
     if words:
         numbers = [_number(word) for word in words]
         if "" in words:
@@ -191,46 +191,10 @@ def _csv(path: Path, labels: str | None) -> Split:
         if all(number is not None and math.isfinite(number) and number == int(number) for number in numbers):
             y = as_labels(np.array(numbers), f"{path}: {labels}")
         else:
-            y = np.unique(words, return_inverse=True)[1].astype(np.int32)
-    return Split(as_rows(table, path, []), y)
+            classes, y = named_classes(words)
+    return Split(as_rows(table, path, []), y), classes
 
 
 def _is_header(rows: list[list[str]]) -> bool:
     """The first row is a header where some column is words in it and numbers in the second."""
     return any(_number(a) is None and _number(b) is not None for a, b in zip(rows[0], rows[1], strict=False))
-
-
-def _folder(path: Path) -> Split:
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _IMAGES and file.is_file())
-    if not files:
-        raise ValueError(f"{path}: expected images ({', '.join(_IMAGES)}), found none")
-    images = [_image(file) for file in files]
-    colour = any(image.ndim == 3 for image in images)
-    images = [np.repeat(im[..., None], 3, -1) if colour and im.ndim == 2 else np.atleast_3d(im) for im in images]
-    for file, image in zip(files, images, strict=True):
-        if image.shape != images[0].shape:
-            raise ValueError(f"{file}: expected the size of {files[0].name}, {images[0].shape}, got {image.shape}")
-    classes = [file.relative_to(path).parts[0] if file.parent != path else None for file in files]
-    y = None
-    if all(name is not None for name in classes):
-        y = np.unique(np.array(classes), return_inverse=True)[1].astype(np.int32)
-    return Split(np.stack(images), y)
-
-
-def _image(file: Path) -> np.ndarray:
-    """Pixels of 8 bits, (H, W) where the image is grey, else (H, W, 3)."""
-    from PIL import Image
-
-    mode = pixels = None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=_FORMATS) as image:
-                mode = image.mode
-                if mode in _MODES:
-                    pixels = np.asarray(image.convert("L" if mode in ("1", "L", "LA") else "RGB"))
-    except Exception as problem:  # Pillow raises many kinds for files that are not whole
-        raise ValueError(f"{file}: not an image that can be read ({type(problem).__name__}: {problem})") from problem
-    if pixels is None:
-        raise ValueError(f"{file}: expected 8 bits a channel, got an image of mode {mode}")
-    return pixels

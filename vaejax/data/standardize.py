@@ -74,4 +74,5 @@ def standardize(data: Dataset | Split | np.ndarray) -> Dataset:
     scaling = Scaling(mean, scale)
     notes = (f"columns {constant.tolist()} are constant: centred, not scaled",) if len(constant) else ()
     parts: Any = (None if part is None else Split(scaling.apply(part.x), part.y) for part in data.parts)
-    return Dataset(*parts, scaling=scaling, notes=(*data.notes, "columns standardised by the train part", *notes))
+    told = (*data.notes, "columns standardised by the train part", *notes)
+    return Dataset(*parts, scaling=scaling, classes=data.classes, notes=told)

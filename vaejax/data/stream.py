@@ -15,7 +15,8 @@ class Stream:
     """Rows that come in pieces, in the order in which training takes them.
 
     A piece is an array of rows (or one row), a pair (rows, labels or contexts), a `Split`, or a dict with columns
-    named as `from_columns` knows them. Pieces may differ in length.
+    named as `from_columns` knows them. Pieces may differ in length, not in type. Among several processes an epoch ends
+    with the shortest stream.
 
     Args:
       source: a function of the epoch (0, 1, ...) that gives an iterable of pieces; or something that can be
@@ -54,6 +55,8 @@ class Stream:
                 raise ValueError(f"data: expected one of the columns {', '.join(X_NAMES)}, got {sorted(piece)}")
         elif isinstance(piece, Split):
             x, y = piece.x, piece.y
-        elif isinstance(piece, tuple | list) and len(piece) == 2:
+        elif isinstance(piece, tuple) and len(piece) == 2:
             x, y = piece
+        elif isinstance(piece, list) and len(piece) == 2 and np.shape(piece[0]) != np.shape(piece[1]):
+            x, y = piece  # as a DataLoader of PyTorch gives them; two rows have one shape
         return np.asarray(x), None if y is None else np.asarray(y)

@@ -162,9 +162,13 @@ def whole_checkpoints(manager: Any, path: Path) -> Iterator[tuple[dict[str, Any]
 
 def _best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Any]:
     """The model of a run's folder, with its best parameters so far (the last ones without validation)."""
-    about = json.loads((path / "run.json").read_text("utf-8"))
-    if about["recipe"] is not None:
-        model = from_json(json.dumps(about["recipe"]))
+    try:
+        about = json.loads((path / "run.json").read_text("utf-8"))
+        recipe, validated, averaged = about["recipe"], about["validation"] is not None, about["average"] > 0
+    except (ValueError, KeyError, TypeError) as problem:
+        raise ValueError(f"{path / 'run.json'}: expected what vaejax.fit writes ({problem})") from problem
+    if recipe is not None:
+        model = from_json(json.dumps(recipe))
     if not isinstance(model, LatentModel):
         raise ValueError(f"{path} holds a run without a recipe: pass model=")
     newest = next(whole_checkpoints(manager_of(path, writes=False), path), None)
@@ -173,8 +177,12 @@ def _best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Any]:
     leaves = [newest[0]["state"][str(i)] for i in range(len(newest[0]["state"]))]
     template = jax.eval_shape(model.init, jax.random.key(0))
     count, after = len(jax.tree.leaves(template)), 6  # best_value, stale, step, skipped, skipped_in_row, key
-    kept = about["validation"] is not None or about["average"] > 0  # the last tree of the state, else its first
-    chosen = leaves[len(leaves) - after - count : len(leaves) - after] if kept else leaves[:count]
+    end, first = len(leaves) - after, 0  # of the trees of parameters; the average and the best are the last ones
+    if validated and np.all(np.isfinite(leaves[end])):
+        first = end - count
+    elif averaged:
+        first = end - count * (1 + validated)
+    chosen = leaves[first : first + count]
     return model, jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaf) for leaf in chosen])
 
 

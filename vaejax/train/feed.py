@@ -1,6 +1,7 @@
 """Where the steps of an epoch take their rows from: memory in a shuffled order, or a stream, chunk by chunk."""
 
 import collections
+import json
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ _AHEAD = 2  # chunks read while one is trained on
 
 
 class Position(NamedTuple):
-    """Where a run stands: `step` steps into `epoch`, both counted from 0; a stream's place in `mark`."""
+    """Where a run stands: `step` steps into `epoch`, both from 0; of a stream each process's place in `mark`."""
 
     epoch: int
     step: int
@@ -109,26 +110,37 @@ class Streamed:
 
     def pieces(self, key: jax.Array, at: Position, length: int) -> Generator[Piece, None, None]:
         """The rest of an epoch in chunks of `length` steps."""
-        chunks = self._chunks(at, length)
-        with ThreadPoolExecutor(1) as reader:
+        chunks, reader, step = self._chunks(at, length), ThreadPoolExecutor(1), at.step
+        try:
             waiting = collections.deque(reader.submit(next, chunks, None) for _ in range(_AHEAD))
-            while (chunk := waiting.popleft().result()) is not None:
+            while True:
+                chunk = waiting.popleft().result()
+                steps = processes.least(0 if chunk is None else chunk[2])  # an epoch ends with the shortest stream
+                if chunk is None or not steps:
+                    return
                 waiting.append(reader.submit(next, chunks, None))
-                rows, order, steps, after = chunk
-                yield Piece(rows, jnp.broadcast_to(order, (*key.shape, len(order))), 0, steps, after)
+                rows, order, own, mark = chunk
+                step += steps
+                marks = [json.loads(text) for text in processes.gathered(json.dumps(mark))]
+                place = Position(at.epoch, step, marks)
+                yield Piece(rows, jnp.broadcast_to(order, (*key.shape, len(order))), 0, steps, place)
+                if steps < own:
+                    return
+        finally:
+            reader.shutdown(wait=False, cancel_futures=True)
 
-    def _chunks(self, at: Position, length: int) -> Iterator[tuple[Rows, jax.Array, int, Position]]:
-        """Chunks of `length` batches, padded at the end of the epoch, and the position after each."""
+    def _chunks(self, at: Position, length: int) -> Iterator[tuple[Rows, jax.Array, int, Any]]:
+        """Chunks of `length` batches, padded at the end of the epoch, and the mark after each."""
         held: collections.deque = collections.deque()
         wanted, step, have = length * self._size, at.step, 0
 
-        def chunk(steps: int) -> tuple[Rows, jax.Array, int, Position]:
+        def chunk(steps: int) -> tuple[Rows, jax.Array, int, Any]:
             (x, y), mark = _take(held, steps * self._size)
             if steps < length:
                 again = np.arange(wanted) % len(x)
                 x, y = x[again], None if y is None else y[again]
             rows = self._prepared(x, y, f"data, epoch {at.epoch + 1} from row {step * self._size}")
-            return *self._place(rows), steps, Position(at.epoch, step + steps, mark)
+            return *self._place(rows), steps, mark
 
         for piece in self._read(at):
             held.append(piece)
@@ -146,12 +158,13 @@ class Streamed:
     def _read(self, at: Position) -> Iterator[tuple[np.ndarray, np.ndarray | None, Any, int]]:
         """Pieces from a position on: rows, labels, the source's state before the piece, rows of it that are used."""
         source, skip = self._stream.open(at.epoch), at.step * self._size
-        if at.mark is not None:
-            source.set_state(at.mark["state"])  # type: ignore[attr-defined]
-            skip = at.mark["rows"]
-        shape = getattr(self.setup.model, "event_shape", None)
+        mark = at.mark[jax.process_index()] if at.mark is not None else None
+        if mark is not None:
+            source.set_state(mark["state"])  # type: ignore[attr-defined]
+            skip = mark["rows"]
+        shape, kind = getattr(self.setup.model, "event_shape", None), None
         while True:
-            state = source.get_state() if hasattr(source, "set_state") else None  # type: ignore[attr-defined]
+            state = _as_json(source.get_state()) if hasattr(source, "set_state") else None  # type: ignore[attr-defined]
             try:
                 piece = next(source)
             except StopIteration:
@@ -159,22 +172,42 @@ class Streamed:
             x, y = Stream.parts(piece)
             if x.shape == shape and (y is None or y.ndim <= 1):  # one row
                 x, y = x[None], None if y is None else y[None]
-            if y is None and self._labelled:
-                raise ValueError('context="labels": the pieces of the stream have no labels; give pairs (rows, labels)')
+            y = self._labels_of(x, y)
+            kind = kind or (x.dtype, x.shape[1:])
+            if not x.ndim or (x.dtype, x.shape[1:]) != kind:
+                wanted = f"pieces of {kind[0]} rows of shape {kind[1]}, as the first one"
+                raise ValueError(f"data: expected {wanted}, got {x.dtype} of shape {x.shape}")
             if skip < len(x):
-                yield x[skip:], None if y is None else y[skip:], state if isinstance(state, dict) else None, skip
+                yield x[skip:], None if y is None else y[skip:], state, skip
             skip = max(0, skip - len(x))
+
+    def _labels_of(self, x: np.ndarray, y: np.ndarray | None) -> np.ndarray | None:
+        if not self._labelled:
+            return None
+        if y is None:
+            raise ValueError('context="labels": the pieces of the stream have no labels; give pairs (rows, labels)')
+        if y.shape[:1] != x.shape[:1]:
+            raise ValueError(f"data: expected a label for each of {len(x)} rows of a piece, got shape {y.shape}")
+        return y
 
     def calibrated(self, state: TrainState, epoch: int, length: int) -> TrainState:
         """The state with what the objective has in closed form, from the whole batches of another pass."""
         total, count = None, 0
         for piece in self.pieces(state.key, Position(epoch, 0), length):
             order = piece.order.reshape(-1, piece.order.shape[-1])[0, : piece.end * self.setup.batch_size]
-            part = measure(self.setup, state, piece.rows, order)
+            part = measure(self.setup, state, piece.rows, order, count)
             part = jax.tree.map(lambda leaf, weight=piece.end: leaf * weight, part)
             total = part if total is None else jax.tree.map(jnp.add, total, part)
             count += piece.end
         return absorb(self.setup, state, jax.tree.map(lambda leaf: leaf / count, total))
+
+
+def _as_json(state: Any) -> Any:
+    """A source's state, where a JSON file can hold it; a source without one is read again up to its place."""
+    try:
+        return state if json.loads(json.dumps(state)) == state else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _place_rows(rows: Rows, mesh: Mesh | None) -> tuple[Rows, np.ndarray | None]:

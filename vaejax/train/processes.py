@@ -19,6 +19,7 @@ __all__ = [
     "all_devices",
     "any_of",
     "gathered",
+    "least",
     "local",
     "placed",
     "replicated",
@@ -51,10 +52,18 @@ def any_of(*flags: bool) -> tuple[bool, ...]:
 
 
 def gathered(text: str) -> list[str]:
-    """The texts (checksums, of one length) of all processes, in their order."""
+    """The texts of all processes, in their order."""
     if jax.process_count() == 1:
         return [text]
-    return [bytes(row).decode() for row in _gather(np.frombuffer(text.encode(), np.uint8))]
+    raw = np.frombuffer(text.encode(), np.uint8)
+    lengths = _gather(np.array(len(raw)))
+    rows = _gather(np.pad(raw, (0, int(lengths.max()) - len(raw))))
+    return [bytes(row[:length]).decode() for row, length in zip(rows, lengths, strict=True)]
+
+
+def least(count: int) -> int:
+    """The smallest of a count over all processes."""
+    return count if jax.process_count() == 1 else int(_gather(np.array(count)).min())
 
 
 def total(count: int) -> int:

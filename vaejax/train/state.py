@@ -108,7 +108,9 @@ class History(Mapping[str, np.ndarray]):
 
     def to_csv(self, path: str | Path) -> None:
         """Write a table with one line an epoch; entries of vectors and members of ensembles are numbered columns."""
-        with Path(path).open("w", newline="") as file:
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.part")
+        with temporary.open("w", newline="") as file:
             writer = csv.writer(file)
             for i, row in enumerate(self._rows):
                 flat = {"epoch": i + 1}
@@ -119,6 +121,7 @@ class History(Mapping[str, np.ndarray]):
                 if i == 0:
                     writer.writerow(flat)
                 writer.writerow(flat.values())
+        temporary.replace(path)
 
 
 class Fit(NamedTuple):

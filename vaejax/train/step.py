@@ -161,7 +161,7 @@ def shuffle(setup: Setup, key: jax.Array, epoch: jax.Array, positions: Any = Non
 
 
 def _average_over(
-    setup: Setup, f: Callable[[jax.Array, Any, Any], Any], key: jax.Array, rows: Rows, order: jax.Array
+    setup: Setup, f: Callable[[jax.Array, Any, Any], Any], key: jax.Array, rows: Rows, order: jax.Array, before: Any = 0
 ) -> Any:
     """Mean of `f(key, x, context)`, a mean over a batch, over the rows at `order`; the last batch takes the rest."""
     count, size = len(order), setup.batch_size
@@ -169,7 +169,7 @@ def _average_over(
     rest = count - full * size  # a small batch would bias what is estimated from batches, a total correlation
 
     def one(i: Any, length: int) -> Any:
-        key_transform, key_f = jax.random.split(jax.random.fold_in(key, i))
+        key_transform, key_f = jax.random.split(jax.random.fold_in(key, before + i))
         index = jax.lax.dynamic_slice(order, (i * size,), (length,))
         return f(key_f, *_batch(setup, rows, index, key_transform))
 
@@ -183,15 +183,18 @@ def _average_over(
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
-def measure(setup: Setup, state: TrainState, rows: Rows, order: jax.Array) -> list[jax.Array]:
-    """What the objective's closed form needs, a mean over the rows: under the parameters, and under their average."""
+def measure(setup: Setup, state: TrainState, rows: Rows, order: jax.Array, before: Any = 0) -> list[jax.Array]:
+    """What the objective's closed form needs, a mean over the rows: under the parameters, and under their average.
+
+    `before` is the number of batches that were measured before these, so that their draws are not met again.
+    """
     statistic, _ = setup.objective.calibration
 
     def one(state: TrainState) -> list[jax.Array]:
         key, each = fresh_key(state.key, CALIBRATION, state.step), []
         for params in (state.params,) if state.average is None else (state.params, state.average):
             mean = lambda key, x, context, now=params: jnp.mean(statistic(setup.model, now, key, x, context))  # noqa: E731
-            each.append(_average_over(setup, mean, key, rows, jnp.asarray(order)))
+            each.append(_average_over(setup, mean, key, rows, jnp.asarray(order), before))
         return each
 
     return jax.vmap(one)(state) if setup.ensemble else one(state)
