@@ -79,15 +79,15 @@ class Chain(Distribution):
         """Joint log-density of the latents."""
         return self.score(value)[0]
 
-    def sample_and_log_terms(self, key) -> tuple[tuple, jax.Array]:
-        """Draw the latents with the log-density of each, shape `(L,)`."""
+    def sample_and_log_terms(self, key) -> tuple[tuple, jax.Array, Any]:
+        """Draw the latents with the log-density of each, shape `(L,)`, and the last state."""
         keys = jax.random.split(key, len(self.links))
-        values, terms, _ = self.walk(lambda i, p, h: p.sample_and_log_prob(keys[i]))
-        return values, jnp.stack(terms)
+        values, terms, h = self.walk(lambda i, p, h: p.sample_and_log_prob(keys[i]))
+        return values, jnp.stack(terms), h
 
     def sample_and_log_prob(self, key):
         """Draw the latents with their joint log-density."""
-        values, terms = self.sample_and_log_terms(key)
+        values, terms, _ = self.sample_and_log_terms(key)
         return values, jnp.sum(terms)
 
     @property
@@ -112,10 +112,11 @@ class After:
 
     Attributes:
       first: the chain of the bottom-up latents.
-      then: `then(a, log_q_terms) -> Guide`, which holds `Drawn(a_i, log_q_i)` in the places of a.
+      then: `then(a, log_q_terms, h) -> Guide`, which holds `Drawn(a_i, log_q_i)` in the places of a; h is
+        the last state of `first`, so that features on the way up are computed once.
       select: `select(z) -> a`, the bottom-up latents among all.
     """
 
     first: Chain
-    then: Callable[[tuple, jax.Array], Guide]
+    then: Callable[[tuple, jax.Array, Any], Guide]
     select: Callable[[tuple], tuple]
