@@ -67,7 +67,7 @@ class Chain(Distribution):
     def log_terms(self, z) -> tuple[jax.Array, Any]:
         """Log-density of each latent given those above, shape `(L,)`, and the last state."""
         self._require(z)
-        _, terms, h = self.walk(lambda i, p, h: (z[i], p.log_prob(z[i])))
+        _, terms, h = self.walk(lambda i, p, h: (z[i], _log_prob(i, p, z[i])))
         return jnp.stack(terms), h
 
     def score(self, value):
@@ -94,6 +94,13 @@ class Chain(Distribution):
     def mean(self):
         """The walk that takes each link's mean (a `Categorical` its likeliest class)."""
         return self.sample(jax.random.key(0), 0.0)
+
+
+def _log_prob(i: int, p: Distribution, z: Any) -> jax.Array:
+    wanted = jnp.shape(getattr(p, "loc", z))
+    if jnp.shape(z) != wanted:
+        raise ValueError(f"z[{i}]: expected shape {wanted}, got {jnp.shape(z)}; batch with jax.vmap")
+    return p.log_prob(z)
 
 
 @pytree

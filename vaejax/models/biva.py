@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from vaejax.distributions import After, Chain, Distribution, Guide, Normal
+from vaejax.distributions import After, Chain, Distribution, Guide
 from vaejax.heads import Head
 from vaejax.models.base import Params, require_at_least
 from vaejax.models.hierarchy import GAUSSIAN, Hierarchy, Layer, drawn, gaussian, give, parameters, standard
@@ -21,25 +21,25 @@ def _top(layer: Layer, weights: Params, extra: tuple, h: Any) -> tuple[Distribut
     return standard(layer.shape), lambda z: layer(weights, z, *extra)
 
 
-def _pair(layer: Layer, weights: Params, h: jax.Array) -> tuple[Normal, Any]:
+def _pair(layer: Layer, weights: Params, h: jax.Array) -> tuple[Distribution, Any]:
     """p(b_i | h), and the numbers of p(t_i | h), which the same network gives."""
     for_b, for_t = jnp.split(parameters(layer, weights, h), 2, -1)
     return GAUSSIAN.apply({}, for_b), lambda b: (h, b, for_t)
 
 
-def _second(layer: Layer, weights: Params, extra: tuple, state: tuple) -> tuple[Normal, Any]:
+def _second(layer: Layer, weights: Params, extra: tuple, state: tuple) -> tuple[Distribution, Any]:
     """p(t_i | h); b_i and t_i then make the next h."""
     h, b, for_t = state
     return GAUSSIAN.apply({}, for_t), lambda t: layer(weights, h, b, t, *extra)
 
 
-def _rise(layer: Layer, weights: Params, up: Layer, up_weights: Params, features: tuple) -> tuple[Normal, Any]:
+def _rise(layer: Layer, weights: Params, up: Layer, up_weights: Params, features: tuple) -> tuple[Distribution, Any]:
     """q(b_i | d_i); b_i and d_i then make d_{i+1}, which joins the features."""
     d = features[-1]
     return gaussian(layer, weights, d), lambda b: (*features, up(up_weights, d, b))
 
 
-def _sink(layer: Layer, weights: Params, d: jax.Array, p: Normal, state: tuple) -> Normal:
+def _sink(layer: Layer, weights: Params, d: jax.Array, p: Distribution, state: tuple) -> Distribution:
     """q(t_i | h, d_i)."""
     return gaussian(layer, weights, state[0], d)
 

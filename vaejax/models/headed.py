@@ -22,7 +22,7 @@ class Headed(LatentModel):
     likelihood_head: Head
     context_dim: int
 
-    @property
+    @functools.cached_property
     @abc.abstractmethod
     def event_shape(self) -> tuple[int, ...]:
         """Shape of a datum, as the decoder and the likelihood say it."""

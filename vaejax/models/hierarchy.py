@@ -36,7 +36,7 @@ class Layer:
         return apply(weights, *inputs)
 
 
-def gaussian(layer: Layer, weights: Params, *inputs: jax.Array) -> Normal:
+def gaussian(layer: Layer, weights: Params, *inputs: jax.Array) -> Distribution:
     """The diagonal Gaussian over a latent of the layer's shape that the network gives."""
     return GAUSSIAN.apply({}, parameters(layer, weights, *inputs))
 
@@ -65,7 +65,7 @@ def top(p: Distribution, h: Any) -> tuple[Distribution, Any]:
     return p, passed
 
 
-def conditional(layer: Layer, weights: Params, extra: tuple, h: Any) -> tuple[Normal, Any]:
+def conditional(layer: Layer, weights: Params, extra: tuple, h: Any) -> tuple[Distribution, Any]:
     """The link of a latent that depends on the one before it, and on nothing else."""
     return gaussian(layer, weights, h, *extra), passed
 
@@ -142,7 +142,7 @@ class Hierarchy(Headed):
             params[name] = {f"layer{i}": part.init(k) for i, (part, k) in enumerate(zip(parts, keys, strict=True))}
         return params
 
-    @property
+    @functools.cached_property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of a datum, as the decoder and the likelihood say it."""
         return _event_shape(self)

@@ -17,7 +17,7 @@ from vaejax.pytrees import static
 __all__ = ["Ladder"]
 
 
-def _merge(evidence: Normal, p: Any, h: Any) -> Normal:
+def _merge(evidence: Any, p: Any, h: Any) -> Normal:
     """A guide's link: the product of what was seen on the way up with what is expected on the way down."""
     return Normal(*precision_product(p.loc, p.scale, evidence.loc, evidence.scale))
 

@@ -20,7 +20,7 @@ _BOUND = 5.0
 
 
 def residual_normal(p: Normal, shift: jax.Array, ratio: jax.Array) -> Normal:
-    r"""q told relative to p, $N(\mu_p + \Delta\mu, (\sigma_p\Delta\sigma)^2)$.
+    r"""The posterior q told relative to p, $N(\mu_p + \Delta\mu, (\sigma_p\Delta\sigma)^2)$.
 
     Its divergence is $\frac12(\Delta\mu^2/\sigma_p^2 + \Delta\sigma^2 - \ln\Delta\sigma^2 - 1)$.
 
@@ -81,7 +81,8 @@ class NVAE(Hierarchy):
       objective: what `vaejax.fit` maximises unless told otherwise.
       remat: as in `Ladder`.
 
-    Reference: Vahdat and Kautz, 2020. Differs: no normalising flows in q; no spectral regularisation (see `networks.Cell`).
+    Reference: Vahdat and Kautz, 2020. Differs: no flows in q, no spectral
+    regularisation (see `networks.Cell`).
 
     >>> import jax, vaejax as vj
     >>> model = vj.zoo.nvae((8, 8, 1), scales=2, groups=1, channels=4, latent_channels=2)

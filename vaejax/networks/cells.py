@@ -70,7 +70,7 @@ class _Cell(nnx.Module):
             r = getattr(self, f"norm{i}")(r)
             # The first step of a depthwise cell widens a linear map: its nonlinearity comes where it is wide.
             r = getattr(self, f"conv{i}")(r if recipe.kind == "depthwise" and i == 0 else activation(r))
-        gate = jax.nn.sigmoid(self.excite(jax.nn.relu(self.squeeze(jnp.mean(r, (0, 1))))))
+        gate = jax.nn.sigmoid(self.excite(activation(self.squeeze(jnp.mean(r, (0, 1))))))
         return h + _RESIDUAL * r * gate[None, None, :]
 
 

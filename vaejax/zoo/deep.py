@@ -178,6 +178,8 @@ def nvae(
     counts = (groups,) * scales if isinstance(groups, int) else tuple(groups)
     if len(shape) != 3:
         raise ValueError(f"data_shape: expected (height, width, channels), got {shape}")
+    if cells < 1:
+        raise ValueError(f"cells: expected at least 1, got {cells}")
     if scales < 1 or len(counts) != scales or min(counts) < 1:
         raise ValueError(f"groups: expected {scales} positive numbers, one for each scale, got {groups}")
     sizes = [tuple(-(-n // 2**k) for n in shape[:2]) for k in range(scales + 1)]
@@ -186,9 +188,9 @@ def nvae(
     down_cells = lambda c: (Cell(c, "depthwise", expand, activation),) * cells  # noqa: E731
     ups, residuals, priors, downs, latents = [], [], [], [], []
     for k in range(1, scales + 1):  # the largest size first
-        c, below, count = widths[k], widths[k - 1], counts[scales - k]
-        enter = ConvLayer(shape[2] + context_dim, c, 3, 2) if k == 1 else ConvLayer(below, c, 3, 2, None, activation)
-        grow = (ConvLayer(c, below, 3, 1, sizes[k - 1], activation),) if k > 1 else ()
+        c, finer, count = widths[k], widths[k - 1], counts[scales - k]
+        enter = ConvLayer(shape[2] + context_dim, c, 3, 2) if k == 1 else ConvLayer(finer, c, 3, 2, None, activation)
+        grow = (ConvLayer(c, finer, 3, 1, sizes[k - 1], activation),) if k > 1 else ()
         mix = ConvLayer(c + latent_channels + context_dim, c, 1)
         for i in range(count):
             ups.append(Sequential((*((enter,) if i == 0 else ()), *up_cells(c))))
@@ -200,7 +202,16 @@ def nvae(
     out = head.output_shape(shape)[-1]
     leave = ConvLayer(channels + context_dim, widths[0], 3, 1, sizes[0], activation)
     decoder = Sequential((leave, *down_cells(widths[0]), ConvLayer(widths[0], out, 3, activation="elu")))
-    reverse = (tuple(reversed(each)) for each in (residuals, priors[:-1], downs))
-    start = (*sizes[scales], widths[scales])
-    latents = tuple(reversed(latents))
-    return NVAE(tuple(ups), *reverse, decoder, start, latents, head, context_dim, **options)
+    below = priors[:-1]  # the top group has N(0, I)
+    return NVAE(
+        tuple(ups),
+        tuple(reversed(residuals)),
+        tuple(reversed(below)),
+        tuple(reversed(downs)),
+        decoder,
+        (*sizes[scales], widths[scales]),
+        tuple(reversed(latents)),
+        head,
+        context_dim,
+        **options,
+    )
