@@ -16,6 +16,7 @@ def digits(part):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_the_deepest_model_stays_finite_from_five_seeds():
     x = digits(vj.data.digits().train)[:320]
     model = vj.zoo.nvae((8, 8, 1), groups=(3, 3), channels=4, latent_channels=2, expand=1)
