@@ -93,7 +93,10 @@ def test_codes_reconstructions_and_samples_have_their_shapes(case):
     model, params, x, context = case
     c = first(context)
     code = vj.encode(model, params, x[0], c)
-    assert {leaf.shape for leaf in jax.tree.leaves(code)} == {(2,)}
+    if isinstance(code, tuple):  # a hierarchy has latents of the shapes that its prior draws
+        assert jax.tree.map(jnp.shape, code) == jax.tree.map(jnp.shape, model.prior(params, c).sample(KEY))
+    else:
+        assert code.shape == (2,)
     cold = vj.reconstruct(model, params, KEY, x[0], c, temperature=0.0)
     np.testing.assert_allclose(vj.decode(model, params, code, c), cold, rtol=1e-4, atol=1e-5)
     assert cold.shape == model.event_shape
@@ -112,11 +115,19 @@ def test_wrong_inputs_are_named(case):
     c = first(context)
     with pytest.raises(ValueError, match="one datum with 5 entries, got shape \\(6,\\)"):
         vj.elbo(model, params, KEY, jnp.ones(6), c)
-    with pytest.raises(ValueError, match="z: expected shape \\(2,\\), got \\(3,\\)"):
-        model.likelihood(params, jnp.ones(3), c)
+    code = vj.encode(model, params, x[0], c)
+    if isinstance(code, tuple):
+        with pytest.raises(ValueError, match=f"expected a tuple of {len(code)} latents, got {len(code) + 1}"):
+            vj.decode(model, params, (*code, code[0]), c)
+        with pytest.raises(ValueError, match="z\\[0\\]: expected shape .*, got .*; batch with jax.vmap"):
+            vj.decode(model, params, (jnp.ones((2, *code[0].shape)), *code[1:]), c)
+    else:
+        with pytest.raises(ValueError, match="z: expected shape \\(2,\\), got \\(3,\\)"):
+            model.likelihood(params, jnp.ones(3), c)
     if model.context_dim:
+        name = type(model).__name__
         with pytest.raises(
-            ValueError, match="VAE has context_dim=3: expected a vector of 3 numbers or a label below 3"
+            ValueError, match=f"{name} has context_dim=3: expected a vector of 3 numbers or a label below 3"
         ):
             vj.elbo(model, params, KEY, x[0])
         with pytest.raises(ValueError, match="context: expected .* got shape \\(4,\\)"):

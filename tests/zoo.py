@@ -39,6 +39,15 @@ def levels(count=40, seed=0):
     return (np.round(8 * (raw + 1)) / 16).astype(np.float32)
 
 
+def dense_nvae():
+    """The residual posterior without convolutions, which take long to compile."""
+    ups = vj.networks.MLP((D, 6, 6)), vj.networks.MLP((6, 6))
+    residuals = vj.networks.MLP((10, 6, 6)), vj.networks.MLP((10, 4))
+    downs = vj.networks.MLP((7, 6, 4)), vj.networks.MLP((6, 6, 4))
+    priors, decoder = (vj.networks.MLP((4, 4)),), vj.networks.MLP((4, D))
+    return vj.NVAE(ups, residuals, priors, downs, decoder, (4,), (3, 2))
+
+
 SMALL = {"hidden": (8,)}
 AMORTIZED = {
     "bernoulli": vj.zoo.vae(D, 2, **SMALL),
@@ -63,6 +72,11 @@ AMORTIZED = {
     "convolutional": vj.zoo.conv_vae((D, 1, 1), 2, channels=(3,)),
     "two-stage": vj.zoo.two_stage(D, 2, **SMALL),
     "autoencoder": vj.zoo.autoencoder(D, 2, **SMALL),
+    "ladder": vj.zoo.ladder(D, (2, 3), hidden=(8, 8), likelihood=vj.heads.normal("optimal")),
+    "conditional-ladder": vj.zoo.ladder((D, 1, 1), (2, 3), hidden=(4, 4), channels=(3,), context_dim=3),
+    "hierarchical": vj.zoo.hierarchical_vae(D, (2, 3), hidden=(8, 8)),
+    "biva": vj.zoo.biva(D, (2, 3), width=8),
+    "nvae": dense_nvae(),
 }
 
 

@@ -22,12 +22,16 @@ from vaejax.evaluate import log_evidences as log_evidences
 from vaejax.evaluate import mmd as mmd
 from vaejax.evaluate import responsibilities as responsibilities
 from vaejax.export import export as export
+from vaejax.models import BIVA as BIVA
 from vaejax.models import GMM as GMM
+from vaejax.models import NVAE as NVAE
 from vaejax.models import PPCA as PPCA
 from vaejax.models import VAE as VAE
 from vaejax.models import Autoencoder as Autoencoder
 from vaejax.models import Elbo as Elbo
 from vaejax.models import FactorAnalysis as FactorAnalysis
+from vaejax.models import HierarchicalVAE as HierarchicalVAE
+from vaejax.models import Ladder as Ladder
 from vaejax.models import LatentModel as LatentModel
 from vaejax.models import PPCAMixture as PPCAMixture
 from vaejax.models import TwoStage as TwoStage

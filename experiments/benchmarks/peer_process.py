@@ -13,12 +13,12 @@ PEERS = Path(os.environ.get("VAEJAX_PEERS", ".venv-peers/bin/python"))
 class Peers:
     """The subprocess that runs PyTorch and pythae, a line a request."""
 
-    def __init__(self, x: np.ndarray, folder: str):
+    def __init__(self, x: np.ndarray, folder: str, script: str = "vae_peers.py"):
         path = Path(folder) / "images.npz"
         np.savez(path, x=x.reshape(len(x), -1))
-        script = Path(__file__).with_name("vae_peers.py")
+        program = Path(__file__).with_name(script)
         self.process = subprocess.Popen(
-            [str(PEERS), str(script), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [str(PEERS), str(program), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.about = json.loads(self._line())
 

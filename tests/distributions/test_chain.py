@@ -46,7 +46,8 @@ def give(q, p, h):
     return q
 
 
-def then(a, log_q):
+def then(a, log_q, h):
+    assert h is a[0]  # the last state of the way up
     return Guide((Partial(top_given_y, a[0]), Partial(give, Drawn(a[0], log_q[0]))))
 
 

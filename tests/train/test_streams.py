@@ -163,9 +163,7 @@ def test_what_is_wrong_with_a_stream_is_said():
     with pytest.raises(ValueError, match="its pieces bring their contexts"):
         fit(lambda epoch: [X], context=np.zeros(47))
 
-    with pytest.raises(
-        ValueError, match="pieces of float32 rows of shape .5,., as the first one, got uint8"
-    ):
+    with pytest.raises(ValueError, match="pieces of float32 rows of shape .5,., as the first one, got uint8"):
         fit(lambda epoch: [X, X.astype(np.uint8)])
     with pytest.raises(ValueError, match="got float64 of shape \\(\\)"):
         fit(lambda epoch: [np.float64(3.0)])

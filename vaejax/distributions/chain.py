@@ -67,7 +67,7 @@ class Chain(Distribution):
     def log_terms(self, z) -> tuple[jax.Array, Any]:
         """Log-density of each latent given those above, shape `(L,)`, and the last state."""
         self._require(z)
-        _, terms, h = self.walk(lambda i, p, h: (z[i], p.log_prob(z[i])))
+        _, terms, h = self.walk(lambda i, p, h: (z[i], _log_prob(i, p, z[i])))
         return jnp.stack(terms), h
 
     def score(self, value):
@@ -79,21 +79,28 @@ class Chain(Distribution):
         """Joint log-density of the latents."""
         return self.score(value)[0]
 
-    def sample_and_log_terms(self, key) -> tuple[tuple, jax.Array]:
-        """Draw the latents with the log-density of each, shape `(L,)`."""
+    def sample_and_log_terms(self, key) -> tuple[tuple, jax.Array, Any]:
+        """Draw the latents with the log-density of each, shape `(L,)`, and the last state."""
         keys = jax.random.split(key, len(self.links))
-        values, terms, _ = self.walk(lambda i, p, h: p.sample_and_log_prob(keys[i]))
-        return values, jnp.stack(terms)
+        values, terms, h = self.walk(lambda i, p, h: p.sample_and_log_prob(keys[i]))
+        return values, jnp.stack(terms), h
 
     def sample_and_log_prob(self, key):
         """Draw the latents with their joint log-density."""
-        values, terms = self.sample_and_log_terms(key)
+        values, terms, _ = self.sample_and_log_terms(key)
         return values, jnp.sum(terms)
 
     @property
     def mean(self):
         """The walk that takes each link's mean (a `Categorical` its likeliest class)."""
         return self.sample(jax.random.key(0), 0.0)
+
+
+def _log_prob(i: int, p: Distribution, z: Any) -> jax.Array:
+    wanted = jnp.shape(getattr(p, "loc", z))
+    if jnp.shape(z) != wanted:
+        raise ValueError(f"z[{i}]: expected shape {wanted}, got {jnp.shape(z)}; batch with jax.vmap")
+    return p.log_prob(z)
 
 
 @pytree
@@ -112,10 +119,11 @@ class After:
 
     Attributes:
       first: the chain of the bottom-up latents.
-      then: `then(a, log_q_terms) -> Guide`, which holds `Drawn(a_i, log_q_i)` in the places of a.
+      then: `then(a, log_q_terms, h) -> Guide`, which holds `Drawn(a_i, log_q_i)` in the places of a; h is
+        the last state of `first`, so that features on the way up are computed once.
       select: `select(z) -> a`, the bottom-up latents among all.
     """
 
     first: Chain
-    then: Callable[[tuple, jax.Array], Guide]
+    then: Callable[[tuple, jax.Array, Any], Guide]
     select: Callable[[tuple], tuple]

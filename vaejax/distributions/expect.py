@@ -165,10 +165,8 @@ class Bound(Distribution):
         if isinstance(guide, After):
             key_first, key_rest = jax.random.split(key)
             heat = guide.select(tuple(jnp.broadcast_to(temperature, (len(self.prior.links),))))
-            first = guide.first.sample(key_first, jnp.stack(heat))
-            guide = guide.then(
-                first, jnp.zeros(len(first))
-            )  # a run scores nothing, and a flow may have no density here
+            first, h = guide.first.run(key_first, jnp.stack(heat))
+            guide = guide.then(first, jnp.zeros(len(first)), h)  # a run scores nothing: a flow may have no density here
         _require_links(guide, self.prior)
         keys = jax.random.split(key_rest, len(guide.links))
         heat = jnp.broadcast_to(temperature, (len(guide.links),))
@@ -184,7 +182,7 @@ class Bound(Distribution):
         guide = self.guide
         if isinstance(guide, After):
             first = guide.select(value)
-            guide = guide.then(first, guide.first.log_terms(first)[0])
+            guide = guide.then(first, *guide.first.log_terms(first))
         _require_links(guide, self.prior)
         _, terms, h = self.prior.walk(lambda i, p, h: (value[i], guide.links[i](p, h).log_prob(value[i])))
         return jnp.sum(jnp.stack(terms)), h

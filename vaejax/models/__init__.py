@@ -2,6 +2,7 @@
 
 from vaejax.models.autoencoder import Autoencoder as Autoencoder
 from vaejax.models.base import LatentModel as LatentModel
+from vaejax.models.biva import BIVA as BIVA
 from vaejax.models.derived import Elbo as Elbo
 from vaejax.models.derived import decode as decode
 from vaejax.models.derived import elbo as elbo
@@ -12,6 +13,9 @@ from vaejax.models.derived import log_joint as log_joint
 from vaejax.models.derived import reconstruct as reconstruct
 from vaejax.models.derived import sample as sample
 from vaejax.models.gmm import GMM as GMM
+from vaejax.models.hierarchical import HierarchicalVAE as HierarchicalVAE
+from vaejax.models.ladder import Ladder as Ladder
+from vaejax.models.nvae import NVAE as NVAE
 from vaejax.models.ppca import PPCA as PPCA
 from vaejax.models.ppca import FactorAnalysis as FactorAnalysis
 from vaejax.models.ppca_mixture import PPCAMixture as PPCAMixture

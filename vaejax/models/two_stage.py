@@ -141,7 +141,7 @@ def _given(q: Distribution, p: Distribution, h: Any) -> Distribution:
     return q
 
 
-def _then(model: TwoStage, params: Params, context: Any, first: tuple, log_q: jax.Array) -> Guide:
+def _then(model: TwoStage, params: Params, context: Any, first: tuple, log_q: jax.Array, h: Any) -> Guide:
     (z,) = first
     top = model.second.posterior(params, z, context)
     return Guide((Partial(_given, top), Partial(_given, Drawn(z, log_q[0]))))

@@ -4,9 +4,12 @@ from vaejax.networks.base import FlaxNetwork as FlaxNetwork
 from vaejax.networks.base import Network as Network
 from vaejax.networks.base import from_functions as from_functions
 from vaejax.networks.base import from_nnx as from_nnx
+from vaejax.networks.cells import Cell as Cell
+from vaejax.networks.cells import ConvLayer as ConvLayer
 from vaejax.networks.combine import Constant as Constant
 from vaejax.networks.combine import Parallel as Parallel
 from vaejax.networks.combine import Sequential as Sequential
+from vaejax.networks.combine import Skip as Skip
 from vaejax.networks.combine import in_precision as in_precision
 from vaejax.networks.conv import ConvDecoder as ConvDecoder
 from vaejax.networks.conv import ConvEncoder as ConvEncoder

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from vaejax.networks.base import Network, Weights
 from vaejax.pytrees import arguments, static
 
-__all__ = ["Constant", "Parallel", "Sequential", "in_precision"]
+__all__ = ["Constant", "Parallel", "Sequential", "Skip", "in_precision"]
 
 R = TypeVar("R")
 
@@ -53,6 +53,28 @@ class Parallel(Network):
     def apply(self, weights: Weights, *inputs: jax.Array) -> jax.Array:
         """Outputs of all parts, joined."""
         return jnp.concatenate([p.apply(weights[f"part{i}"], *inputs) for i, p in enumerate(self.parts)], -1)
+
+
+@static
+class Skip(Network):
+    """A skip connection: what the network makes of all inputs is added to the first one.
+
+    Attributes:
+      network: its output has the shape of the first input.
+    """
+
+    network: Network
+
+    def init(self, key: jax.Array) -> Weights:
+        """Draw the network's weights."""
+        return self.network.init(key)
+
+    def apply(self, weights: Weights, *inputs: jax.Array) -> jax.Array:
+        """The first input, with the network's output added."""
+        out = self.network.apply(weights, *inputs)
+        if out.shape != inputs[0].shape:
+            raise ValueError(f"Skip: expected an output of shape {inputs[0].shape}, got {out.shape}")
+        return inputs[0] + out
 
 
 def _init(parts: tuple[Network, ...], key: jax.Array) -> Weights:

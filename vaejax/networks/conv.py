@@ -10,7 +10,7 @@ from vaejax.networks.base import ACTIVATIONS, FlaxNetwork, flat, require_activat
 from vaejax.networks.patches import Conv
 from vaejax.pytrees import static
 
-__all__ = ["ConvDecoder", "ConvEncoder"]
+__all__ = ["ConvDecoder", "ConvEncoder", "squares"]
 
 
 def _halves(height: int, width: int, stages: int) -> list[tuple[int, int]]:
@@ -20,6 +20,15 @@ def _halves(height: int, width: int, stages: int) -> list[tuple[int, int]]:
         height, width = -(-height // 2), -(-width // 2)
         sizes.append((height, width))
     return sizes
+
+
+def squares(h: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Four channels become a square of 2 x 2 pixels, a transposed convolution without its dilation; cut to size."""
+    height, width, depth = h.shape
+    if any(n not in (2 * m - 1, 2 * m) for n, m in zip(size, (height, width), strict=True)):
+        raise ValueError(f"expected a size of about {(2 * height, 2 * width)}, got {size}")
+    h = h.reshape(height, width, 2, 2, depth // 4).transpose(0, 2, 1, 3, 4).reshape(2 * height, 2 * width, -1)
+    return h[: size[0], : size[1]]
 
 
 def _norm(channels: int, rngs: nnx.Rngs) -> nnx.Module:
@@ -125,10 +134,7 @@ class _Decoder(nnx.Module):
             for j in range(self.recipe.blocks):
                 h = getattr(self, f"block{i}_{j}")(h)
             h = getattr(self, f"conv{i}")(ACTIVATIONS[self.recipe.activation](getattr(self, f"norm{i}")(h)))
-            height, width, depth = h.shape
-            # Four channels become a square of 2 x 2 pixels: a transposed convolution without its dilation.
-            h = h.reshape(height, width, 2, 2, depth // 4).transpose(0, 2, 1, 3, 4).reshape(2 * height, 2 * width, -1)
-            h = h[: self.sizes[i + 1][0], : self.sizes[i + 1][1]]
+            h = squares(h, self.sizes[i + 1])
         return h
 
 

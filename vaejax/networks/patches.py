@@ -1,12 +1,13 @@
 """A convolution that is fast inside compiled loops on CPUs too."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-__all__ = ["Conv", "convolve"]
+__all__ = ["Conv", "convolve", "convolve_depthwise"]
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
@@ -46,6 +47,32 @@ def _by_patches(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     padded = jnp.pad(x, padding)
     patches = jnp.concatenate([window(padded, i, j) for i, j in shifts], -1)
     return patches @ kernel.reshape(-1, features)
+
+
+def convolve_depthwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolve each channel of one image with a filter of its own, zero-padded to the same size.
+
+    On a CPU as a sum of shifted products, for the reason given in `convolve`.
+
+    Args:
+      x: shape (H, W, C).
+      kernel: shape (h, w, C).
+    """
+    if jax.default_backend() != "cpu":
+        dims, depth = ("NHWC", "HWIO", "NHWC"), x.shape[-1]
+        return jax.lax.conv_general_dilated(
+            x[None], kernel[:, :, None], (1, 1), "SAME", dimension_numbers=dims, feature_group_count=depth
+        )[0]
+    return _by_shifts(x, kernel)
+
+
+def _by_shifts(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    (height, width, _), (rows, columns, _) = x.shape, kernel.shape
+    around = [((size - 1) // 2, size // 2) for size in (rows, columns)]
+    padded = jnp.pad(x, (*around, (0, 0)))
+    shifts = ((i, j) for i in range(rows) for j in range(columns))
+    terms = (padded[i : i + height, j : j + width] * kernel[i, j][None, None, :] for i, j in shifts)
+    return functools.reduce(jnp.add, terms)
 
 
 class Conv(nnx.Module):

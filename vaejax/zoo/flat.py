@@ -1,11 +1,6 @@
-"""The usual members in one line each, for data of any shape.
-
-Every constructor returns a model with its objective, so that `vaejax.fit(model, key, data, epochs=...)`
-trains what its name says. Further keywords go to `VAE`: `likelihood=`, `prior=`, `posterior=`, ...
-"""
+"""Models with one layer of latents."""
 
 import math
-import operator
 from typing import Any
 
 from vaejax import heads, objectives
@@ -13,6 +8,7 @@ from vaejax.heads import Head
 from vaejax.models import VAE, Autoencoder, TwoStage
 from vaejax.models.vae import posterior_head
 from vaejax.networks import MLP, Constant, ConvDecoder, ConvEncoder, Linear, Parallel
+from vaejax.zoo.shapes import sizes_of as _shape
 
 __all__ = [
     "autoencoder",
@@ -28,16 +24,6 @@ __all__ = [
     "two_stage",
     "vae",
 ]
-
-
-def _shape(data_shape: int | tuple[int, ...]) -> tuple[int, ...]:
-    try:
-        shape = tuple(map(operator.index, data_shape if isinstance(data_shape, tuple | list) else (data_shape,)))
-    except TypeError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise ValueError(f"data_shape: expected positive sizes, got {data_shape!r}")
-    return shape
 
 
 def _codes(posterior: str | Head, latent_dim: int) -> int:

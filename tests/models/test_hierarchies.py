@@ -1,0 +1,290 @@
+"""Hierarchies: cost, shapes, and what carries them around. Their laws are in test_laws_amortized."""
+
+import functools
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import vaejax as vj
+from tests import zoo
+from vaejax.distributions import Normal, analytic_kl
+from vaejax.kernels import precision_product
+from vaejax.models.hierarchy import GAUSSIAN
+from vaejax.networks import MLP, ConvLayer, Linear
+
+KEY = jax.random.key(0)
+WIDTH = 128  # wide enough for the products to be what a pass costs
+
+
+def dense_nvae(size, width, **options):
+    ups = MLP((size, width, width)), MLP((width, width))
+    residuals = MLP((2 * width, width, 8)), MLP((2 * width, width, 8))
+    downs = MLP((width + 4, width)), MLP((width + 4, width))
+    priors, decoder = (MLP((width, 8)),), MLP((width, size))
+    return vj.NVAE(ups, residuals, priors, downs, decoder, (width,), (4, 4), **options)
+
+
+DEEP = {
+    "ladder": lambda **o: vj.zoo.ladder(WIDTH, (4, 4), hidden=(WIDTH, WIDTH), **o),
+    "hierarchical": lambda **o: vj.zoo.hierarchical_vae(WIDTH, (4, 4, 4), hidden=(WIDTH,) * 3, **o),
+    "biva": lambda **o: vj.zoo.biva(WIDTH, (4, 4), width=WIDTH, **o),
+    "nvae": lambda **o: dense_nvae(WIDTH, WIDTH, **o),
+}
+
+
+def run(model, params, name, i, *inputs):
+    return getattr(model, name)[i].apply(params[name][f"layer{i}"], *inputs)
+
+
+def normal(output):
+    return GAUSSIAN.apply({}, output)
+
+
+def ladder_by_hand(model, params, keys, x):
+    d1 = run(model, params, "ups", 0, x)
+    d2 = run(model, params, "ups", 1, d1)
+    e1, q2 = (normal(run(model, params, "evidence", i, d)) for i, d in enumerate((d1, d2)))
+    z2 = q2.sample(keys[0])
+    p1 = normal(run(model, params, "downs", 0, z2))
+    q1 = Normal(*precision_product(p1.loc, p1.scale, e1.loc, e1.scale))
+    z1 = q1.sample(keys[1])
+    p2 = Normal(jnp.zeros(4), jnp.ones(4))
+    return z1, analytic_kl(q2, p2) + analytic_kl(q1, p1)
+
+
+def hierarchical_by_hand(model, params, keys, x):
+    z, log_q = [x], 0.0
+    for i in range(3):
+        q = normal(run(model, params, "ups", i, z[-1]))
+        z.append(q.sample(keys[i]))
+        log_q = log_q + (q.log_prob(z[-1]) if i < 2 else 0.0)
+    p2, p1 = (normal(run(model, params, "downs", j, z[3 - j])) for j in range(2))
+    top = analytic_kl(q, Normal(jnp.zeros(4), jnp.ones(4)))
+    return z[1], top + log_q - p2.log_prob(z[2]) - p1.log_prob(z[1])
+
+
+def biva_by_hand(model, params, keys, x):
+    d1 = run(model, params, "ups", 0, x)
+    q_b = normal(run(model, params, "rises", 0, d1))
+    b = q_b.sample(keys[0])
+    q_top = normal(run(model, params, "rises", 1, run(model, params, "ups", 1, d1, b)))
+    z = q_top.sample(keys[1])
+    h = run(model, params, "downs", 0, z)
+    p_b, p_t = (normal(part) for part in jnp.split(run(model, params, "priors", 0, h), 2))
+    q_t = normal(run(model, params, "merges", 0, h, d1))
+    t = q_t.sample(keys[2])
+    kl = analytic_kl(q_top, Normal(jnp.zeros(4), jnp.ones(4))) + analytic_kl(q_t, p_t)
+    return run(model, params, "downs", 1, h, b, t), kl + q_b.log_prob(b) - p_b.log_prob(b)
+
+
+def nvae_by_hand(model, params, keys, x):
+    def bounded(output):
+        loc, raw = jnp.split(output, 2)
+        return loc, jnp.exp(5 * jnp.tanh(raw / 5))
+
+    d1 = run(model, params, "ups", 0, x)
+    features, h, kl = (run(model, params, "ups", 1, d1), d1), params["start"], 0.0
+    for i, d in enumerate(features):
+        p = Normal(*bounded(run(model, params, "priors", 0, h))) if i else Normal(jnp.zeros(4), jnp.ones(4))
+        shift, ratio = bounded(run(model, params, "residuals", i, d, h))
+        q = Normal(p.loc + shift, p.scale * ratio)
+        kl = kl + analytic_kl(q, p)
+        h = run(model, params, "downs", i, h, q.sample(keys[i]))
+    return h, kl
+
+
+BY_HAND = {
+    "ladder": ladder_by_hand,
+    "hierarchical": hierarchical_by_hand,
+    "biva": biva_by_hand,
+    "nvae": nvae_by_hand,
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_the_bound_costs_what_a_single_pass_by_hand_costs(name):
+    model = DEEP[name]()
+    params = jax.jit(model.init)(KEY)
+    keys, x = jax.random.split(KEY, 16), jax.random.bernoulli(KEY, 0.4, (16, WIDTH)).astype(float)
+
+    def by_hand(params, key, x):
+        h, kl = BY_HAND[name](model, params, jax.random.split(key, 3), x)
+        logits = model.decoder.apply(params["decoder"], h)
+        return jnp.sum(x * logits - jax.nn.softplus(logits)) - kl
+
+    def flops(f):
+        mean = lambda params: jnp.mean(jax.vmap(f, (None, 0, 0))(params, keys, x))
+        compiled = jax.jit(jax.value_and_grad(mean)).lower(params).compile()
+        return compiled.cost_analysis()["flops"], compiled.as_text().count(" dot("), compiled(params)[0]
+
+    def bound(params, key, x):
+        return vj.elbo(model, params, key, x).value
+
+    (mine, products, mine_at), (hand, products_by_hand, hand_at) = flops(bound), flops(by_hand)
+    assert mine <= 1.05 * hand, mine / hand
+    assert products == products_by_hand
+    assert abs(mine_at - hand_at) < 0.1 * abs(hand_at)  # the draws are others
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_computing_again_on_the_way_back_changes_no_number(name):
+    plain, again = DEEP[name](), DEEP[name](remat=True)
+    params = jax.jit(plain.init)(KEY)
+    x = jax.random.uniform(KEY, (WIDTH,))
+
+    def gradient(model):
+        return jax.value_and_grad(lambda params: vj.elbo(model, params, KEY, x).value)
+
+    chex.assert_trees_all_close(
+        jax.jit(gradient(plain))(params), jax.jit(gradient(again))(params), rtol=2e-5, atol=2e-5
+    )
+    count = lambda model: str(jax.make_jaxpr(gradient(model))(params)).count("remat")
+    assert count(again) >= 4 and count(plain) == 0
+
+
+def spatial_ladder(**options):
+    """Latents that are images: two scales of them."""
+    ups = ConvLayer(1, 4, 3, 2, activation="silu"), ConvLayer(4, 4, 3, 2, activation="silu")
+    evidence = ConvLayer(4, 2, 1), ConvLayer(4, 4, 1)
+    downs = (ConvLayer(2, 2, 3, double_to=(4, 4)),)
+    decoder = vj.networks.Sequential((ConvLayer(1, 4, 3, double_to=(8, 8)), ConvLayer(4, 1, 3, activation="silu")))
+    return vj.Ladder(ups, evidence, downs, decoder, ((2, 2, 2), (4, 4, 1)), **options)
+
+
+def small_nvae():
+    return vj.zoo.nvae((8, 8, 1), groups=1, channels=3, latent_channels=1, expand=1)
+
+
+def test_a_residual_hierarchy_of_images_has_a_bound():
+    model = small_nvae()
+    params = jax.jit(model.init)(KEY)
+    bound = vj.elbo(model, params, KEY, jnp.full((8, 8, 1), 0.5))
+    assert jnp.isfinite(bound.value) and bound.kl.shape == (2,) and (bound.kl > 0).all()
+    assert bound.kl.sum() < 10  # fresh groups are near the prior
+
+
+@pytest.mark.parametrize(
+    "make", [spatial_ladder, pytest.param(small_nvae, marks=pytest.mark.slow)], ids=["spatial-ladder", "nvae"]
+)
+def test_hierarchies_of_images_train(make):
+    model = make()
+    x = vj.data.digits().train.x[:60]
+    result = vj.fit(
+        model,
+        KEY,
+        x,
+        epochs=8,
+        batch_size=20,
+        optimizer=optax.adam(1e-2),
+        objective=vj.objectives.free_bits(0.1, per="layer"),
+    )
+    value = result.history["value"]
+    assert value[-1] > value[0] + 3 and result.state.skipped == 0
+    assert result.history["kl_per_layer"].shape == (8, 2)
+    z = vj.encode(model, result.params, x[0])
+    assert tuple(each.shape for each in z) == model.latent_shapes
+    assert vj.decode(model, result.params, z).shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize("shape, scales", [((28, 28, 1), 2), ((32, 32, 3), 3), ((64, 64, 3), 3), ((9, 7, 2), 2)])
+def test_groups_at_doubling_sizes(shape, scales):
+    model = vj.zoo.nvae(shape, scales=scales, groups=1, channels=2, likelihood=vj.heads.normal("per_pixel"))
+    assert model.event_shape == shape
+    sizes = [tuple(-(-n // 2**k) for n in shape[:2]) for k in range(scales, 0, -1)]
+    assert [latent[:2] for latent in model.latent_shapes] == sizes
+    with pytest.raises(ValueError, match=f"one datum with {math.prod(shape)} entries"):
+        model.event(jnp.ones(3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side, scales", [(32, 2), (64, 3)])
+def test_colour_images_train(side, scales):
+    shape = side, side, 3
+    head = vj.heads.discretized_logistic(levels=256)
+    model = vj.zoo.nvae(shape, scales=scales, groups=1, channels=4, latent_channels=2, likelihood=head)
+    blocks = jax.random.uniform(KEY, (32, 4, 4, 3))
+    x = np.asarray(jnp.round(255 * jax.image.resize(blocks, (32, *shape), "nearest"))).astype(np.uint8)
+    result = vj.fit(model, KEY, x, epochs=5, batch_size=8)
+    value = result.history["value"]
+    assert value[-1] > value[0] and np.isfinite(value).all() and result.state.skipped == 0
+
+
+@pytest.mark.parametrize("name", ["ladder", "biva", "nvae"])
+def test_members_of_an_ensemble_and_files(name, tmp_path):
+    model = zoo.AMORTIZED[name]
+    x = zoo.levels()
+    context = zoo.context(model, len(x))
+    results = vj.fit_ensemble(
+        model,
+        jax.random.split(KEY, 2),
+        x,
+        hparams={"beta": jnp.array([0.1, 4.0])},
+        context=context,
+        epochs=4,
+        batch_size=20,
+    )
+    assert np.isfinite(results.history["value"]).all() and np.all(results.state.skipped == 0)
+    params = jax.tree.map(lambda leaf: leaf[0], results.params)
+    vj.save(tmp_path / "model", model, params)
+    again, loaded = vj.load(tmp_path / "model")
+    assert again == model
+    chex.assert_trees_all_equal(loaded, params)
+
+
+def test_temperatures_per_layer_reach_the_bottom_up_path():
+    model = zoo.AMORTIZED["biva"]
+    params, x = model.init(KEY), jnp.full(5, 0.5)
+    cold = vj.reconstruct(model, params, KEY, x, temperature=jnp.zeros(3))
+    bottom_up = vj.reconstruct(model, params, KEY, x, temperature=jnp.array([0.0, 1.0, 0.0]))
+    np.testing.assert_allclose(cold, vj.decode(model, params, vj.encode(model, params, x)), rtol=1e-5)
+    assert jnp.any(abs(cold - bottom_up) > 1e-6)
+
+
+@pytest.mark.parametrize("name", ["nvae", "biva"])
+def test_stuck_landings_and_importance_weights_train_hierarchies(name):
+    model, x = zoo.AMORTIZED[name], zoo.levels()
+    params = jax.jit(model.init)(KEY)
+    for objective in (vj.objectives.stl(), vj.objectives.iwae(3)):
+        f = jax.jit(jax.value_and_grad(lambda p: objective(model, p, KEY, x, None, 0, {})[0]))  # noqa: B023
+        value, grads = f(params)
+        assert jnp.isfinite(value) and all(jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: vj.zoo.ladder(5, (2, 3), hidden=(8,)), "hidden: expected 2 numbers, one for each of latent_dims"),
+        (lambda: vj.Ladder((Linear(5, 2),), (), (), Linear(2, 5), (2,)), "evidence: expected 1 networks for 1 layers"),
+        (lambda: vj.Ladder((), (), (), Linear(2, 5), ()), "number of latent_shapes: expected an integer of at least 1"),
+        (
+            lambda: vj.Ladder((Linear(5, 2),), (Linear(2, 3),), (), Linear(2, 5), (2,)).init(KEY),
+            "evidence\\[0\\]: expected an output of shape \\(4,\\) for a latent of shape \\(2,\\), got \\(3,\\)",
+        ),
+        (
+            lambda: vj.zoo.ladder(5, (0, 2)),
+            "latent_shapes: expected sizes or shapes of positive integers|positive sizes",
+        ),
+        (lambda: vj.zoo.biva(5, (2,)), "number of latent_shapes: expected an integer of at least 2, got 1"),
+        (lambda: vj.zoo.nvae((8, 8)), "data_shape: expected \\(height, width, channels\\), got \\(8, 8\\)"),
+        (lambda: vj.zoo.nvae((8, 8, 1), groups=(1, 2, 3)), "groups: expected 2 positive numbers, one for each scale"),
+        (lambda: vj.zoo.nvae((8, 8, 1), cells=0), "cells: expected at least 1, got 0"),
+    ],
+)
+def test_wrong_recipes_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+    with pytest.raises(TypeError, match="ups\\[0\\]: expected a vaejax Network, got function"):
+        vj.HierarchicalVAE((lambda x: x,), (), Linear(2, 5), (2,))  # type: ignore[arg-type]
+
+
+def test_zoo_takes_contexts_and_lists():
+    for make in (vj.zoo.ladder, vj.zoo.hierarchical_vae, functools.partial(vj.zoo.biva, width=4)):
+        options = {} if isinstance(make, functools.partial) else {"hidden": [4, 4]}
+        model = make([4, 4, 1], [2, 2], context_dim=3, **options)
+        bound = vj.elbo(model, model.init(KEY), KEY, jnp.full((4, 4, 1), 0.5), jnp.asarray(2))
+        assert jnp.isfinite(bound.value) and hash(model) == hash(make((4, 4, 1), (2, 2), context_dim=3, **options))
