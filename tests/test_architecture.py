@@ -43,7 +43,10 @@ ALLOWED = {
     "kde": ({"kernels", "distributions", "pytrees"}, {"jax"}),
     "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),
     "inputs": ({"data", "models"}, {"jax"}),
-    "evaluate": ({"inputs", "models", "distributions", "kernels", "pytrees"}, {"jax"}),
+    "evaluate": (
+        {"data", "em", "inputs", "models", "networks", "distributions", "kernels", "pytrees", "recipes"},
+        {"jax", "optax"},
+    ),
     "data": (set(), {"tensorflow_datasets", "PIL"}),
     "page": (set(), {"rich"}),
     "launch": (set(), {"jax"}),
