@@ -44,6 +44,10 @@ def sample_quality(
 ) -> Quality:
     r"""Score samples against data that the model was not trained on, in the features of a named classifier.
 
+    No one number ranks samples. Blurred means have too little spread in the features, and the decoder's
+    independent noise makes some of it up: the Fréchet distance may call noisy draws better where precision
+    and `lag1_correlation` call them worse.
+
     Args:
       samples: rows (N, ...) in the units of the data; rows of as many entries are taken as images.
       reference: images (M, ...) of the test part. The Fréchet distance is biased by the number of
