@@ -44,7 +44,7 @@ ALLOWED = {
     "em": ({"models", "distributions", "kernels", "pytrees"}, {"jax", "rich"}),
     "inputs": ({"data", "models"}, {"jax"}),
     "evaluate": (
-        {"data", "inputs", "models", "distributions", "kernels", "pytrees"},
+        {"data", "em", "inputs", "models", "networks", "recipes", "distributions", "kernels", "pytrees"},
         {"jax", "optax", "rich", "sklearn"},
     ),
     "data": (set(), {"jax", "tensorflow_datasets", "PIL"}),

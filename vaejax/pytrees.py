@@ -1,13 +1,14 @@
-"""The two decorators that make a class of the library a pytree, and what a recipe was made with."""
+"""The two decorators that make a class of the library a pytree, what recipes were made with, checksums of arrays."""
 
 import dataclasses
 import functools
+import hashlib
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
 import numpy as np
 
-__all__ = ["RECIPES", "arguments", "pytree", "recipe_name", "static"]
+__all__ = ["RECIPES", "arguments", "digest", "pytree", "recipe_name", "static"]
 
 RECIPES: dict[str, type] = {}  # every class that `static` has made, by its name in files
 
@@ -60,3 +61,13 @@ def arguments(recipe: Any) -> dict[str, Any]:
     """
     fields = dataclasses.fields(recipe)
     return {field.metadata.get("argument", field.name): getattr(recipe, field.name) for field in fields}
+
+
+def digest(tree: Any) -> str:
+    """A checksum of the names, types, shapes and values of a tree of arrays: sha256, in hexadecimal."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        leaf = np.ascontiguousarray(leaf)
+        total.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
+        total.update(leaf.tobytes())
+    return total.hexdigest()

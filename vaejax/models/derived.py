@@ -18,6 +18,7 @@ __all__ = [
     "Elbo",
     "decode",
     "elbo",
+    "emit",
     "encode",
     "importance_bound",
     "log_evidence",
@@ -157,7 +158,8 @@ def log_evidence(model: LatentModel, params: Params, x: jax.Array, context: Any 
     return model.marginal(params, context).log_prob(model.event(x))
 
 
-def _emit(likelihood: Distribution, key: jax.Array, mode: str, offset: jax.Array | float) -> jax.Array:
+def emit(likelihood: Distribution, key: jax.Array, mode: str, offset: jax.Array | float) -> jax.Array:
+    """What a likelihood gives out: a draw, its mean, or its mean and so many standard deviations."""
     match mode:
         case "ancestral":
             return likelihood.sample(key)
@@ -203,7 +205,7 @@ def sample(
     """
     key_z, key_x = jax.random.split(key)
     _, h = model.prior(params, context).run(key_z, temperature)
-    return _emit(model.likelihood(params, h, context), key_x, mode, offset)
+    return emit(model.likelihood(params, h, context), key_x, mode, offset)
 
 
 @functools.partial(jax.jit, static_argnames=("mode",))
@@ -231,7 +233,7 @@ def reconstruct(
     z, h = q.run(key_z, temperature)
     if not isinstance(q, Bound):
         h = p.score(z)[1]
-    return _emit(model.likelihood(params, h, context), key_x, mode, offset)
+    return emit(model.likelihood(params, h, context), key_x, mode, offset)
 
 
 @jax.jit

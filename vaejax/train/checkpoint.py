@@ -1,6 +1,5 @@
 """Models on disk: the recipe as JSON beside the arrays, which Orbax writes. Nothing is pickled."""
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -16,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax.models import LatentModel
+from vaejax.pytrees import digest
 from vaejax.recipes import from_json, to_json
 
-__all__ = ["brief", "digest", "load", "manager_of", "recipe_or_none", "save", "whole_checkpoints"]
+__all__ = ["brief", "load", "manager_of", "recipe_or_none", "save", "whole_checkpoints"]
 
 FORMAT = 1
 _KEPT = 3  # checkpoints of a run
@@ -30,16 +30,6 @@ def brief(problem: Exception) -> str:
     """Kind and first line of an error; of a long line both ends, since the system's reason comes last."""
     text = f"{type(problem).__name__}: {problem}".splitlines()[0].split(" [tensorstore_spec=")[0]
     return text if len(text) <= 300 else f"{text[:150]} ... {text[-150:]}"
-
-
-def digest(tree: Any) -> str:
-    """A checksum of the names, types, shapes and values of a tree of arrays."""
-    total = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        leaf = np.ascontiguousarray(leaf)
-        total.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
-        total.update(leaf.tobytes())
-    return total.hexdigest()
 
 
 def recipe_or_none(model: LatentModel) -> Any:

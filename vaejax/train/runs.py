@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.train.checkpoint import brief, digest, manager_of, recipe_or_none, whole_checkpoints
+from vaejax.pytrees import digest
+from vaejax.train.checkpoint import brief, manager_of, recipe_or_none, whole_checkpoints
 from vaejax.train.feed import Position
 from vaejax.train.processes import any_of, gathered, placed, succeed_together
 from vaejax.train.state import History

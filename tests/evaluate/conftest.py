@@ -1,0 +1,13 @@
+import pytest
+
+import vaejax as vj
+
+
+@pytest.fixture(scope="session")
+def data():
+    return vj.data.digits()
+
+
+@pytest.fixture(scope="session")
+def classifier(data):
+    return vj.evaluate.train_classifier(data)
