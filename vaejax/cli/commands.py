@@ -66,12 +66,14 @@ def _fit(command: ask.Fit) -> None:
     asked = dataclasses.asdict(command) | {"out": None, "data": path}
     source = load_source(command.data, asked)
     train = source.data.train
-    model = build(command, train.x.shape[1:], source.labels, source.levels)
+    _count("--batch-size", 1 if command.batch_size is None else command.batch_size)
+    batch_size = command.batch_size or _batch_size(len(train))
+    steps = max(1, len(train) // batch_size)
+    model = build(command, train.x.shape[1:], source.labels, source.levels, steps)
     told, transform, _ = rows_for(model, train.x[:1], command.pixels, source.levels)
     folder = Folder(command.out)
     epochs = command.epochs if command.epochs is not None else (200 if by_em(command.model) else 100)
     _count("--epochs", epochs)
-    _count("--batch-size", 1 if command.batch_size is None else command.batch_size)
     if by_em(command.model) and jax.process_count() > 1:
         raise ValueError(f"{command.model} is fitted by one process, got {jax.process_count()}")
     if _first():
@@ -86,7 +88,7 @@ def _fit(command: ask.Fit) -> None:
     if by_em(command.model):
         _fit_em(command, folder, model, rows_for(model, train.x, command.pixels, source.levels)[2], epochs)
     else:
-        _fit_by_gradients(command, folder, model, source, transform, epochs)
+        _fit_by_gradients(command, folder, model, source, transform, epochs, batch_size)
     _say(f"saved in {folder.path}; next: vaejax evaluate {folder.path}, vaejax report {folder.path}")
 
 
@@ -117,7 +119,9 @@ def _fit_em(command: ask.Fit, folder: Folder, model: Any, x: np.ndarray, epochs:
     _say(f"{steps} steps, {ended}: log-likelihood {trace.log_likelihood[steps]:.4f} nats a row of train{units}")
 
 
-def _fit_by_gradients(command: ask.Fit, folder: Folder, model: Any, source: Any, transform: Any, epochs: int) -> None:
+def _fit_by_gradients(
+    command: ask.Fit, folder: Folder, model: Any, source: Any, transform: Any, epochs: int, batch_size: int
+) -> None:
     if not command.learning_rate > 0:
         raise ValueError(f"--learning-rate: expected a positive number, got {command.learning_rate}")
     result = vj.fit(
@@ -126,7 +130,7 @@ def _fit_by_gradients(command: ask.Fit, folder: Folder, model: Any, source: Any,
         vj.data.share(source.data, jax.process_index(), jax.process_count()),
         optimizer=optax.adam(command.learning_rate),
         epochs=epochs,
-        batch_size=command.batch_size or _batch_size(len(source.data.train)),
+        batch_size=batch_size,
         context="labels" if model.context_dim else None,
         checkpoint=folder.path,
         patience=command.patience,

@@ -42,6 +42,8 @@ class Fit:
     """Of the parameters, the order, the draws and the held-out parts."""
     latent_dim: Annotated[int | None, _default("INT", "default: 8, or fewer columns")] = None
     """Number of latents."""
+    latent_dims: Annotated[tuple[int, ...] | None, _default("INT INT ...", "default: 4 8 16")] = None
+    """Latents of each layer of ladder, hierarchical-vae and biva, top first."""
     components: Annotated[int | None, _default("INT", "default: 10")] = None
     """Components of a mixture."""
     covariance: Annotated[Literal["full", "tied", "diag", "spherical"] | None, _default("NAME", "default: full")] = None
@@ -49,9 +51,19 @@ class Fit:
     hidden: Annotated[tuple[int, ...] | None, _default("INT INT ...", "default: 512 512")] = None
     """Units of the hidden layers of the encoder."""
     channels: Annotated[tuple[int, ...] | None, _default("INT INT ...", "default: 32 64 128")] = None
-    """Channels of the stages of a convolutional encoder."""
+    """Channels of the stages of a convolutional encoder; of nvae one number."""
     posterior: Annotated[Literal["diag", "full"] | None, _default("NAME", "default: diag")] = None
     """Covariance of q(z|x): diag or full."""
+    depth: Annotated[int | None, _default("INT", "default: the model's own")] = None
+    """Steps of the flow of planar-vae and iaf-vae."""
+    flow_hidden: Annotated[int | None, _default("INT", "default: the model's own")] = None
+    """Units of the networks in the flow of iaf-vae."""
+    width: Annotated[int | None, _default("INT", "default: 512")] = None
+    """Units of all layers of biva."""
+    scales: Annotated[int | None, _default("INT", "default: 2")] = None
+    """Sizes at which nvae has latents; each halves the image."""
+    groups: Annotated[int | None, _default("INT", "default: 2")] = None
+    """Groups of latents at each size of nvae."""
     likelihood: Annotated[Likelihood | None, _default("NAME", "default: the model's own")] = None  # type: ignore[valid-type]
     """p(x|z): bernoulli, continuous-bernoulli, normal, low-rank-normal, full-normal or discretized-logistic."""
     scale: Annotated[str | None, _default("TEXT", "default: shared")] = None
@@ -59,6 +71,10 @@ class Fit:
     or per_pixel."""
     beta: Annotated[float | None, _default("FLOAT", "default: 1; beta-vae: 4")] = None
     """Weight of the divergence."""
+    warm_up: Annotated[int | None, _default("EPOCHS", "optional")] = None
+    """Epochs in which the weight of the divergence is raised from 0."""
+    free_bits: Annotated[float | None, _default("NATS", "optional")] = None
+    """Divergence of each latent (of each layer in a hierarchy) that is not punished."""
     conditional: Annotated[bool, arg(metavar="")] = False
     """Condition the model on the labels."""
     pixels: Literal["auto", "binarize", "dequantize", "grey"] = "auto"
