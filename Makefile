@@ -23,6 +23,8 @@ bench: $(VENV)/installed
 	$(BIN)/python -m experiments.benchmarks.em
 	$(BIN)/python -m experiments.benchmarks.vae
 	$(BIN)/python -m experiments.benchmarks.flows
+	$(BIN)/python -m experiments.benchmarks.deep
+	$(BIN)/python -m experiments.benchmarks.evidence
 
 # The set-up runs again only where what is installed has changed.
 $(VENV)/installed: pyproject.toml

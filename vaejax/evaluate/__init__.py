@@ -50,6 +50,8 @@ from vaejax.evaluate.probes import knn_probe as knn_probe
 from vaejax.evaluate.probes import linear_probe as linear_probe
 from vaejax.evaluate.quality import Quality as Quality
 from vaejax.evaluate.quality import sample_quality as sample_quality
+from vaejax.evaluate.rate_distortion import RateDistortion as RateDistortion
+from vaejax.evaluate.rate_distortion import rate_distortion as rate_distortion
 from vaejax.evaluate.refine import Refined as Refined
 from vaejax.evaluate.refine import refine as refine
 from vaejax.evaluate.sampling import Sampler as Sampler
