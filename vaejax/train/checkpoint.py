@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,7 +162,7 @@ def _best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Any]:
         model = from_json(json.dumps(recipe))
     if not isinstance(model, LatentModel):
         raise ValueError(f"{path} holds a run without a recipe: pass model=")
-    newest = next(whole_checkpoints(manager_of(path, writes=False), path), None)
+    newest = next(whole_checkpoints(_reader_of(path), path), None)
     if newest is None:
         raise ValueError(f"{path} holds no checkpoint yet")
     leaves = [newest[0]["state"][str(i)] for i in range(len(newest[0]["state"]))]
@@ -174,6 +175,17 @@ def _best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Any]:
         first = end - count * (1 + validated)
     chosen = leaves[first : first + count]
     return model, jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaf) for leaf in chosen])
+
+
+def _reader_of(path: Path) -> Any:
+    """A manager that writes nothing; a run that goes on may remove a checkpoint while it looks: then it looks again."""
+    for attempt in range(10):
+        try:
+            return manager_of(path, writes=False)
+        except FileNotFoundError:
+            if attempt == 9:
+                raise
+            time.sleep(0.05)
 
 
 def _about(path: Path) -> dict[str, Any]:
