@@ -131,6 +131,18 @@ def _require(model: LatentModel, params: Any, context: Any, **counts: int) -> No
         raise TypeError(f"{type(model).__name__} has discrete latents: annealing needs continuous ones")
 
 
+def _settings(
+    num_chains: int = 16,
+    num_temperatures: int = 1000,
+    num_leapfrog: int = 10,
+    burn_in: int = 200,
+    batch: int = 64,
+    progress: bool = True,
+) -> tuple[dict[str, int], int, bool]:
+    counts = {"chains": num_chains, "temperatures": num_temperatures, "leapfrog": num_leapfrog, "burn_in": burn_in}
+    return counts, batch, progress
+
+
 def ais(
     model: LatentModel,
     params: Any,
@@ -181,7 +193,7 @@ def ais(
     True
     """
     rows = prepare(model, x, context, "x")
-    counts = {"chains": num_chains, "temperatures": num_temperatures, "leapfrog": num_leapfrog, "burn_in": burn_in}
+    counts, batch, progress = _settings(num_chains, num_temperatures, num_leapfrog, burn_in, batch, progress)
     _require(model, params, None if rows.context is None else rows.context[0], **counts, batch=batch)
     call = lambda first, part: _run(  # noqa: E731
         model, params, key, (part, jnp.zeros(len(part.x))), first, **counts, backward=False, batch=batch
@@ -195,18 +207,7 @@ def _told(what: str, chains: int, temperatures: int, leapfrog: int, burn_in: int
 
 
 def bdmc(
-    model: LatentModel,
-    params: Any,
-    key: jax.Array,
-    num_rows: int,
-    context: Any = None,
-    *,
-    num_chains: int = 16,
-    num_temperatures: int = 1000,
-    num_leapfrog: int = 10,
-    burn_in: int = 200,
-    batch: int = 64,
-    progress: bool = True,
+    model: LatentModel, params: Any, key: jax.Array, num_rows: int, context: Any = None, **options: Any
 ) -> Bracket:
     r"""Bracket log p(x) of data that the model itself draws: bidirectional Monte Carlo.
 
@@ -220,12 +221,7 @@ def bdmc(
       key: a PRNG key.
       num_rows: rows to draw.
       context: labels (num_rows,) or vectors, where the model has a context.
-      num_chains: as for `ais`; backward chains of a row all start at the latents it was drawn with.
-      num_temperatures: as for `ais`.
-      num_leapfrog: as for `ais`.
-      burn_in: as for `ais`.
-      batch: as for `ais`.
-      progress: as for `ais`.
+      **options: the keywords of `ais`; backward chains of a row all start at the latents it was drawn with.
 
     Returns:
       A `Bracket`.
@@ -240,7 +236,7 @@ def bdmc(
     latents = lambda k, c=None: model.prior(params, c).run(jax.random.split(k)[0])[0]  # noqa: E731  those of `sample`
     z = jax.vmap(latents)(*each)
     rows = prepare(model, x, context, "x")
-    counts = {"chains": num_chains, "temperatures": num_temperatures, "leapfrog": num_leapfrog, "burn_in": burn_in}
+    counts, batch, progress = _settings(**options)
     _require(model, params, None if rows.context is None else rows.context[0], **counts, batch=batch)
     found = []
     for backward, own in ((False, key_lower), (True, key_upper)):

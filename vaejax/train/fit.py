@@ -234,19 +234,12 @@ def _train(
     begin = lambda params, key: initial_state(params, setup.optimizer, key, average > 0, held is not None)  # noqa: E731
     state = jax.vmap(begin)(params, key) if ensemble else begin(params, key)
     hparams = inject(state, hparams, objective)
-    if stream is not None:
-        feed = Streamed(setup, stream, context is not None)
-    else:
-        assert rows is not None
-        feed = Memory(setup, rows)
+    feed: Any = Memory(setup, rows) if rows is not None else Streamed(setup, stream, context is not None)  # type: ignore[arg-type]
     told = None if checkpoint is None else identity(setup, key, feed.head, held, hparams, state)
     if mesh is not None:
         held = processes.replicated(held, mesh)
-        state, hparams = (
-            jax.device_put((state, hparams), NamedSharding(mesh, PartitionSpec("data")))
-            if ensemble
-            else processes.replicated((state, hparams), mesh)
-        )
+        both, members = (state, hparams), NamedSharding(mesh, PartitionSpec("data"))
+        state, hparams = jax.device_put(both, members) if ensemble else processes.replicated(both, mesh)
     notes = [_GREY] if is_grey(model, feed.head, transform) else []
     options = (epochs, patience, max_skipped, progress, notes)
     with processes.together(saved=checkpoint is not None):
