@@ -78,14 +78,15 @@ def _watch(processes: int, program: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: _forward(running))
     try:
         failed, since = 0, None
-        while any(child.poll() is None for child in running):
+        while True:
             codes = [child.poll() for child in running]
             failed = failed or next((code for code in codes if code), 0)
             if failed and since is None:
                 since = time.monotonic()
                 told = [f"{i} (exit code {code})" for i, code in enumerate(codes) if code]
-                print(f"vaejax.launch: process {', '.join(told)} ended; waiting for the others", file=sys.stderr)
-            if since is not None and time.monotonic() - since > _GRACE:
+                waits = "; waiting for the others" if None in codes else ""
+                print(f"vaejax.launch: process {', '.join(told)} ended{waits}", file=sys.stderr)
+            if None not in codes or (since is not None and time.monotonic() - since > _GRACE):
                 break
             time.sleep(0.1)
     except KeyboardInterrupt:  # the terminal has told the children too: they save and end
@@ -97,7 +98,6 @@ def _watch(processes: int, program: list[str]) -> int:
             if child.poll() is None:
                 child.kill()
             child.wait()
-    failed = failed or next((child.returncode for child in running if child.returncode), 0)
     return failed if failed > 0 else 128 - failed if failed else 0
 
 

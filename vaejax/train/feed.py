@@ -115,16 +115,16 @@ class Streamed:
             waiting = collections.deque(reader.submit(next, chunks, None) for _ in range(_AHEAD))
             while True:
                 chunk = waiting.popleft().result()
-                steps = processes.least(0 if chunk is None else chunk[2])  # an epoch ends with the shortest stream
+                steps, most = processes.extremes(0 if chunk is None else chunk[2])
                 if chunk is None or not steps:
                     return
                 waiting.append(reader.submit(next, chunks, None))
-                rows, order, own, mark = chunk
+                rows, order, _, mark = chunk
                 step += steps
                 marks = [json.loads(text) for text in processes.gathered(json.dumps(mark))]
                 place = Position(at.epoch, step, marks)
                 yield Piece(rows, jnp.broadcast_to(order, (*key.shape, len(order))), 0, steps, place)
-                if steps < own:
+                if steps < most:  # an epoch ends with the shortest stream, in all processes alike
                     return
         finally:
             reader.shutdown(wait=False, cancel_futures=True)

@@ -18,8 +18,8 @@ from vaejax.inputs import Rows
 __all__ = [
     "all_devices",
     "any_of",
+    "extremes",
     "gathered",
-    "least",
     "local",
     "placed",
     "replicated",
@@ -61,9 +61,10 @@ def gathered(text: str) -> list[str]:
     return [bytes(row[:length]).decode() for row, length in zip(rows, lengths, strict=True)]
 
 
-def least(count: int) -> int:
-    """The smallest of a count over all processes."""
-    return count if jax.process_count() == 1 else int(_gather(np.array(count)).min())
+def extremes(count: int) -> tuple[int, int]:
+    """The smallest and the largest of a count over all processes."""
+    counts = np.array(count) if jax.process_count() == 1 else _gather(np.array(count))
+    return int(counts.min()), int(counts.max())
 
 
 def total(count: int) -> int:
