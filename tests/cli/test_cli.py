@@ -43,7 +43,7 @@ def digits_run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(300, 3)) * [1.0, 100.0, 0.01] + [0.0, 5000.0, 1.0]
+    x = rng.normal(size=(300, 3)) * [1.0, 100.0, 0.1] + [0.0, 5000.0, 1.0]
     path = tmp_path_factory.mktemp("data") / "table.csv"
     path.write_text("a,b,c,kind\n" + "".join(f"{a},{b},{c},{'uv'[i % 2]}\n" for i, (a, b, c) in enumerate(x)))
     return path
@@ -111,8 +111,8 @@ def test_em_by_the_same_commands(table, tmp_path, capsys):
     model, params = vj.load(out)
     assert model == vj.GMM(2, 3)
     value = json.loads((out / "metrics.json").read_text())["scores"]["log_evidence"]["value"]
-    # Standard units and back: near the entropy of the three independent columns, whose scales multiply to one.
-    assert value == pytest.approx(-1.5 * np.log(2 * np.pi * np.e), abs=0.6)
+    # In the units of the data: near minus the entropy of the three independent columns, whose scales multiply to 10.
+    assert value == pytest.approx(-1.5 * np.log(2 * np.pi * np.e) - np.log(10), abs=0.6)
     assert vaejax("sample", out, "-n", 500, "--out", tmp_path / "rows.csv", "--mode", "ancestral") == 0
     rows = np.loadtxt(tmp_path / "rows.csv", delimiter=",")
     assert abs(rows[:, 1].mean() - 5000) < 30 and 70 < rows[:, 1].std() < 130

@@ -1,6 +1,7 @@
 """Two real processes over loopback: the numbers of one process; a peer that dies; a run that goes on."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PEER = re.compile(r"launch: process (0 \(exit code 1\), )?1 \(exit code 9\) ended")  # the other may have ended too
 PROGRAM = """
 import os, sys
 import jax, numpy as np
@@ -113,7 +115,7 @@ def test_a_peer_that_dies_ends_the_others_and_the_run_goes_on(program, tmp_path)
     ended = launch(program, tmp_path / "no.npz", "dies", tmp_path / "run")
     assert ended.returncode != 0 and not (tmp_path / "no.npz").exists()
     assert "another process of this run has ended" in ended.stderr
-    assert "goes on from its last checkpoint" in ended.stderr and "1 (exit code 9)" in ended.stderr
+    assert "goes on from its last checkpoint" in ended.stderr and PEER.search(ended.stderr)
     assert any((tmp_path / "run" / "checkpoints").iterdir())
     ended = launch(program, tmp_path / "2.npz", "memory", tmp_path / "run")
     assert ended.returncode == 0, ended.stderr[-2000:]
