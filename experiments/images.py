@@ -1,0 +1,82 @@
+"""The images that experiments are made on: MNIST, or the embedded digits where a rough run will do."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+
+import vaejax as vj
+from experiments.study import Base
+
+__all__ = ["Config", "binary", "dequantised", "grey", "load", "protocol", "rows", "take"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Base):
+    """Settings of the experiments on images."""
+
+    data: str = "mnist"
+    """mnist, or digits: the embedded ones of 8x8 pixels."""
+    epochs: int = 8
+    """Passes over the training images; those of the best validation are kept."""
+    latent_dim: int = 8
+    """Latent variables."""
+    hidden: tuple[int, ...] = (256, 256)
+    """Hidden units of the encoder, and of the decoder."""
+    k: int = 1000
+    """Draws an image of the importance-weighted bound."""
+
+    @classmethod
+    def smoke(cls) -> Self:
+        """Two epochs on the digits."""
+        return cls.small(data="digits", epochs=2, hidden=(32,), k=20)
+
+    @classmethod
+    def full(cls) -> Self:
+        """Until nothing changes, which takes hours on two cores."""
+        return cls(size="full", seeds=5, epochs=60)
+
+
+def load(name: str, train: int = 0, test: int = 1000) -> vj.data.Dataset:
+    """`"mnist"` (the first `train` rows, 0 for all, 2000 rows to choose by) or `"digits"`; the first `test` of test."""
+    data = vj.data.mnist(validation=2000) if name == "mnist" else vj.data.digits()
+    assert data.test is not None
+    first = data.train.take(slice(0, train or None))
+    return vj.data.Dataset(first, data.validation, data.test.take(slice(0, test)), notes=data.notes)
+
+
+def grey(split: vj.data.Split) -> np.ndarray:
+    """Pixels in [0, 1], in the images' own shape."""
+    return split.x / np.float32(255)
+
+
+def dequantised(split: vj.data.Split, seed: int = 0) -> np.ndarray:
+    """(k + u) / levels with u drawn once: what a density can be a density of."""
+    return vj.data.dequantize(split.x, levels=17 if split.x.shape[1] == 8 else 256, seed=seed)
+
+
+def binary(split: vj.data.Split, seed: int = 0) -> np.ndarray:
+    """Pixels drawn once, each 1 with its grey value."""
+    return (np.random.default_rng(seed).random(split.x.shape) < grey(split)).astype(np.float32)
+
+
+def rows(data: vj.data.Dataset, form: Callable = grey, kept: np.ndarray | None = None) -> vj.data.Dataset:
+    """All parts as rows (N, D) of pixels in this form: all of them, or those that are `kept`."""
+    flat = lambda part: form(part).reshape(len(part), -1)[:, slice(None) if kept is None else kept]  # noqa: E731
+    return vj.data.Dataset(*(vj.data.Split(flat(part), part.y) for part in data.parts), notes=data.notes)
+
+
+def take(data: vj.data.Dataset, digit: int) -> vj.data.Dataset:
+    """One class of all parts."""
+    parts = [None if part is None else part.take(part.y == digit) for part in data.parts]
+    return vj.data.Dataset(*parts, notes=data.notes)
+
+
+def protocol(data: vj.data.Dataset, k: int, *, pixels: str = "grey values k/255 as they are") -> str:
+    """What a number means: for the end of a study."""
+    size = "x".join(map(str, data.train.x.shape[1:3]))
+    sizes = (
+        f"{len(data.train)} images to train on, {len(data.validation)} to choose the epoch by, {len(data.test)} to test"
+    )
+    return f"{size} images, {sizes}; {pixels}; log-likelihoods: IWAE-{k}, nats an image; ±: standard errors over seeds"

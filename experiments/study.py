@@ -1,0 +1,259 @@
+"""What every experiment is made of: cells that are computed once, fits that are shared, pictures, and the record.
+
+A study computes cells (numbers, kept as JSON as soon as they are there) from fits (kept as the run folders of
+`vj.fit`), so that a killed experiment goes on where it was, and an experiment uses the fits of another.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import platform
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+import vaejax as vj
+from vaejax.pytrees import digest
+
+__all__ = ["Base", "Grid", "Study", "adam", "judge", "mean_and_error", "plus_minus"]
+
+LARGEST_PICTURE = 200_000  # bytes
+adam = functools.cache(optax.adam)  # one object a learning rate: equal fits compile once
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """What every experiment's `Config` has."""
+
+    out: Path = Path("results")
+    """Folder of the results; each experiment has one of its own in it."""
+    work: Path = Path("out/experiments")
+    """Folder of fits and cells, which a later run goes on with."""
+    size: str = "default"
+    """What the results are called: smoke, default or full."""
+    seeds: int = 3
+    """Runs of each setting, told apart by their seeds."""
+
+    @classmethod
+    def small(cls, **settings: Any) -> Self:
+        """A configuration for a quick look, whose results do not overwrite real ones."""
+        return cls(**{"size": "smoke", "out": Path("out/smoke"), "seeds": 1} | settings)
+
+
+class Grid:
+    """Numbers of variants by seeds, `{"variant, seed 0": {...}, ...}`, of which the first seeds are used."""
+
+    def __init__(self, cells: Mapping[str, Mapping[str, Any]], seeds: int):
+        self.cells, self.seeds = cells, seeds
+
+    def values(self, variant: str, number: str) -> list[float]:
+        """One number of all runs; nan where it was not finite or does not exist."""
+        found = (self.cells[f"{variant}, seed {seed}"].get(number) for seed in range(self.seeds))
+        return [np.nan if value is None else value for value in found]
+
+    def mean(self, variant: str, number: str) -> float:
+        """The mean over the seeds."""
+        return float(np.mean(self.values(variant, number)))
+
+    def say(self, variant: str, number: str, digits: int = 2) -> str:
+        """`mean ± standard error`, a dash for what does not exist."""
+        values = self.values(variant, number)
+        return "-" if np.isnan(values).all() else plus_minus(values, digits)
+
+    def rows(self, variants: Mapping[str, str], numbers: Mapping[str, int]) -> list[tuple[str, ...]]:
+        """Rows of a table: `{label: variant}` down, `{number: digits}` across."""
+        return [(label, *(self.say(variant, n, d) for n, d in numbers.items())) for label, variant in variants.items()]
+
+    def line(self, x: Mapping[str, float], number: str) -> tuple[list[float], list[float], list[float]]:
+        """A line for `Study.lines`, `{variant: x}`: x, means, standard errors."""
+        each = [mean_and_error(self.values(variant, number)) for variant in x]
+        return list(x.values()), [mean for mean, _ in each], [error for _, error in each]
+
+
+def mean_and_error(values: Any) -> tuple[float, float]:
+    """The mean of some runs and its standard error; the error of one run is not known (nan)."""
+    values = np.asarray(values, np.float64)
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return float(values.mean()), float(error)
+
+
+def plus_minus(values: Any, digits: int = 2) -> str:
+    """`mean ± standard error` over runs, as it stands in tables."""
+    mean, error = mean_and_error(values)
+    return f"{mean:.{digits}f}" + ("" if np.isnan(error) else f" ± {error:.{digits}f}")
+
+
+def _text(value: Any) -> str:
+    """What a setting is called, the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.sha256("\n".join(map(_text, parts)).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: numbers and lists, what is not finite as null."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, str | bool | None):
+        return value
+    value = np.asarray(value, object if isinstance(value, list | tuple) else None)
+    if value.ndim:
+        return [_plain(part) for part in value]
+    number = value.item()
+    return number if isinstance(number, str | bool | int | dict | None) else number if np.isfinite(number) else None
+
+
+class Study:
+    """The record of one experiment.
+
+    Args:
+      module: its `__name__`; the last part is the name of the folder of results.
+      config: its settings.
+      question: what is asked.
+      prediction: what was expected before anything was run.
+    """
+
+    def __init__(self, module: str, config: Base, *, question: str, prediction: str = ""):
+        self.name, self.config = module.rpartition(".")[2], config
+        self.folder = config.out / self.name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.question, self.prediction, self.seconds = question, prediction, 0.0
+        self.numbers: dict[str, Any] = {}
+        self.tables: list[dict[str, Any]] = []
+        self.figures: list[dict[str, Any]] = []
+        self.drawn: dict[str, Figure] = {}
+        self.extra: dict[str, Any] = {}
+        self.console = Console()
+        self.console.rule(f"{self.name} ({config.size})")
+        self.console.print(question)
+
+    def fit(
+        self, model: Any, data: Any, *, seed: int = 0, epochs: int, learning_rate: float = 1e-3, **options: Any
+    ) -> vj.Fit:
+        """`vj.fit` in a folder that is named by all that it is given: finished fits are read, killed ones go on."""
+        parts = getattr(data, "parts", [data])
+        arrays = digest([(part.x, part.y) if isinstance(part, vj.data.Split) else part for part in parts])
+        shown = sorted((name, value) for name, value in options.items() if name != "checkpoint_every")
+        folder = self.config.work / "fits" / _hash(model, arrays, seed, epochs, learning_rate, shown)
+        key, options = jax.random.key(seed), options | {"optimizer": adam(learning_rate), "checkpoint": folder}
+        return vj.fit(model, key, data, epochs=epochs, **options)
+
+    def measure(self, cells: Mapping[str, Callable[[], Mapping[str, Any]]]) -> dict[str, Any]:
+        """The numbers of each cell: read where they are there, else computed and kept; with the time that is left."""
+        settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in ("out", "work", "seeds")}
+        spent: list[float] = []
+        for i, (cell, compute) in enumerate(cells.items()):
+            path = self.config.work / "cells" / self.name / f"{_hash(cell, settings, vj.__version__)}.json"
+            if not path.exists():
+                start = time.perf_counter()
+                numbers = _plain(compute())
+                spent.append(time.perf_counter() - start)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part = path.with_suffix(".part")
+                part.write_text(json.dumps({"cell": cell, "seconds": spent[-1], "numbers": numbers}))
+                part.replace(path)
+                left = np.mean(spent) * (len(cells) - i - 1) / 60
+                self.console.print(f"[{i + 1}/{len(cells)}] {cell}: {spent[-1]:.0f} s, about {left:.0f} min left")
+            found = json.loads(path.read_text())
+            self.seconds += found["seconds"]
+            self.numbers[cell] = found["numbers"]
+        return {cell: self.numbers[cell] for cell in cells}
+
+    def grid(self, compute: Callable[..., Mapping[str, Any]], variants: Mapping[str, Sequence[Any]]) -> Grid:
+        """`compute(*arguments, seed)` of each `{variant: arguments}` and seed."""
+        cells = {
+            f"{name}, seed {seed}": functools.partial(compute, *arguments, seed)
+            for seed in range(self.config.seeds)
+            for name, arguments in variants.items()
+        }
+        return Grid(self.measure(cells), self.config.seeds)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table, shown now and kept; the first column is text, the others are numbers."""
+        shown = Table(title=title)
+        for i, column in enumerate(columns):
+            shown.add_column(column, justify="right" if i else "left")
+        for row in rows:
+            shown.add_row(*row)
+        self.console.print(shown)
+        self.tables.append({"title": title, "columns": list(columns), "rows": [list(row) for row in rows]})
+
+    def figure(self, name: str, figure: Figure, *, caption: str, claim: str = "", series: Any = None) -> None:
+        """A picture, written as PNG.
+
+        Args:
+          name: of the file.
+          figure: of matplotlib.
+          caption: what is to be seen.
+          claim: what a source's figure that it redraws is said to show, with the source's letter and number.
+          series: the numbers that are drawn.
+        """
+        path = self.folder / f"{name}.png"
+        for dpi in (120, 90, 70, 50):
+            figure.savefig(path, dpi=dpi)
+            if path.stat().st_size <= LARGEST_PICTURE:
+                break
+        self.drawn[name] = figure
+        found = {"file": path.name, "caption": caption, "claim": claim}
+        self.figures.append(found | ({} if series is None else {"series": _plain(series)}))
+
+    def lines(
+        self, name: str, series: Mapping[str, Any], *, x_label: str, y_label: str, caption: str, claim: str = "", **how
+    ) -> None:
+        """Lines `{label: (x, y)}`, or `(x, y, standard error)`; `how` goes to `vj.plots.lines`."""
+        figure = vj.plots.lines(series, x_label=x_label, y_label=y_label, **how)
+        self.figure(name, figure, caption=caption, claim=claim, series=series)
+
+    def finish(self, answer: str, *, protocol: str) -> dict[str, Any]:
+        """Say the answer and write `metrics.json`.
+
+        Args:
+          answer: one paragraph that the numbers back.
+          protocol: data, binarisation, number of images and draws, splits: what a number means.
+        """
+        config = {name: value for name, value in dataclasses.asdict(self.config).items() if name not in ("out", "work")}
+        flag = "" if self.config.size == "default" else f" --{self.config.size}"
+        found = {
+            "name": self.name,
+            "question": self.question,
+            "prediction": self.prediction,
+            "answer": answer,
+            "protocol": protocol,
+            "size": self.config.size,
+            "command": f"python -m experiments {self.name}{flag}",
+            "config": _plain({name: str(v) if isinstance(v, Path) else v for name, v in config.items()}),
+            "seconds": round(self.seconds, 1),
+            "device": f"{jax.devices()[0].device_kind}, {platform.machine()}",
+            "versions": {name: metadata.version(name) for name in ("vaejax", "jax", "flax", "optax", "numpy")},
+            "numbers": self.numbers,
+            "tables": self.tables,
+            "figures": self.figures,
+        }
+        path = self.folder / "metrics.json"
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(found | self.extra, indent=1) + "\n", "utf-8")
+        part.replace(path)
+        self.console.print(f"[bold]Answer[/bold] {answer}")
+        self.console.print(f"{protocol}; results in {self.folder}")
+        return found
+
+
+def judge(config: Base, data: vj.data.Dataset) -> vj.evaluate.Classifier:
+    """The named classifier of these images, trained once and kept."""
+    folder = config.work / "classifiers" / digest([data.train.x, data.train.y])[:16]
+    if not folder.exists():
+        vj.evaluate.save_classifier(folder, vj.evaluate.train_classifier(data))
+    return vj.evaluate.load_classifier(folder)

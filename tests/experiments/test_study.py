@@ -1,0 +1,80 @@
+"""The record that experiments are made with."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import vaejax as vj
+from experiments import __main__ as command
+from experiments.study import Base, Grid, Study, mean_and_error, plus_minus
+
+
+@pytest.fixture
+def config(tmp_path):
+    return Base(out=tmp_path / "results", work=tmp_path / "work", seeds=2)
+
+
+def test_a_cell_is_computed_once(config):
+    calls = []
+
+    def cell(scale, seed):
+        calls.append(seed)
+        return {"value": scale * (seed + 1), "list": np.arange(2.0), "bad": np.inf, "word": "a"}
+
+    for _ in range(2):
+        grid = Study("a.b", config, question="?").grid(cell, {"one": (1.0,), "ten": (10.0,)})
+    assert calls == [0, 0, 1, 1]
+    assert grid.values("ten", "value") == [10.0, 20.0] and grid.mean("one", "value") == 1.5
+    assert grid.say("one", "value") == "1.50 ± 0.50" and grid.say("one", "missing") == "-"
+    assert np.isnan(grid.values("one", "bad")).all() and grid.cells["one, seed 0"]["list"] == [0.0, 1.0]
+    assert grid.line({"one": 1.0, "ten": 2.0}, "value") == ([1.0, 2.0], [1.5, 15.0], [0.5, 5.0])
+    assert grid.rows({"label": "ten"}, {"value": 1}) == [("label", "15.0 ± 5.0")]
+
+
+def test_a_killed_study_goes_on(config):
+    def fails():
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        Study("a.b", config, question="?").measure({"first": lambda: {"x": 1}, "second": fails})
+    study = Study("a.b", config, question="?")
+    again = study.measure({"first": fails, "second": lambda: {"x": 2}})
+    assert again == {"first": {"x": 1}, "second": {"x": 2}} and study.seconds > 0
+
+
+def test_fits_are_shared_between_studies(config):
+    model, x = vj.zoo.vae(4, 1, hidden=(4,)), np.zeros((20, 4), np.float32)
+    options = {"epochs": 1, "batch_size": 10, "progress": False}
+    first = Study("a.b", config, question="?").fit(model, x, **options)
+    second = Study("c.d", config, question="?").fit(model, x, **options)
+    assert len(list((config.work / "fits").iterdir())) == 1
+    jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
+    Study("a.b", config, question="?").fit(model, x, seed=1, **options)
+    Study("a.b", config, question="?").fit(model, x + 1, **options)
+    assert len(list((config.work / "fits").iterdir())) == 3
+
+
+def test_what_is_written(config):
+    study = Study("experiments.name", config, question="Why?", prediction="So.")
+    study.measure({"cell": lambda: {"x": 1.5}})
+    study.table("A table", ("a", "b"), [("row", "1")])
+    study.lines("curve", {"a": ([1, 2], [3.0, 4.0], [0.1, 0.1])}, x_label="x", y_label="y", caption="A curve.")
+    found = study.finish("The answer.", protocol="none")
+    stored = json.loads((config.out / "name" / "metrics.json").read_text())
+    assert stored == found and stored["numbers"] == {"cell": {"x": 1.5}} and stored["prediction"] == "So."
+    assert stored["figures"][0]["series"]["a"] == [[1, 2], [3.0, 4.0], [0.1, 0.1]]
+    assert stored["command"] == "python -m experiments name" and (config.out / "name" / "curve.png").exists()
+
+
+def test_means_and_their_errors():
+    assert mean_and_error([1.0, 3.0]) == (2.0, 1.0) and plus_minus([1.0, 3.0], 1) == "2.0 ± 1.0"
+    assert plus_minus([1.234]) == "1.23"
+    assert Grid({"a, seed 0": {"x": None}}, 1).say("a", "x") == "-"
+
+
+def test_the_command_names_what_there_is(capsys):
+    assert command.main(["nothing"]) == 2 and "expected list, report, all, or one of gmm_em" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="one of --smoke and --full"):
+        command.run("question_1_fixed_sigma", ["--smoke", "--full"])
