@@ -86,7 +86,12 @@ scores["mixture of 10 Gaussians (exact)"] = vj.log_evidences(mixture, found, tes
 # %%
 grey = vj.data.Split(digits.train.x.reshape(-1, 64), digits.train.y)
 held = vj.data.Split(digits.validation.x.reshape(-1, 64))
-options = {"validation": held.x, "transform": vj.transforms.dequantize(17), "progress": False, "optimizer": optax.adam(3e-3)}
+options = {
+    "validation": held.x,
+    "transform": vj.transforms.dequantize(17),
+    "progress": False,
+    "optimizer": optax.adam(3e-3),
+}
 zoo = {
     "linear VAE, 8 latents": (vj.zoo.linear_vae(64, 8), 150),
     "VAE, one sigma": (vj.zoo.vae(64, 8, hidden=(128,), likelihood=vj.heads.normal("shared")), 100),
