@@ -96,3 +96,14 @@ def test_dequantize():
     ):
         with pytest.raises(ValueError, match=words):
             vj.data.dequantize(x, levels=levels)
+
+
+def test_the_table_of_evidence_holds_the_truth_and_its_estimates(tmp_path):
+    import dataclasses
+
+    from experiments import evidence_table
+
+    found = evidence_table.main(dataclasses.replace(evidence_table.Config.smoke(), out=tmp_path))["digits"]
+    assert list(found)[0] == "exact" and len(found) == 6 and found["exact"]["minus_exact"] == 0.0
+    assert found["IWAE-10 from the prior"]["minus_exact"] < found["IWAE-10 from diagonal q"]["minus_exact"] < 1.0
+    assert (tmp_path / "metrics.json").is_file() and "5 temperatures" in (tmp_path / "index.html").read_text()

@@ -146,7 +146,11 @@ def _csv(path: Path, labels: str | None) -> tuple[Split, tuple[str, ...]]:
 
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
+            reader = csv.reader(file)
+            lines, rows = [], []
+            for row in filter(None, reader):
+                lines.append(reader.line_num)
+                rows.append(row)
     except UnicodeDecodeError as problem:
         raise ValueError(f"{path}: expected text in UTF-8 ({problem})") from problem
     except csv.Error as problem:
@@ -156,7 +160,7 @@ def _csv(path: Path, labels: str | None) -> tuple[Split, tuple[str, ...]]:
     width, names = len(rows[0]), [str(i) for i in range(len(rows[0]))]
     keep_words = None
     if any(_number(cell) is None for cell in rows[0]) and (len(rows) == 1 or _is_header(rows)):
-        names, rows = [cell.strip() for cell in rows[0]], rows[1:]
+        names, rows, lines = [cell.strip() for cell in rows[0]], rows[1:], lines[1:]
     if not rows:
         raise ValueError(f"{path}: expected rows below the header, got none")
     if labels is not None:
@@ -169,7 +173,7 @@ def _csv(path: Path, labels: str | None) -> tuple[Split, tuple[str, ...]]:
     words = []
     for i, row in enumerate(rows):
         if len(row) != width:
-            raise ValueError(f"{path}: expected {width} columns, got {len(row)} in row {i + 1}")
+            raise ValueError(f"{path}: expected {width} columns, got {len(row)} in line {lines[i]}")
         if keep_words is not None:
             words.append(row[keep_words].strip())
             row = row[:keep_words] + row[keep_words + 1 :]
@@ -177,17 +181,19 @@ def _csv(path: Path, labels: str | None) -> tuple[Split, tuple[str, ...]]:
             number = _number(cell)
             if number is None:
                 raise ValueError(
-                    f"{path}: expected a number, got {cell!r} in row {i + 1}, column {j + 1} (words: labels=)"
+                    f"{path}: expected a number, got {cell!r} in line {lines[i]}, column {j + 1} (words: labels=)"
                 )
             table[i, j] = number
     y, classes = None, ()
     if words:
         numbers = [_number(word) for word in words]
         if "" in words:
-            raise ValueError(f"{path}: expected a label in every row, got an empty one in row {words.index('') + 1}")
+            raise ValueError(
+                f"{path}: expected a label in every row, got an empty one in line {lines[words.index('')]}"
+            )
         if None not in numbers and any(missing := [word.lower() in _MISSING for word in words]):
             row = missing.index(True)
-            raise ValueError(f"{path}: expected a label in every row, got {words[row]!r} in row {row + 1}")
+            raise ValueError(f"{path}: expected a label in every row, got {words[row]!r} in line {lines[row]}")
         if all(number is not None and math.isfinite(number) and number == int(number) for number in numbers):
             y = as_labels(np.array(numbers), f"{path}: {labels}")
         else:
