@@ -1,5 +1,6 @@
 """What is measured of every fitted model of images: the same numbers in all experiments."""
 
+import functools
 from typing import Any
 
 import jax
@@ -8,12 +9,39 @@ import numpy as np
 
 import vaejax as vj
 
-__all__ = ["samples", "scores"]
+__all__ = ["quality", "renoised", "residuals", "samples", "scores", "stretches"]
+
+QUALITY = ("frechet_distance", "precision", "recall", "entropy", "class_entropy", "out_of_range", "lag1_correlation")
 
 
 def samples(model: Any, params: Any, seed: int, count: int, **how: Any) -> np.ndarray:
     """Draws from the prior, `mode="mean"` or `"ancestral"`, in the shape of one datum."""
     return vj.evaluate.draws(vj.evaluate.from_prior(model, params, **how), jax.random.key(seed), count)
+
+
+def quality(name: str, drawn: np.ndarray, test: np.ndarray, judge: Any) -> dict[str, float]:
+    """How good samples are in the features of the classifier `judge`: numbers `name_frechet` and the like."""
+    found = vj.evaluate.sample_quality(drawn, test, judge)
+    return {f"{name}_{part.removesuffix('_distance')}": float(found[part]) for part in QUALITY if part in found}
+
+
+def residuals(model: Any, params: Any, x: np.ndarray, seed: int = 0) -> np.ndarray:
+    """What the mean of p(x|z) leaves of each row, with z drawn from q: the optimal sigma is its root mean square."""
+    keys = jax.random.split(jax.random.key(seed + 7), len(x))
+    return x - np.asarray(_again(model, params, keys, jnp.asarray(x)))
+
+
+@jax.jit
+def _again(model: Any, params: Any, keys: jax.Array, x: jax.Array) -> jax.Array:
+    one = lambda row: vj.reconstruct(model, params, *row)  # noqa: E731
+    return jax.lax.map(one, (keys, x), batch_size=min(len(x), 256))
+
+
+def renoised(model: vj.VAE, params: Any, sigma: float) -> tuple[vj.VAE, Any]:
+    """The same networks with Gaussian noise of this standard deviation."""
+    head = vj.heads.normal("shared", floor=0.0)
+    other = vj.VAE(model.encoder, model.decoder, model.latent_dim, model.posterior_head, head)
+    return other, params | {"likelihood": {"log_scale": jnp.log(sigma)}}
 
 
 @jax.jit
@@ -50,16 +78,17 @@ def scores(model: Any, params: Any, test: np.ndarray, *, k: int, seed: int = 0, 
         low, high = _sigma(model, params, jnp.asarray(test))
         found |= {"least_sigma": float(low), "greatest_sigma": float(high)}
     for name, mode in (("mean", "mean"), ("draw", "ancestral")) if judge is not None else ():
-        drawn = samples(model, params, seed + 1, len(test), mode=mode)
-        quality = vj.evaluate.sample_quality(drawn, test, judge)
-        kept = (
-            "frechet_distance",
-            "precision",
-            "recall",
-            "entropy",
-            "class_entropy",
-            "out_of_range",
-            "lag1_correlation",
-        )
-        found |= {f"{name}_{part.removesuffix('_distance')}": float(quality[part]) for part in kept if part in quality}
+        found |= quality(name, samples(model, params, seed + 1, len(test), mode=mode), test, judge)
     return found
+
+
+@functools.partial(jax.jit, static_argnames=("count",))
+def _stretches(model: Any, params: Any, key: jax.Array, count: int) -> jax.Array:
+    z = jax.vmap(lambda key: model.prior(params).sample(key))(jax.random.split(key, count))
+    slope = jax.jacfwd(lambda z: model.likelihood(params, z).mean.ravel())
+    return jax.lax.map(lambda z: jnp.linalg.svd(slope(z), compute_uv=False), z)
+
+
+def stretches(model: Any, params: Any, key: jax.Array, count: int) -> np.ndarray:
+    """Singular values of the Jacobian of the mean of p(x|z), largest first, at `count` draws of z from the prior."""
+    return np.asarray(_stretches(model, params, key, count))
