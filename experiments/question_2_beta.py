@@ -40,9 +40,9 @@ def main(config: Config) -> dict:
         __name__,
         config,
         question="What does a β-VAE optimise, and is it better?",
-        prediction="The VAE with noise βσ²: at one βσ² the same fit whatever β is, as Adam does not see the scale of an "
-        "objective. Distortion falls by β nats a nat of rate. Codes have variance 1 whatever β is. Draws with σ² have "
-        "too much variance where β < 1 and too little where β > 1; those with βσ² have the data's.",
+        prediction="The VAE with noise βσ²: at one βσ² the same fit whatever β is, as Adam does not see the scale of "
+        "an objective. Distortion falls by β nats a nat of rate. Codes have variance 1 whatever β is. Draws with σ² "
+        "have too much variance where β < 1 and too little where β > 1; those with βσ² have the data's.",
     )
     raw, zero = images.load(config.data), config.variance
     data = images.rows(raw)
@@ -107,12 +107,13 @@ def main(config: Config) -> dict:
     return study.finish(
         f"The likelihood of the VAE with noise βσ². The {len(same)} pairs of βσ² = {config.noise:g} end within "
         f"{np.ptp([v.mean() for v in last]):.2f} nats of each other (one pair over seeds: within "
-        f"{max(map(np.ptp, last)):.2f}), β-VAEs and VAEs with the noise βs₀ within {gap:.2f} nats of IWAE. For a nat of "
-        f"rate distortion falls by {min(slopes):.2f} to {max(slopes):.2f} times the predicted β. Codes have variance "
-        f"{grid.say(low, 'codes')} at {low}, {grid.say(high, 'codes')} at {high}. Draws with σ² have "
+        f"{max(map(np.ptp, last)):.2f}), β-VAEs and VAEs with the noise βs₀ within {gap:.2f} nats of IWAE. For a nat "
+        f"of rate distortion falls by {min(slopes):.2f} to {max(slopes):.2f} times the predicted β. Codes have "
+        f"variance {grid.say(low, 'codes')} at {low}, {grid.say(high, 'codes')} at {high}. Draws with σ² have "
         f"{grid.say(low, 'low')} and {grid.say(high, 'low')} of the data's variance there, draws with βσ² "
-        f"{grid.say(low, 'high')} and {grid.say(high, 'high')} (predicted: 1). The best of the curve as a likelihood is "
-        f"{best}, {grid.say(best, 'iwae', 1)} nats with the noise βσ², where squared errors are {grid.say(best, 'error', 4)}"
-        f"; σ² alone is not what was fitted: as the noise of {high} it has an ELBO of {grid.say(high, 'own', 1)}.",
+        f"{grid.say(low, 'high')} and {grid.say(high, 'high')} (predicted: 1). The best of the curve as a likelihood "
+        f"is {best}, {grid.say(best, 'iwae', 1)} nats with the noise βσ², where squared errors are "
+        f"{grid.say(best, 'error', 4)}; σ² alone is not what was fitted: as the noise of {high} it has an ELBO of "
+        f"{grid.say(high, 'own', 1)}.",
         protocol=images.protocol(raw, config.k),
     )

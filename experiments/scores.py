@@ -9,7 +9,7 @@ import numpy as np
 
 import vaejax as vj
 
-__all__ = ["quality", "renoised", "residuals", "samples", "scores", "stretches"]
+__all__ = ["both", "moved", "noise_scores", "quality", "renoised", "residuals", "samples", "scores", "stretches"]
 
 QUALITY = ("frechet_distance", "precision", "recall", "entropy", "class_entropy", "out_of_range", "lag1_correlation")
 
@@ -42,6 +42,45 @@ def renoised(model: vj.VAE, params: Any, sigma: float) -> tuple[vj.VAE, Any]:
     head = vj.heads.normal("shared", floor=0.0)
     other = vj.VAE(model.encoder, model.decoder, model.latent_dim, model.posterior_head, head)
     return other, params | {"likelihood": {"log_scale": jnp.log(sigma)}}
+
+
+def both(model: Any, params: Any, seed: int = 1, count: int = 10) -> list[np.ndarray]:
+    """Means of samples, and draws from the same z."""
+    return [samples(model, params, seed, count, mode=mode) for mode in ("mean", "ancestral")]
+
+
+def noise_scores(means: np.ndarray, drawn: np.ndarray, left: Any, grey: np.ndarray, judge: Any) -> dict[str, float]:
+    """What stands between draws and their means, and how means, draws and clipped draws look.
+
+    Args:
+      means: of samples, rows.
+      drawn: draws from the same z.
+      left: what the means of reconstructions leave of data (`residuals`), or `None`.
+      grey: test images, rows.
+      judge: a classifier of `vj.evaluate.train_classifier`.
+    """
+    lag1 = lambda rows: vj.evaluate.lag1_correlation(rows.reshape(-1, *judge.shape))  # noqa: E731
+    found = {} if left is None else {"data_lag1": lag1(left)}
+    for name, rows in (("mean", means), ("draw", drawn), ("clip", np.clip(drawn, 0, 1))):
+        found |= quality(name, rows, grey, judge)
+    found |= {"noise_lag1": lag1(drawn - means), "outside": 100 * found["draw_out_of_range"]}
+    return found | {"distance": float(np.linalg.norm(drawn - means, axis=1).mean())}
+
+
+@jax.jit
+def _moved(model: Any, params: Any, z: jax.Array, noise: jax.Array, spread: Any) -> jax.Array:
+    return jax.vmap(lambda z, e: vj.decode(model, params, z + spread * e))(z, noise)
+
+
+def moved(model: Any, params: Any, z: np.ndarray, variance: float, seed: int = 0) -> np.ndarray:
+    """Decoded z with noise on it, of the spread that moves the images by this mean square (found by bisection)."""
+    noise = np.random.default_rng(seed).normal(size=z.shape).astype(np.float32)
+    at, low, high = _moved(model, params, z, noise, 0.0), 0.0, 32.0
+    for _ in range(25 if variance else 0):
+        middle = (low + high) / 2
+        far = float(jnp.square(_moved(model, params, z, noise, middle) - at).sum(1).mean()) > variance
+        low, high = (low, middle) if far else (middle, high)
+    return np.asarray(_moved(model, params, z, noise, low))
 
 
 @jax.jit
