@@ -22,7 +22,7 @@ COLUMNS = ("fit", "rate", "distortion", "MSE", "ELBO, σ²", "IWAE, βσ²", "ac
 class Config(images.Config):
     variance: float = 0.05
     """s0: sigma^2 of the beta-VAEs of the curve."""
-    betas: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
+    betas: tuple[float, ...] = (0.1, 0.2, 1.0, 5.0, 20.0)
     plain: tuple[float, ...] = (0.2, 5.0, 20.0)
     """Those of them for which the VAE with noise beta s0 is fitted too."""
     noise: float = 0.25

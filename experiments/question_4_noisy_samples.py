@@ -23,7 +23,7 @@ REAL = "training images"
 COLUMNS = ("draws of", "IWAE, nats", "|x - μ|", "lag 1, data", "lag 1, noise", "out of [0, 1], %")
 NUMBERS = {"iwae": 1, "distance": 2, "data_lag1": 2, "noise_lag1": 2, "outside": 1}
 LOOKS = {
-    f"{kind}_{part}": 1 + (part != "frechet") for part in ("frechet", "precision") for kind in ("mean", "draw", "clip")
+    f"{of}_{part}": digits for part, digits in (("frechet", 1), ("precision", 2)) for of in ("mean", "draw", "clip")
 }
 
 
@@ -71,33 +71,28 @@ def main(config: Config) -> dict:
         sigma = np.exp(fitted("σ shared", latent_dim, seed)[1]["likelihood"]["log_scale"])
         return rows + sigma * np.random.default_rng(seed).normal(size=rows.shape).astype(np.float32)
 
-    sizes = {f"σ shared, M = {m}": ("σ shared", m) for m in config.sweep}
+    sweep = sorted({*config.sweep, config.latent_dim})
+    sizes = {f"σ shared, M = {m}": ("σ shared", m) for m in sweep}
     others = {head: (head, config.latent_dim) for head in (*config.others, REAL)}
     grid = study.grid(cell, sizes | others)
     rows = {name: name for name in sizes | others}
     study.table("What is in a draw", COLUMNS, grid.rows(rows, NUMBERS))
     columns = ("Fréchet and precision of", "means", "draws", "clipped", "means", "draws", "clipped")
     study.table("What the draws look like to the classifier", columns, grid.rows(rows, LOOKS))
-    noise = {m: np.exp(vj.em.ppca_exact(vj.PPCA(dim, m), data.train.x)["log_scale"]) for m in config.sweep}
-    lines = {
-        "VAE, one learned σ": grid.line({name: m for name, (_, m) in sizes.items()}, "distance"),
-        "pPCA, σ√D": (list(noise), [np.sqrt(dim) * sigma for sigma in noise.values()]),
-    }
-    caption = "Mean distance of a draw from its mean."
+    noise = {m: np.exp(vj.em.ppca_exact(vj.PPCA(dim, m), data.train.x)["log_scale"]) for m in sweep}
+    lines = {"VAE, one learned σ": grid.line({name: m for name, (_, m) in sizes.items()}, "distance")}
+    lines["pPCA, σ√D"] = list(noise), [np.sqrt(dim) * sigma for sigma in noise.values()]
+    caption = "Mean distance of a draw from its mean, by the number of latents."
     study.lines("distance", lines, x_label="latents, M", y_label="|x - μ(z)|, grey values", caption=caption)
     heads, size = ("σ shared", *config.others), config.latent_dim
     drawn = {head: both(*fitted(head, size, 0)) for head in heads}
-    caption = (
-        f"Rows of means, draws below them: {', '.join(heads)}; then test images, and these with the noise of σ shared."
-    )
+    caption = f"Means and, below, draws of: {', '.join(heads)}; then test images, without and with the noise of one σ."
     claim = "Beaulac, figures 3 and 4: draws from p(x|z) are horrible, with one σ and with σ(z)."
     picture = images.grid(raw, [*sum(drawn.values(), []), grey, noisy(grey[:10], size, 0)])
     study.figure("draws", picture, caption=caption, claim=claim)
     means, draws = drawn["σ shared"]
     left = np.stack([residuals(*fitted("σ shared", size, 0), grey[:10]), draws - means]).reshape(-1, *judged.shape)
-    caption = (
-        "Above what μ(z) leaves of test images, z from q; below what the model draws in its place, both with one σ."
-    )
+    caption = "Above what μ(z) leaves of test images, z from q; below what the model draws in its place, with one σ."
     study.figure("residuals", vj.plots.image_grid(left, symmetric=True), caption=caption)
     ours = f"σ shared, M = {config.latent_dim}"
     say = lambda number, digits=2, of=ours: grid.say(of, number, digits)  # noqa: E731
@@ -113,7 +108,5 @@ def main(config: Config) -> dict:
         f"{say('draw_frechet', 1)}, {say('clip_frechet', 1)} and, for training images with noise, "
         f"{say('draw_frechet', 1, REAL)}. With {least} the distance is {say('distance', of=least)}. Precision of "
         f"draws of {told}.",
-        protocol=images.protocol(raw, config.k)
-        + "; Bernoulli: pixels drawn anew in training, once for the test; samples "
-        "against grey test images",
+        protocol=images.protocol(raw, config.k) + "; Bernoulli: of binarised pixels; samples against grey images",
     )

@@ -80,11 +80,11 @@ def main(config: Config) -> dict:
     first, last, other = next(iter(ours)), list(ours)[-1], next(iter(wide))
     say = lambda number, digits=1: f"{grid.say(first, number, digits)} to {grid.say(last, number, digits)}"  # noqa: E731
     return study.finish(
-        f"The likelihood goes from {say('iwae')} nats between r = 0 and r = {most} (pPCA with M + r: {linear[0]:.1f} "
-        f"to {linear[most]:.1f}; {other}: {grid.say(other, 'iwae', 1)}), the divergence from {say('kl')} nats, active "
-        f"units from {say('active')}. Neighbouring pixels of drawn noise correlate by {say('noise_lag1', 2)}, of what "
-        f"μ(z) leaves of images by {say('data_lag1', 2)}. The Fréchet distance of draws goes from "
-        f"{say('draw_frechet')}, their precision from {say('draw_precision', 2)}; of means {say('mean_frechet')} and "
-        f"{say('mean_precision', 2)}.",
+        f"The likelihood goes from {say('iwae')} nats between r = 0 and r = {most} (pPCA with M + r: "
+        f"{linear[config.ranks[0]]:.1f} to {linear[most]:.1f}; {other}: {grid.say(other, 'iwae', 1)}), the divergence "
+        f"from {say('kl')} nats, active units from {say('active')}. Neighbouring pixels of drawn noise correlate by "
+        f"{say('noise_lag1', 2)}, of what μ(z) leaves of images by {say('data_lag1', 2)}. The Fréchet distance of "
+        f"draws goes from {say('draw_frechet')}, their precision from {say('draw_precision', 2)}; of means "
+        f"{say('mean_frechet')} and {say('mean_precision', 2)}.",
         protocol=images.protocol(raw, config.k),
     )

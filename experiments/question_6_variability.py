@@ -17,12 +17,7 @@ from experiments.study import Study, judge
 
 TABLE = {2: (0.05610, 14.36), 8: (0.03826, 154.10), 10: (0.03487, 186.02), 20: (0.02460, 306.55), 32: (0.01798, 409.41)}
 GAIN = {"VAE, IWAE": ("iwae", 1), "pPCA, exact": ("ppca", 1), "gain": ("gain", 1), "σ": ("sigma", 3)}
-LOOK = {
-    "same digit, %": ("same", 1),
-    "Fréchet": ("draw_frechet", 1),
-    "precision": ("draw_precision", 2),
-    "entropy": ("draw_entropy", 2),
-}
+LOOK = {"same digit, %": ("same", 1), "Fréchet": ("draw_frechet", 1), "precision": ("draw_precision", 2)}
 KINDS = {"latent": "noise of z", "output": "noise of x"}
 
 
@@ -65,11 +60,8 @@ def main(config: Config) -> dict:
 
     def gain(latent_dim: int, seed: int) -> dict:
         model, params, sigma = fitted(latent_dim, seed)
-        bounds, ppca = (
-            vj.importance_bounds(model, params, jax.random.key(5), test, k=config.k),
-            vj.PPCA(dim, latent_dim),
-        )
-        exact = vj.em.ppca_exact(ppca, data.train.x)
+        bounds = vj.importance_bounds(model, params, jax.random.key(5), test, k=config.k)
+        exact = vj.em.ppca_exact(ppca := vj.PPCA(dim, latent_dim), data.train.x)
         found = {"iwae": float(np.mean(bounds)), "ppca": float(np.mean(vj.log_evidences(ppca, exact, test)))}
         return found | {"gain": found["iwae"] - found["ppca"], "sigma": sigma}
 
@@ -95,9 +87,7 @@ def main(config: Config) -> dict:
     noises = {"reconstructions": ("output", 0.0)} | noises
     noises |= {"means of samples": ("prior", 0), "draws": ("prior", 1), "means of wider z": ("prior", 2)}
     gains, changes = study.grid(gain, sizes), study.grid(change, noises)
-    study.table(
-        "What the network gains, nats", ("latents", *GAIN), gains.rows({n: n for n in sizes}, dict(GAIN.values()))
-    )
+    study.table("The network, nats", ("latents", *GAIN), gains.rows({n: n for n in sizes}, dict(GAIN.values())))
     study.table("What noise does", ("images", *LOOK), changes.rows({n: n for n in noises}, dict(LOOK.values())))
     if config.data == "mnist":
         known = study.measure({f"pPCA, M = {m}": functools.partial(whole, m) for m in TABLE})
@@ -108,10 +98,8 @@ def main(config: Config) -> dict:
     lines = {"VAE, one learned σ": gains.line(size, "iwae"), "pPCA, exact": gains.line(size, "ppca")}
     caption = "Test log-likelihood of a network and of a linear model with as many latents and one σ."
     study.lines("gain", lines, x_label="latents, M", y_label="nats an image", caption=caption)
-    lines = {}
-    for kind, label in KINDS.items():
-        share = {name: share for name, (k, share) in noises.items() if k == kind and share}
-        lines[label] = changes.line(share, "same")
+    share = {kind: {name: s for name, (k, s) in noises.items() if k == kind and s} for kind in KINDS}
+    lines = {label: changes.line(share[kind], "same") for kind, label in KINDS.items()}
     caption = "Test images encoded and decoded with noise: share that the classifier takes for their digit."
     how = {"x_label": "variance of the noise over Dσ²", "y_label": "same digit, %", "log_x": True}
     study.lines("digit", lines, caption=caption, **how)
@@ -119,13 +107,11 @@ def main(config: Config) -> dict:
     shown = (("output", 0.0), ("latent", most), ("output", most), ("prior", 0), ("prior", 1), ("prior", 2))
     picture = images.grid(raw, [test, *(pictures(*pair, 0) for pair in shown)])
     caption = (
-        f"Rows: test images; reconstructions; these with noise of z, and of x, of variance {most:g} Dσ²; means of "
+        f"Rows: test images; reconstructions, with noise of z, of x ({most:g} Dσ²); means; draws; means of wider z."
     )
-    caption += "samples; draws; means of z that is spread as wide as draws are."
     claim = "Beaulac, section 3.7: it is unclear whether the variability of x given z is useful for drawing."
     study.figure("noise", picture, caption=caption, claim=claim)
-    latent, output = (f"{label}, {most:g} Dσ²" for label in KINDS.values())
-    plain = "reconstructions"
+    latent, output, plain = (*(f"{label}, {most:g} Dσ²" for label in KINDS.values()), "reconstructions")
     say = lambda name, number="draw_precision", digits=2: changes.say(name, number, digits)  # noqa: E731
     told = ", ".join(f"{gains.say(name, 'gain', 1)} at {name}" for name in sizes)
     return study.finish(
