@@ -99,10 +99,11 @@ def main(config: Config) -> dict:
     least = min(sizes, key=lambda name: grid.mean(name, "distance"))
     told = ", ".join(f"{name}: {say('draw_precision', of=name)}" for name in config.others)
     return study.finish(
-        f"Because a draw stands {say('distance')} from its mean (pPCA: {np.sqrt(dim) * noise[size]:.2f}) in a "
-        f"direction that no image has: neighbouring pixels correlate by {say('data_lag1')} in what μ(z) leaves of "
-        f"test images, by {say('noise_lag1')} in drawn noise; {say('outside', 1)} % of the values are out of range. "
-        f"Precision is {say('mean_precision')} for means, {say('draw_precision')} for draws, {say('clip_precision')} "
+        f"To the eye it is the noise: a draw stands {say('distance')} from its mean (pPCA: "
+        f"{np.sqrt(dim) * noise[size]:.2f}) in a direction that no image has: neighbouring pixels correlate by "
+        f"{say('data_lag1')} in what μ(z) leaves of test images, by {say('noise_lag1')} in drawn noise; "
+        f"{say('outside', 1)} % of the values are out of range. To the judge, which was trained with noise of 0.2, "
+        f"precision is {say('mean_precision')} for means, {say('draw_precision')} for draws, {say('clip_precision')} "
         f"clipped; for training images {say('mean_precision', of=REAL)} as they are and "
         f"{say('draw_precision', of=REAL)} with that noise. The Fréchet distance says {say('mean_frechet', 1)}, "
         f"{say('draw_frechet', 1)}, {say('clip_frechet', 1)} and, for training images with noise, "

@@ -115,11 +115,11 @@ def main(config: Config) -> dict:
     say = lambda name, number="draw_precision", digits=2: changes.say(name, number, digits)  # noqa: E731
     told = ", ".join(f"{gains.say(name, 'gain', 1)} at {name}" for name in sizes)
     return study.finish(
-        f"The likelihood needs both: without noise there is none, and over pPCA the network gains, in nats, {told}. "
-        f"For drawing, test images encoded and decoded keep their digit in {say(plain, 'same', 1)} %, with noise of x "
-        f"of variance {most:g} Dσ² in {say(output, 'same', 1)} %, with noise of z of the same variance in "
+        f"Without noise of x there is no likelihood; over pPCA the network gains, in nats, {told}. For drawing, test "
+        f"images encoded and decoded keep their digit in {say(plain, 'same', 1)} %, with noise of x of variance "
+        f"{most:g} Dσ² in {say(output, 'same', 1)} %, with noise of z of the same variance in "
         f"{say(latent, 'same', 1)} %; precision is {say(plain)}, {say(output)} and {say(latent)}. Samples have the "
         f"precision {say('means of samples')} as means, {say('draws')} as draws, and {say('means of wider z')} as "
         "means of z that is spread as wide as draws are.",
-        protocol=images.protocol(raw, config.k) + "; the digit: by the classifier of the Fréchet distance",
+        protocol=images.protocol(raw, config.k) + "; the digit: by the judge, trained with noise of 0.2",
     )
