@@ -1,15 +1,16 @@
 """The images that experiments are made on: MNIST, or the embedded digits where a rough run will do."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import numpy as np
+from matplotlib.figure import Figure
 
 import vaejax as vj
-from experiments.study import Base
+from experiments.study import Base, Study
 
-__all__ = ["Config", "binary", "dequantised", "grey", "load", "protocol", "rows", "take"]
+__all__ = ["Config", "binary", "dequantised", "grey", "grid", "load", "protocol", "rows", "take", "trained"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,29 @@ def rows(data: vj.data.Dataset, form: Callable = grey, kept: np.ndarray | None =
     """All parts as rows (N, D) of pixels in this form: all of them, or those that are `kept`."""
     flat = lambda part: form(part).reshape(len(part), -1)[:, slice(None) if kept is None else kept]  # noqa: E731
     return vj.data.Dataset(*(vj.data.Split(flat(part), part.y) for part in data.parts), notes=data.notes)
+
+
+def trained(
+    study: Study,
+    data: vj.data.Dataset,
+    head: vj.heads.Head,
+    seed: int,
+    latent_dim: int = 0,
+    beta: float = 1.0,
+    **options: Any,
+) -> tuple[vj.VAE, vj.Fit]:
+    """The experiment's fully connected VAE of `rows` with this likelihood, and its fit, which `options` go to."""
+    config: Any = study.config
+    size, objective = data.train.x.shape[1], None if beta == 1 else vj.objectives.beta(beta)
+    how = {"hidden": config.hidden, "likelihood": head, "objective": objective}
+    model = vj.zoo.vae(size, latent_dim or config.latent_dim, **how)
+    return model, study.fit(model, data, seed=seed, epochs=config.epochs, **options)
+
+
+def grid(data: vj.data.Dataset, drawn: Sequence[np.ndarray]) -> Figure:
+    """Ten images of each set of rows, one set below the other, grey values from 0 to 1."""
+    found = np.concatenate([np.asarray(rows)[:10] for rows in drawn])
+    return vj.plots.image_grid(found.reshape(-1, *data.train.x.shape[1:]), limits=(0, 1))
 
 
 def take(data: vj.data.Dataset, digit: int) -> vj.data.Dataset:
