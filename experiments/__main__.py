@@ -14,9 +14,11 @@ from rich.table import Table
 NAMES = (
     "gmm_em",
     "ppca_bridge",
+    "collapse",
     "kl_directions",
     "codes",
     "decoder_sigma",
+    "supervised_manifolds",
     "mnist_latents",
     "faces",
     "anomaly",

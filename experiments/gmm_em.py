@@ -82,10 +82,11 @@ def main(config: Config) -> dict:
     )
     rise = {k: (ends.mean(f"{k}, 1e-10", "total") - ends.mean(f"{k}, 1e-2", "total")) / 8 for k in KINDS}
     least, error = [min(runs.values("EM", name)) for name in ("least_e", "least_m")], max(runs.values("EM", "error"))
+    last = max(runs.values("EM", "last_gap"))
     return study.finish(
         f"The least change of the bound in any E step is {least[0]:.0e} and in any M step {least[1]:.0e} nats: "
         f"{'no step lowers it' if min(least) > -1e-9 else 'a step lowers it'}. Jensen's gap is "
-        f"{runs.say('EM', 'first_gap', 3)} after the first M step and at most {max(runs.values('EM', 'last_gap')):.0e} after the last; "
+        f"{runs.say('EM', 'first_gap', 3)} after the first M step, at the end at most {last:.0e}; "
         f"bound + KL differs from ln p(x) by at most {error:.0e} for all q. {(end > end.max() - 1e-3).sum()} of "
         f"{len(end)} starts end at the best maximum found. For each tenth of the floor the log-likelihood rises by "
         f"{rise['K = 2']:.3f} nats with K = 2 (predicted {2 * np.log(10):.3f}), by {rise['K = 1']:.3f} with K = 1, "

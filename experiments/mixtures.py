@@ -8,7 +8,7 @@ import numpy as np
 
 import vaejax as vj
 
-__all__ = ["climb", "fitted", "shrink", "spike"]
+__all__ = ["alone", "climb", "fitted", "shrink", "spike"]
 
 
 def _start(x: jax.Array, k: int, seed: int) -> tuple[vj.GMM, dict[str, Any]]:
@@ -74,4 +74,12 @@ def spike(x: Any, sigma: float, k: int) -> float:
     means = jnp.concatenate([x[:1], jnp.tile(jnp.mean(x, 0), (k - 1, 1))])
     scales = jnp.concatenate([jnp.full(1, sigma), jnp.full(k - 1, wide)])
     params = {"logits": jnp.zeros(k), "means": means, "log_scale": jnp.log(scales)}
-    return float(np.sum(vj.log_evidences(vj.GMM(k, dim, "spherical"), params, x), dtype=np.float64))
+    return float(np.sum(np.asarray(vj.log_evidences(vj.GMM(k, dim, "spherical"), params, x), np.float64)))
+
+
+def alone(x: np.ndarray, sigma: float) -> float:
+    """Bound of a VAE whose decoder gives this datum whatever z is."""
+    model = vj.zoo.linear_vae(len(x), 1, likelihood=vj.heads.normal(sigma))
+    params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
+    params["decoder"]["layer0"]["bias"] = jnp.asarray(x)
+    return float(vj.elbo(model, params, jax.random.key(0), jnp.asarray(x)).value)
