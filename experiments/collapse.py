@@ -89,7 +89,7 @@ def main(config: Config) -> dict:
         f"Where sigma^2 passes the eigenvalues: for sigma^2 / lambda_1 from {max(above)} to {min(above)} the active "
         f"latents of the linear VAE differ from the number of eigenvalues above sigma^2 by at most "
         f"{off['linear VAE']:.1f}, those of the VAE with networks by {off['VAE']:.1f} (of {config.latent_dim}); the "
-        f"squared columns differ from the sum of lambda - sigma^2 by at most {far:.2f} (of {lengths[min(lengths)]:.2f}).",
+        f"squared columns differ from the sum of lambda - sigma^2 by up to {far:.2f} (of {lengths[min(lengths)]:.2f}).",
         protocol=f"{len(x)} training images by {x.shape[1]} principal components, isotropic noise of fixed sigma, "
         f"{config.epochs} epochs; active: variance of the posterior mean above 0.01; ±: standard errors over seeds",
     )

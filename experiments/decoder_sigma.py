@@ -26,7 +26,7 @@ class Config(images.Config):
 
     @classmethod
     def smoke(cls) -> "Config":
-        return dataclasses.replace(super().smoke(), floors=(0.1, 0.001))
+        return dataclasses.replace(super().smoke(), floors=(0.1, 0.001), part=1000)
 
 
 def main(config: Config) -> dict:
@@ -91,10 +91,10 @@ def main(config: Config) -> dict:
     slope = {name: (cell["y"][-1] - cell["y"][2]) / 2 for name, cell in drawn.items()}
     say = lambda number, digits: ", ".join(f"{n} {grid.say(n, number, digits)}" for n in names)  # noqa: E731
     return study.finish(
-        f"IWAE: {say('iwae', 1)} nats; KL[q(z) ‖ p(z)]: {say('kl_to_prior', 3)}; RMSE: {say('reconstruction_rmse', 4)}. "
+        f"IWAE: {say('iwae', 1)}; KL to p(z): {say('kl_to_prior', 2)}; RMSE: {say('reconstruction_rmse', 3)}. "
         f"For each tenth of the floor σ(z) gains {rise / np.log10(most / least):.0f} nats an image on test data; the "
         f"{constant} constant pixels alone would give {constant * np.log(10):.0f}. For each tenth of σ on one datum: "
-        + ", ".join(f"{name} {value:+.0f}" for name, value in slope.items())
+        + ", ".join(f"{name} {value:+.4g}" for name, value in slope.items())
         + f" nats (D ln 10 = {dim * np.log(10):.0f}).",
         protocol=images.protocol(raw, config.k) + "; q(z): the mixture over the test images",
     )

@@ -79,7 +79,8 @@ def spike(x: Any, sigma: float, k: int) -> float:
 
 def alone(x: np.ndarray, sigma: float) -> float:
     """Bound of a VAE whose decoder gives this datum whatever z is."""
-    model = vj.zoo.linear_vae(len(x), 1, likelihood=vj.heads.normal(sigma))
+    model = vj.zoo.linear_vae(len(x), 1, likelihood=vj.heads.normal("shared", floor=0.0))
     params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
     params["decoder"]["layer0"]["bias"] = jnp.asarray(x)
+    params["likelihood"]["log_scale"] = jnp.log(jnp.asarray(sigma, jnp.float32))
     return float(vj.elbo(model, params, jax.random.key(0), jnp.asarray(x)).value)

@@ -91,7 +91,7 @@ def main(config: Config) -> dict:
     return study.finish(
         f"Test log-likelihood: closed form {em.say('EM', 'exact', 1)}, EM {em.say('EM', 'iwae', 1)}, linear VAE "
         f"{nets.say('linear VAE', 'iwae', 1)}, VAE {nets.say('VAE', 'iwae', 1)} nats: the networks are worth "
-        f"{gain:.1f}. After {config.steps} steps plain EM is {em.say('EM', 'last', 3)} nats below the training maximum, "
+        f"{gain:.1f}. After {config.steps} steps plain EM is {em.say('EM', 'last', 3)} nats below its maximum, "
         f"expanded EM {em.say('expanded EM', 'last', 4)}. From {few} to {many} units the greatest error of one hidden "
         f"layer goes from {', from '.join(f'{a} to {b} ({unit})' for unit, (a, b) in error.items())}.",
         protocol=images.protocol(raw, config.k) + "; pPCA: exact; EM: default start, all training images",

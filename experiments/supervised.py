@@ -30,7 +30,8 @@ class Supervised:
 
     def fitted(self, name: str, seed: int = 0) -> tuple[Any, Any]:
         """Model and parameters; finished fits are read."""
-        (scale, weight), config = SETTINGS[name], self.config
+        config = self.config
+        scale, weight = SETTINGS[name if name in config.settings else config.settings[0]]
         how = {"likelihood": vj.heads.normal(scale), "objective": vj.objectives.beta(weight)}
         model = vj.zoo.conditional_vae(self.data.train.x.shape[1:], 2, 10, hidden=config.hidden, **how)
         fit = self.study.fit(model, self.data, seed=seed, epochs=config.epochs, context="labels")

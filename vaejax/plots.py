@@ -231,13 +231,13 @@ def panels(
       across: images in a row of a panel.
       limits: least and greatest value of the grey scale; values beyond them are shown as these.
     """
-    columns = min(columns, len(parts))
-    rows = -(-len(parts) // columns)
+    rows = -(-len(parts) // (columns := min(columns, len(parts))))
     canvases = {name: None if isinstance(part, tuple) else _canvas(part, across) for name, part in parts.items()}
     aspects = [1.0 if image is None else image.shape[0] / image.shape[1] for image in canvases.values()]
     width = 2.9 if columns > 1 else 7.0
     heights = [width * max(aspects[i * columns : (i + 1) * columns]) + 0.3 for i in range(rows)]
     figure, grid = _figure(width * columns + 0.8, sum(heights), rows, columns, squeeze=False, height_ratios=heights)
+    figure.get_layout_engine().set(w_pad=0.08)  # type: ignore[union-attr]
     for axes in (grid := grid.ravel())[len(parts) :]:
         axes.set_axis_off()
     shown = None
@@ -255,6 +255,6 @@ def panels(
         axes.set_aspect("equal", adjustable="datalim")
         axes.set_xlabel("$z_1$")
         axes.set_ylabel("$z_2$")
-    if shown is not None:
+    if shown:
         figure.colorbar(shown, ax=list(grid), fraction=0.03, pad=0.01, label="pixel")
     return figure
