@@ -76,6 +76,11 @@ def test_figures_show_their_values():
     lines = vj.plots.curves({"a": [1.0, 2.0], "b": [0.0, 1.0]}, x_label="step", y_label="nats", log_x=True)
     assert [line.get_linestyle() for line in lines.axes[0].lines] == ["-", "--"]
     assert lines.axes[0].get_xlabel() == "step" and list(lines.axes[0].lines[0].get_xdata()) == [1, 2]
+    points = np.random.default_rng(0).normal(size=(6, 2)), np.arange(6) % 2
+    both = vj.plots.panels({"a": images, "b": points, "c": (points[0], None)}, columns=2, across=1, limits=(-1, 2))
+    assert [axes.get_title() for axes in both.axes[:3]] == ["a", "b", "c"] and not both.axes[3].axison
+    assert both.axes[0].images[0].get_array().shape == (9, 4) and both.axes[0].images[0].get_clim() == (-1, 2)
+    assert [len(dots.get_offsets()) for axes in both.axes[1:3] for dots in axes.collections] == [3, 3, 6]
     for covariance in ("full", "diag"):
         model = vj.GMM(2, 2, covariance)
         import jax

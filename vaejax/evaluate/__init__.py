@@ -46,6 +46,7 @@ from vaejax.evaluate.interventions import factor_vae_score as factor_vae_score
 from vaejax.evaluate.mmd import mmd as mmd
 from vaejax.evaluate.parts import Score as Score
 from vaejax.evaluate.paths import interpolate as interpolate
+from vaejax.evaluate.paths import plane as plane
 from vaejax.evaluate.paths import traverse as traverse
 from vaejax.evaluate.probes import knn_probe as knn_probe
 from vaejax.evaluate.probes import linear_probe as linear_probe
