@@ -110,7 +110,7 @@ def test_mnist_through_tfds(monkeypatch):
         (b"\x00\x00\x08\x01" + struct.pack(">I", 9) + b"12345", "expected 9 bytes for shape .* got 5"),
         (b"\x00\x00\x08\x01" + struct.pack(">I", 2) + b"12345", "got more"),
         (b"\x00\x00\x08\x02" + struct.pack(">II", 2**31, 2**31), "at most"),
-        (gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 2) + b"12")[:-6], "damaged"),
+        (gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 2) + b"12", mtime=0)[:-6], "damaged"),
     ],
 )
 def test_damaged_idx(tmp_path, blob, words):
