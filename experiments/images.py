@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 import vaejax as vj
 from experiments.study import Base
 
-__all__ = ["Config", "binary", "dequantised", "grey", "load", "protocol", "rows", "take"]
+__all__ = ["Config", "binary", "dequantised", "grey", "load", "photographs", "protocol", "rows", "take"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,3 +81,21 @@ def protocol(data: vj.data.Dataset, k: int, *, pixels: str = "grey values k/255 
         f"{len(data.train)} images to train on, {len(data.validation)} to choose the epoch by, {len(data.test)} to test"
     )
     return f"{size} images, {sizes}; {pixels}; log-likelihoods: IWAE-{k}, nats an image; ±: standard errors over seeds"
+
+
+def photographs(folder: Path | None, side: int, most: int) -> vj.data.Dataset | None:
+    """At most so many images of a folder, else of CelebA as TFDS has prepared it, `side` pixels a side; else `None`.
+
+    A tenth of the images to train on is held out to choose by, and of a folder another tenth to test on.
+    """
+    if folder is not None:
+        whole = vj.data.from_file(folder, side=side, most=most)
+        rest, test = vj.data.hold_out(whole.train, 0.1, seed=1)
+        notes = whole.notes
+    else:
+        try:
+            rest, test = vj.data.image_dataset("celeb_a", side=side, most=most)
+        except (ImportError, FileNotFoundError):
+            return None
+        notes = (f"CelebA through TFDS, the middle square of each image as {side} x {side}",)
+    return vj.data.Dataset(*vj.data.hold_out(rest, 0.1, seed=0), test, notes=notes)
