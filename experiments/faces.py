@@ -1,6 +1,6 @@
 """Faces: what latents and beta do to samples, reconstructions and traversals; `--folder` takes any images.
 
-Without a folder CelebA is read through TFDS; where it is not there either, sprites and handwritten digits stand in for faces.
+Without a folder CelebA is read through TFDS; where it is not there either, sprites and handwritten digits stand in.
 """
 
 import dataclasses
@@ -39,6 +39,8 @@ class Config(Base):
     """Pixels a side of photographs; sprites have half as many."""
     train: int = 5000
     """Images to train on, of each data set."""
+    rows: int = 1000
+    """Test images at most."""
     epochs: int = 12
     latents: tuple[int, ...] = (2, 10, 128, 256)
     """Numbers of latents n, at beta = 1; the second one is taken for the sweep of beta."""
@@ -53,7 +55,15 @@ class Config(Base):
     @classmethod
     def smoke(cls) -> "Config":
         return cls.small(
-            celeba=False, side=16, train=300, epochs=2, latents=(2, 4), betas=(0.1, 1.0), hidden=(16,), channels=(4, 8)
+            celeba=False,
+            side=16,
+            train=300,
+            rows=300,
+            epochs=2,
+            latents=(2, 4),
+            betas=(1.0,),
+            hidden=(16,),
+            channels=(4, 8),
         )
 
     @classmethod
@@ -67,7 +77,7 @@ def sources(config: Config) -> dict[str, tuple]:
     found = images.photographs(config.folder, config.side, config.train) if config.folder or config.celeba else None
     if found is not None:  # squared errors plus the divergence, the sources' loss, are the bound at this sigma
         return {"faces": (found, vj.heads.normal(0.5**0.5), None)}
-    drawn = vj.data.sprites(config.train, test=1000, validation=0.1, size=max(config.side // 2, 8)).data
+    drawn = vj.data.sprites(config.train, test=config.rows, validation=0.1, size=max(config.side // 2, 8)).data
     name = "digits" if config.size == "smoke" else "mnist"
     found = {"sprites": drawn, name: images.load(name, config.train)}
     return {name: (data, vj.heads.bernoulli(), vj.transforms.binarize) for name, data in found.items()}
@@ -108,7 +118,7 @@ def main(config: Config) -> dict:
         return model, study.fit(model, data, seed=seed, epochs=config.epochs, transform=transform).best
 
     forms = {name: images.binary if transform else images.grey for name, (_, _, transform) in given.items()}
-    tests = {name: forms[name](data.test.take(slice(0, 1000))) for name, (data, _, _) in given.items()}
+    tests = {name: forms[name](data.test.take(slice(0, config.rows))) for name, (data, _, _) in given.items()}
 
     def cell(name: str, n: int, beta: float, seed: int) -> dict:
         model, params = fitted(name, n, beta, seed)
@@ -201,7 +211,8 @@ def main(config: Config) -> dict:
     return study.finish(
         stand_in + " ".join(said),
         protocol=f"Images to train on: {parts}; {config.epochs} epochs, KL warm-up over {config.warm_up} steps, "
-        "the epoch chosen by validation images, at most 1000 test images; photographs: grey values k/255 as they "
+        f"the epoch chosen by validation images, at most {config.rows} test images; photographs: grey "
+        "values k/255 as they "
         "are, Gaussian of σ² = 1/2 (the sum of squared errors plus β KL), convolutional; others: binarised anew "
         "in each step, test images once (seed 0), fully connected; ELBO of one draw at weight 1; Fréchet "
         "distance and recall of means of samples in pixels averaged to at most 16 a side; ±: standard errors "
