@@ -120,7 +120,7 @@ def main(config: Config) -> dict:
             if name is None
             else clouds(*fitted(name, 0))
         )
-        for x, marker, colour in zip(draws, "o^sx", (0.1, 0.45, 0.7, 0.95), strict=False):
+        for x, marker, colour in zip(draws, "o^sx", (0.1, 0.4, 0.65, 0.85), strict=False):
             axes.scatter(
                 *np.asarray(x).T, s=6, marker=marker, color=colormaps["cividis"](colour), alpha=0.5, linewidths=0.6
             )
