@@ -1,8 +1,14 @@
 """The images that experiments are made on: MNIST, or the embedded digits where a rough run will do."""
 
 import dataclasses
+<<<<<<< HEAD
 from collections.abc import Callable, Sequence
 from typing import Any, Self
+=======
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+>>>>>>> 8c05d8878f22c771b7d18ebf62dbab70fd12a0c5
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,7 +16,11 @@ from matplotlib.figure import Figure
 import vaejax as vj
 from experiments.study import Base, Study
 
+<<<<<<< HEAD
 __all__ = ["Config", "binary", "dequantised", "grey", "grid", "load", "protocol", "rows", "take", "trained"]
+=======
+__all__ = ["Config", "binary", "dequantised", "grey", "load", "photographs", "protocol", "rows", "take"]
+>>>>>>> 8c05d8878f22c771b7d18ebf62dbab70fd12a0c5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,3 +114,21 @@ def protocol(data: vj.data.Dataset, k: int, *, pixels: str = "grey values k/255 
         f"{len(data.train)} images to train on, {len(data.validation)} to choose the epoch by, {len(data.test)} to test"
     )
     return f"{size} images, {sizes}; {pixels}; log-likelihoods: IWAE-{k}, nats an image; ±: standard errors over seeds"
+
+
+def photographs(folder: Path | None, side: int, most: int) -> vj.data.Dataset | None:
+    """At most so many images of a folder, else of CelebA as TFDS has prepared it, `side` pixels a side; else `None`.
+
+    A tenth of the images to train on is held out to choose by, and of a folder another tenth to test on.
+    """
+    if folder is not None:
+        whole = vj.data.from_file(folder, side=side, most=most)
+        rest, test = vj.data.hold_out(whole.train, 0.1, seed=1)
+        notes = whole.notes
+    else:
+        try:
+            rest, test = vj.data.image_dataset("celeb_a", side=side, most=most)
+        except (ImportError, FileNotFoundError):
+            return None
+        notes = (f"CelebA through TFDS, the middle square of each image as {side} x {side}",)
+    return vj.data.Dataset(*vj.data.hold_out(rest, 0.1, seed=0), test, notes=notes)

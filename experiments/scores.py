@@ -8,10 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 
 import vaejax as vj
+from vaejax.distributions import kl_per_dimension
 
+<<<<<<< HEAD
 __all__ = ["both", "moved", "noise_scores", "quality", "renoised", "residuals", "samples", "scores", "stretches"]
 
 QUALITY = ("frechet_distance", "precision", "recall", "entropy", "class_entropy", "out_of_range", "lag1_correlation")
+=======
+__all__ = ["estimator_spread", "latent_scores", "samples", "scores", "shrunk"]
+>>>>>>> 8c05d8878f22c771b7d18ebf62dbab70fd12a0c5
 
 
 def samples(model: Any, params: Any, seed: int, count: int, **how: Any) -> np.ndarray:
@@ -121,6 +126,7 @@ def scores(model: Any, params: Any, test: np.ndarray, *, k: int, seed: int = 0, 
     return found
 
 
+<<<<<<< HEAD
 @functools.partial(jax.jit, static_argnames=("count",))
 def _stretches(model: Any, params: Any, key: jax.Array, count: int) -> jax.Array:
     z = jax.vmap(lambda key: model.prior(params).sample(key))(jax.random.split(key, count))
@@ -131,3 +137,60 @@ def _stretches(model: Any, params: Any, key: jax.Array, count: int) -> jax.Array
 def stretches(model: Any, params: Any, key: jax.Array, count: int) -> np.ndarray:
     """Singular values of the Jacobian of the mean of p(x|z), largest first, at `count` draws of z from the prior."""
     return np.asarray(_stretches(model, params, key, count))
+=======
+@jax.jit
+def _kl_per_dimension(model: Any, params: Any, x: jax.Array) -> jax.Array:
+    each = jax.vmap(lambda row: kl_per_dimension(model.posterior(params, model.event(row)), model.prior(params)))(x)
+    return jnp.mean(each, 0)
+
+
+def latent_scores(model: Any, params: Any, test: np.ndarray, *, seed: int = 0, count: int = 1000) -> dict[str, Any]:
+    """The divergence of each latent, largest first, and what the aggregate posterior of some rows is like."""
+    found = vj.evaluate.aggregate_posterior(model, params, jax.random.key(seed + 2), test[:count])
+    off = np.abs(found.correlations[~np.eye(len(found.correlations), dtype=bool)])
+    return {
+        "kl_per_dimension": np.sort(_kl_per_dimension(model, params, jnp.asarray(test[:count])))[::-1],
+        "largest_correlation": off.max(initial=0.0),
+        "aggregate_kl": found.kl_to_prior,
+        "mutual_information": found.mutual_information,
+        "total_correlation": found.total_correlation,
+    }
+
+
+def shrunk(x: Any, most: int = 16) -> np.ndarray:
+    """Images as rows of at most so many pixels a side: means over squares. Distances of them need no labels."""
+    x = np.asarray(x, np.float64)
+    step = -(-x.shape[1] // most)
+    x = x[:, : x.shape[1] // step * step, : x.shape[2] // step * step]
+    return x.reshape(len(x), x.shape[1] // step, step, x.shape[2] // step, step, -1).mean((2, 4)).reshape(len(x), -1)
+
+
+def estimator_spread(
+    model: Any, params: Any, x: np.ndarray, *, draws: int, rows: int, pairs: int, seed: int
+) -> dict[str, float]:
+    """Variance of the ELBO estimate of a batch and of its gradient (trace), from differences of pairs.
+
+    Args:
+      model: the model.
+      params: where.
+      x: rows in the form that the likelihood scores.
+      draws: L, of z for each row.
+      rows: of a batch.
+      pairs: of estimates; `draw_...` have one batch and other draws, `batch_...` another batch, too.
+      seed: of all of it.
+    """
+    objective, rng = vj.objectives.elbo(num_samples=draws), np.random.default_rng(seed)
+    both = jax.jit(jax.value_and_grad(lambda p, key, x: objective(model, p, key, x, None, 0, {})[0]))
+    batch = lambda: jnp.asarray(x[rng.choice(len(x), rows, replace=False)])  # noqa: E731
+    found = {f"{kind}_{what}": 0.0 for kind in ("draw", "batch") for what in ("value", "gradient")}
+    for i in range(pairs):
+        keys, one = jax.random.split(jax.random.key(1000 * (seed + 1) + i), 3), batch()
+        first = both(params, keys[0], one)
+        for kind, key, other in (("draw", keys[1], one), ("batch", keys[2], batch())):
+            squares = jax.tree.map(
+                lambda a, b: float(jnp.sum((a - b) ** 2)) / 2 / pairs, first, both(params, key, other)
+            )
+            found[f"{kind}_value"] += squares[0]
+            found[f"{kind}_gradient"] += sum(jax.tree.leaves(squares[1]))
+    return found
+>>>>>>> 8c05d8878f22c771b7d18ebf62dbab70fd12a0c5

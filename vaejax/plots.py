@@ -106,6 +106,10 @@ def lines(
             axes.fill_between(x, y - spread, y + spread, alpha=0.2, linewidth=0)
     if log_x:
         axes.set_xscale("log")
+        marks = np.unique(np.concatenate([np.asarray(x, np.float64) for x, *_ in series.values()]))
+        if len(marks) <= 8:  # powers of ten would miss them
+            axes.set_xticks(marks, [f"{mark:g}" for mark in marks])
+            axes.set_xticks([], minor=True)
     if log_y:
         axes.set_yscale("log")
     axes.set_xlabel(x_label)
