@@ -1,14 +1,9 @@
 """The images that experiments are made on: MNIST, or the embedded digits where a rough run will do."""
 
 import dataclasses
-<<<<<<< HEAD
 from collections.abc import Callable, Sequence
-from typing import Any, Self
-=======
-from collections.abc import Callable
 from pathlib import Path
-from typing import Self
->>>>>>> 8c05d8878f22c771b7d18ebf62dbab70fd12a0c5
+from typing import Any, Self
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,11 +11,19 @@ from matplotlib.figure import Figure
 import vaejax as vj
 from experiments.study import Base, Study
 
-<<<<<<< HEAD
-__all__ = ["Config", "binary", "dequantised", "grey", "grid", "load", "protocol", "rows", "take", "trained"]
-=======
-__all__ = ["Config", "binary", "dequantised", "grey", "load", "photographs", "protocol", "rows", "take"]
->>>>>>> 8c05d8878f22c771b7d18ebf62dbab70fd12a0c5
+__all__ = [
+    "Config",
+    "binary",
+    "dequantised",
+    "grey",
+    "grid",
+    "load",
+    "photographs",
+    "protocol",
+    "rows",
+    "take",
+    "trained",
+]
 
 
 @dataclasses.dataclass(frozen=True)

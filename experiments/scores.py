@@ -10,13 +10,22 @@ import numpy as np
 import vaejax as vj
 from vaejax.distributions import kl_per_dimension
 
-<<<<<<< HEAD
-__all__ = ["both", "moved", "noise_scores", "quality", "renoised", "residuals", "samples", "scores", "stretches"]
+__all__ = [
+    "both",
+    "estimator_spread",
+    "latent_scores",
+    "moved",
+    "noise_scores",
+    "quality",
+    "renoised",
+    "residuals",
+    "samples",
+    "scores",
+    "shrunk",
+    "stretches",
+]
 
 QUALITY = ("frechet_distance", "precision", "recall", "entropy", "class_entropy", "out_of_range", "lag1_correlation")
-=======
-__all__ = ["estimator_spread", "latent_scores", "samples", "scores", "shrunk"]
->>>>>>> 8c05d8878f22c771b7d18ebf62dbab70fd12a0c5
 
 
 def samples(model: Any, params: Any, seed: int, count: int, **how: Any) -> np.ndarray:
@@ -126,7 +135,6 @@ def scores(model: Any, params: Any, test: np.ndarray, *, k: int, seed: int = 0, 
     return found
 
 
-<<<<<<< HEAD
 @functools.partial(jax.jit, static_argnames=("count",))
 def _stretches(model: Any, params: Any, key: jax.Array, count: int) -> jax.Array:
     z = jax.vmap(lambda key: model.prior(params).sample(key))(jax.random.split(key, count))
@@ -137,7 +145,8 @@ def _stretches(model: Any, params: Any, key: jax.Array, count: int) -> jax.Array
 def stretches(model: Any, params: Any, key: jax.Array, count: int) -> np.ndarray:
     """Singular values of the Jacobian of the mean of p(x|z), largest first, at `count` draws of z from the prior."""
     return np.asarray(_stretches(model, params, key, count))
-=======
+
+
 @jax.jit
 def _kl_per_dimension(model: Any, params: Any, x: jax.Array) -> jax.Array:
     each = jax.vmap(lambda row: kl_per_dimension(model.posterior(params, model.event(row)), model.prior(params)))(x)
@@ -193,4 +202,3 @@ def estimator_spread(
             found[f"{kind}_value"] += squares[0]
             found[f"{kind}_gradient"] += sum(jax.tree.leaves(squares[1]))
     return found
->>>>>>> 8c05d8878f22c771b7d18ebf62dbab70fd12a0c5
