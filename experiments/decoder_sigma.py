@@ -67,7 +67,7 @@ def main(config: Config) -> dict:
         x_label="σ of the component on one datum",
         y_label="log-likelihood, 1000 nats",
         log_x=True,
-        caption="Log-likelihood as one component shrinks on one datum (what is lower than the axis is drawn at its foot).",
+        caption="Log-likelihood as one component shrinks on one datum (what is lower is drawn at the foot).",
         claim="Beaulac, section 3.3.1: the likelihood has singularities (for K >= 2).",
     )
     study.lines(
