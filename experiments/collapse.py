@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import optax
 
 import vaejax as vj
 from experiments import images
@@ -47,14 +46,13 @@ def main(config: Config) -> dict:
     x = x - x.mean(0)
     values, axes = np.linalg.eigh(x.T @ x / len(x))
     values, x = values[::-1], x @ axes[:, ::-1][:, : config.axes]
-    slow = optax.cosine_decay_schedule(0.02, config.epochs * (len(x) // 128))
+    slow = {"learning_rate": 0.02, "cosine": config.epochs * (len(x) // 128)}
 
     def fixed(linear: bool, share: float, seed: int) -> dict:
         head = vj.heads.normal(float(np.sqrt(share * values[0])))
         zoo, options = (vj.zoo.linear_vae, {}) if linear else (vj.zoo.vae, {"hidden": config.hidden})
         model = zoo(x.shape[1], config.latent_dim, likelihood=head, **options)
-        rate = slow if linear else 1e-3
-        params = study.fit(model, x, seed=seed, epochs=config.epochs, learning_rate=rate).params
+        params = study.fit(model, x, seed=seed, epochs=config.epochs, **(slow if linear else {})).params
         length = np.sum(np.square(params["decoder"]["layer0"]["kernel"])) if linear else np.nan
         return {"active": vj.active_units(model, params, x).count, "length": length}
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import jax
 import numpy as np
-import optax
 
 import vaejax as vj
 from experiments import images
@@ -44,7 +43,7 @@ def main(config: Config) -> dict:
     raw = images.load(config.data)
     data = images.rows(raw)
     x, test, dim, m = data.train.x, data.test.x, data.train.x.shape[1], config.latent_dim
-    rate = optax.cosine_decay_schedule(0.02, config.epochs * (len(x) // 128))
+    slow = {"learning_rate": 0.02, "cosine": config.epochs * (len(x) // 128)}
 
     def climb(faster: bool, seed: int) -> dict:
         model, key = vj.PPCA(dim, m), jax.random.key(seed)
@@ -57,7 +56,7 @@ def main(config: Config) -> dict:
     def learned(linear: bool, seed: int) -> dict:
         options = {} if linear else {"hidden": config.hidden, "likelihood": vj.heads.normal("shared")}
         model = (vj.zoo.linear_vae if linear else vj.zoo.vae)(dim, m, **options)
-        fit = study.fit(model, data, seed=seed, epochs=config.epochs, learning_rate=rate if linear else 1e-3)
+        fit = study.fit(model, data, seed=seed, epochs=config.epochs, **(slow if linear else {}))
         return scores(model, fit.best, test, k=config.k)
 
     em, nets = (study.grid(f, {n: (how,) for n, how in of.items()}) for f, of in ((climb, CLIMBS), (learned, KINDS)))

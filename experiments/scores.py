@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import vaejax as vj
-from vaejax.distributions import kl_per_dimension
 
 __all__ = [
     "both",
@@ -149,7 +148,8 @@ def stretches(model: Any, params: Any, key: jax.Array, count: int) -> np.ndarray
 
 @jax.jit
 def _kl_per_dimension(model: Any, params: Any, x: jax.Array) -> jax.Array:
-    each = jax.vmap(lambda row: kl_per_dimension(model.posterior(params, model.event(row)), model.prior(params)))(x)
+    divergence = vj.distributions.kl_per_dimension
+    each = jax.vmap(lambda row: divergence(model.posterior(params, model.event(row)), model.prior(params)))(x)
     return jnp.mean(each, 0)
 
 

@@ -29,7 +29,6 @@ from vaejax.pytrees import digest
 __all__ = ["Base", "Grid", "Study", "adam", "judge", "mean_and_error", "plus_minus"]
 
 LARGEST_PICTURE = 200_000  # bytes
-adam = functools.cache(optax.adam)  # one object a learning rate: equal fits compile once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +80,12 @@ class Grid:
         return list(x.values()), [mean for mean, _ in each], [error for _, error in each]
 
 
+@functools.cache  # one object for equal fits: they compile once
+def adam(learning_rate: float, cosine: int = 0) -> optax.GradientTransformation:
+    """Adam, its rate constant or falling to zero over `cosine` steps."""
+    return optax.adam(optax.cosine_decay_schedule(learning_rate, cosine) if cosine else learning_rate)
+
+
 def mean_and_error(values: Any) -> tuple[float, float]:
     """The mean of some runs and its standard error; the error of one run is not known (nan)."""
     values = np.asarray(values, np.float64)
@@ -129,7 +134,6 @@ class Study:
     def __init__(self, module: str, config: Base, *, question: str, prediction: str = ""):
         self.name, self.config = module.rpartition(".")[2], config
         self.folder = config.out / self.name
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.question, self.prediction, self.seconds = question, prediction, 0.0
         self.numbers: dict[str, Any] = {}
         self.tables: list[dict[str, Any]] = []
@@ -141,15 +145,30 @@ class Study:
         self.console.print(question)
 
     def fit(
-        self, model: Any, data: Any, *, seed: int = 0, epochs: int, learning_rate: float = 1e-3, **options: Any
+        self,
+        model: Any,
+        data: Any,
+        *,
+        seed: int = 0,
+        epochs: int,
+        learning_rate: float = 1e-3,
+        cosine: int = 0,
+        **options: Any,
     ) -> vj.Fit:
-        """`vj.fit` in a folder that is named by all that it is given: finished fits are read, killed ones go on."""
+        """`vj.fit` in a folder that is named by all that it is given: finished fits are read, killed ones go on.
+
+        The learning rate falls to zero by a cosine over `cosine` steps, or stays; the other `options` are `vj.fit`'s.
+        """
         parts = getattr(data, "parts", [data])
         arrays = digest([(part.x, part.y) if isinstance(part, vj.data.Split) else part for part in parts])
         shown = sorted((name, value) for name, value in options.items() if name != "checkpoint_every")
-        folder = self.config.work / "fits" / _hash(model, arrays, seed, epochs, learning_rate, shown)
-        key, options = jax.random.key(seed), options | {"optimizer": adam(learning_rate), "checkpoint": folder}
-        return vj.fit(model, key, data, epochs=epochs, **options)
+        folder = (
+            self.config.work
+            / "fits"
+            / _hash(model, arrays, seed, epochs, learning_rate, shown, *([cosine] if cosine else []))
+        )
+        options |= {"optimizer": adam(learning_rate, cosine), "checkpoint": folder}
+        return vj.fit(model, jax.random.key(seed), data, epochs=epochs, **options)
 
     def measure(self, cells: Mapping[str, Callable[[], Mapping[str, Any]]]) -> dict[str, Any]:
         """The numbers of each cell: read where they are there, else computed and kept; with the time that is left."""
@@ -202,6 +221,7 @@ class Study:
           series: the numbers that are drawn.
         """
         path = self.folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
         for dpi in (120, 90, 70, 50):
             figure.savefig(path, dpi=dpi)
             if path.stat().st_size <= LARGEST_PICTURE:
@@ -243,6 +263,7 @@ class Study:
             "figures": self.figures,
         }
         path = self.folder / "metrics.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         part.write_text(json.dumps(found | self.extra, indent=1) + "\n", "utf-8")
         part.replace(path)
