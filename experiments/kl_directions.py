@@ -99,6 +99,6 @@ def main(config: Config) -> dict:
         f"optima, in more than one from distance {many[0] if many else 'none'} on. Maximum likelihood on 20 000 draws "
         f"is the forward fit: {said['maximum likelihood']} and {said['forward nll']} nats. Seeking one mode by maximum "
         f"likelihood would cost {grid.mean(at, 'reverse nll') - grid.mean(at, 'forward nll'):.1f} nats a point.",
-        protocol=f"mixture with known density; KL(p || q) over 20 000 draws, KL(q || p) by quadrature of 64 x 64 nodes; "
-        f"{config.starts} starts a seed; ±: standard errors over seeds of draws and starts",
+        protocol=f"mixture with known density; KL(p || q) over 20 000 draws, KL(q || p) by quadrature of 64 x 64 "
+        f"nodes; {config.starts} starts a seed; ±: standard errors over seeds of draws and starts",
     )

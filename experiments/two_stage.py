@@ -44,7 +44,8 @@ def main(config: Config) -> dict:
         config,
         question="Does a VAE find the manifold of its data, and does a second stage mend its samples?",
         prediction="sigma near zero and r active latents for r-dimensional data without noise; means of samples are "
-        "closer to the data with two stages than with one (clusters: MMD² 0.119 and 0.012); gradients grow as sigma^-2.",
+        "closer to the data with two stages than with one (clusters: MMD² 0.119 and 0.012); gradients grow "
+        "as sigma^-2.",
     )
     names = ("ring", "clusters", *(f"r = {r}" for r in config.ranks))
 
@@ -93,10 +94,10 @@ def main(config: Config) -> dict:
     return study.finish(
         f"Latents in use, and the learned σ: {found}. Two stages are closer to the data than one on "
         f"{', '.join(better) or 'none'} of {', '.join(names)}; clusters: MMD² {on['one stage']} with one and "
-        f"{on['two stages']} with two (predicted 0.119 and 0.012), {on['kernels']} with kernels at the codes. From σ = 1 "
-        f"to 0.01 the spread of the gradient grows {most / least:.0f}-fold (σ⁻² would be 10 000-fold). In one dimension "
-        f"the VAE is {flat.say('line', 'gap', 3)} nats above the entropy, and draws by the quantile function are within "
-        f"{flat.say('line', 'distance', 3)} of their distribution.",
+        f"{on['two stages']} with two (predicted 0.119 and 0.012), {on['kernels']} with kernels at the codes. From σ "
+        f"= 1 to 0.01 the spread of the gradient grows {most / least:.0f}-fold (σ⁻² would be 10 000-fold). In one "
+        f"dimension the VAE is {flat.say('line', 'gap', 3)} nats above the entropy, and draws by the quantile "
+        f"function are within {flat.say('line', 'distance', 3)} of their distribution.",
         protocol=f"{config.rows} points, half as many to test; MMD² with a Gaussian kernel of 0.3 of the data's "
         f"deviation, of means of samples; ±: standard errors over {config.seeds} seeds of the weights",
     )
