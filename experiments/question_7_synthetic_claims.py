@@ -81,6 +81,7 @@ def main(config: Config) -> dict:
     part = ", ".join(f"{share:.0%} ({name})" for name, share in closed.items() if not np.isnan(share))
     fails = {n: sum(sum(grid.values(f"{kind}, {n}", "fails")) for kind in BOTH) for n in ends}
     share = min(min(grid.values(f"{kind}, {config.epochs}", "least share")) for kind in BOTH)
+    last = f"diagonal, {config.epochs}"
     said = ", ".join(f"{count:.0f} after {n} epochs" for n, count in fails.items())
     return study.finish(
         f"(i) On 4.2 full covariances gain {plus_minus(gains[''], 4)} nats, and {plus_minus(gains['one σ'], 4)} where "
@@ -88,9 +89,9 @@ def main(config: Config) -> dict:
         f"nats; of the way from a Gaussian to the truth it goes {part}. (iii) Failures among "
         f"{2 * config.mixture_seeds} runs: {said}. At the end the least share of a component is {share:.0%}"
         + (": none is left out, " if share >= 0.1 else ": components are left out, ")
-        + f"and {grid.say(f'diagonal, {config.epochs}', 'between', 2)} of the points lie between them (diagonal). "
-        f"Reverse KL is what separates the ELBO from log p(x), "
-        f"{grid.say(f'diagonal, {config.epochs}', 'inference gap', 3)} nats here; p(x) itself is fitted by "
-        f"likelihood, by which one mode alone would cost over 60 nats (kl_directions).",
+        + f"and {grid.say(last, 'between', 2)} of the points lie between them (diagonal). "
+        f"Reverse KL is what separates the ELBO from log p(x), {grid.say(last, 'inference gap', 3)} nats here; p(x) is "
+        f"fitted by likelihood, by which one component alone would cost {grid.mean(last, 'one mode'):.0f} "
+        f"nats a point.",
         protocol=config.protocol,
     )

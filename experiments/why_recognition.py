@@ -88,19 +88,19 @@ def main(config: Config) -> dict:
     drawn = samples(*fitted(0), 1, 30, mode="mean").reshape(-1, *data.train.x.shape[1:])
     about, claim = "Means of p(x|z) for z of the prior.", "Doersch, figure 5: the generator works without its encoder"
     study.figure("generator", vj.plots.image_grid(drawn, limits=(0, 1)), caption=about, claim=claim)
-    last = config.draws[-1]
+    one, last = config.draws[0], config.draws[-1]
     gap = {n: grid.mean(f"q, {last}", "log p") - grid.mean(f"prior, {n}", "log p") for n in config.draws}
     few = next(n for n in config.draws if grid.mean(f"q, {last}", "log p") - grid.mean(f"q, {n}", "log p") < 1.0)
     part = {name: noise.say("gradient", name, digits) for name, digits in PARTS.items()}
     return study.finish(
         f"With {last} draws of the prior the estimate of log p(x) is {gap[last]:.1f} nats below that of q "
-        f"({gap[1]:.0f} with one); q is within 1 nat of it with {few}. Of {last} draws the prior makes use of "
+        f"({gap[one]:.0f} with {one}); q is within 1 nat of it with {few}. Of {last} draws the prior makes use of "
         f"{grid.say(f'prior, {last}', 'ess', 1)}, q of {grid.say(f'q, {last}', 'ess', 0)}. Variance of the gradient "
         f"over its squared mean: {part['score']} by score function, {part['pathwise']} by reparameterisation; the "
         f"means differ by {part['agreement']} standard errors. Batches weighted by N / |M| miss the gradient of all "
         f"rows by {noise.mean('gradient', 'batches'):.0e} of its size. A torn digit is closer than a moved one in "
         f"{like['pixels']:.0%} of cases by pixels, in {like['features']:.0%} by features of the classifier, which "
         f"keeps its class for {like['torn']:.0%} of the torn and {like['moved']:.0%} of the moved.",
-        protocol=f"{images.protocol(data, last, pixels='binarised once')}; estimates over the first {len(x)} test images; "
-        f"gradients of 8 images, 400 draws; classifier {named}",
+        protocol=f"{images.protocol(data, last, pixels='binarised once')}; estimates over the first {len(x)} test "
+        f"images; gradients of 8 images, 400 draws; classifier {named}",
     )

@@ -57,3 +57,18 @@ def test_dequantize():
     ):
         with pytest.raises(ValueError, match=words):
             vj.data.dequantize(x, levels=levels)
+
+
+def test_planes_draw_points_and_densities_with_the_same_axes():
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    density = lambda x: -0.5 * (x**2).sum(1)
+    figure = vj.plots.planes({"a": x, "b": [x, density], "c": density}, columns=2, title="all")
+    first, second, third, empty = figure.axes
+    assert first.get_xlim() == second.get_xlim() == third.get_xlim() and not empty.axison
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", ""]
+    assert len(first.collections) == 1 and len(second.collections) == 2
+    radii = [np.linalg.norm(path.vertices, axis=1).mean() for path in third.collections[0].get_paths()]
+    np.testing.assert_allclose(sorted(radii), [1.0, 2.0], atol=0.02)
+    for wrong in ({"a": np.zeros((4, 3))}, {"a": density}):
+        with pytest.raises(ValueError, match="panels: expected points in the plane"):
+            vj.plots.planes(wrong)
