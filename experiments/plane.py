@@ -206,7 +206,9 @@ def cell(study: Study, name: str, kind: str, epochs: int | None, seed: int) -> d
         each = np.asarray(jax.jit(jax.vmap(mixture().component_log_probs))(drawn))
         shares = np.bincount(each.argmax(1), minlength=3) / len(drawn)
         far = each.max(1) < float(mixture().component_log_probs(mixture().components.loc[0])[0]) - 6.9
+        one = jax.tree.map(lambda leaf: leaf[0], mixture().components)
         found |= {
+            "one mode": best - float(jax.jit(jax.vmap(one.log_prob))(x).mean()),
             "least share": shares.min(),
             "between": far.mean(),
             "fails": float(score < line or shares.min() < 0.1),

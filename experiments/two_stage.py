@@ -52,17 +52,16 @@ def main(config: Config) -> dict:
     def fitted(name: str, seed: int) -> tuple:
         data, latents = manifolds.points(name, config.rows)
         warm = vj.objectives.two_stage(second=vj.objectives.warm_up(config.rows * config.epochs // 400))
-        size = data.train.x.shape[1]
-        model = vj.zoo.two_stage(size, latents, hidden=(64, 64), activation="silu", objective=warm)
+        model = vj.zoo.two_stage(data.test.x.shape[1], latents, hidden=(64, 64), activation="silu", objective=warm)
         return data, model, study.fit(model, data.train.x, seed=seed, epochs=config.epochs, learning_rate=2e-3).params
 
     def cell(name: str, seed: int) -> dict:
         data, model, both = fitted(name, seed)
         active = vj.active_units(model.first, both["first"], data.test.x).count
         scale = model.first.likelihood(both["first"], jnp.zeros(model.first.latent_dim)).scale.mean()
-        drawn = manifolds.ways(model, both, data, seed)
-        width = 0.3 * data.test.x.std()
-        return {w: vj.mmd(x, data.test.x, width) for w, x in drawn.items()} | {"active": int(active), "sigma": scale}
+        x = data.test.x
+        gaps = {way: vj.mmd(y, x, 0.3 * x.std()) for way, y in manifolds.ways(model, both, data, seed).items()}
+        return gaps | {"active": int(active), "sigma": scale}
 
     grid = study.grid(cell, {name: (name,) for name in names})
     steep = study.grid(manifolds.slopes, {f"sigma {sigma:g}": (sigma,) for sigma in SCALES})

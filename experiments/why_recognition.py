@@ -5,6 +5,7 @@ reparameterisation; a digit moved aside against one with a piece of its stroke m
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,7 @@ def main(config: Config) -> dict:
     binary = images.rows(data, images.binary)
     x = binary.test.x[: config.test]
 
+    @functools.cache
     def fitted(seed: int) -> tuple:
         model = vj.zoo.vae(x.shape[1], config.latent_dim, hidden=config.hidden)
         return model, study.fit(model, binary, seed=seed, epochs=config.epochs).best
@@ -62,26 +64,30 @@ def main(config: Config) -> dict:
         return {"log p": found.mean[0], "error": np.mean(found.standard_error), "ess": np.mean(found.ess)}
 
     def gradients(seed: int) -> dict:
-        model, params = fitted(seed)
         rows = jnp.asarray(binary.train.x[:512])
-        apart = recognition.by_batches(model, params, jax.random.key(0), rows, batch=128)
-        return recognition.gradients(model, params, x[:8]) | {"batches": apart}
+        apart = recognition.by_batches(*fitted(seed), jax.random.key(0), rows, batch=128)
+        return recognition.gradients(*fitted(seed), x[:8]) | {"batches": apart}
 
-    sizes = {f"{of}, {n}": (of, n) for of in ("prior", "q") for n in config.draws}
-    grid = study.grid(evidence, sizes)
+    grid = study.grid(evidence, {f"{of}, {n}": (of, n) for of in ("prior", "q") for n in config.draws})
     noise = study.grid(gradients, {"gradient": ()})
     grey, named = images.grey(data.test), judge(config, data)
     like = study.measure({"likeness": lambda: recognition.likeness(grey[:500], named)})["likeness"]
-    title = "Gradients of the bound of one image, by the encoder's last layer"
-    study.table(title, COLUMNS, noise.rows({"after training": "gradient"}, PARTS))
+    study.table("Gradients by the encoder's last layer", COLUMNS, noise.rows({"after training": "gradient"}, PARTS))
     rows = [(way, *(f"{like[f'{way}, {how}']:.2f}" for how in ("moved", "torn"))) for way in ("pixels", "features")]
     study.table("Mean distance from the original", ("in", "moved", "torn"), rows)
     series = {of: grid.line({f"{of}, {n}": n for n in config.draws}, "log p") for of in ("prior", "q")}
-    labels = {"x_label": "draws of z an image", "y_label": "estimate of log p(x), nats", "log_x": True}
     about = f"Mean estimate over {len(x)} test images; bands: standard errors over seeds of the model."
     claim = "Doersch, section 2: for most z of the prior p(x|z) is nearly zero"
-    study.lines("estimates", series, caption=about, claim=claim, **labels)
-    spoilt = np.concatenate([part[:8] for part in (grey, *recognition.spoilt(grey[:8]))])
+    study.lines(
+        "estimates",
+        series,
+        x_label="draws of z an image",
+        y_label="log p(x), nats",
+        log_x=True,
+        caption=about,
+        claim=claim,
+    )
+    spoilt = np.concatenate([grey[:8], *recognition.spoilt(grey[:8])])
     about = "Digits, moved aside, and with a piece of their ink erased."
     claim = "Doersch, figure 3: by pixels the spoilt digit is closer than the moved one"
     study.figure("spoilt", vj.plots.image_grid(spoilt, columns=8, limits=(0, 1)), caption=about, claim=claim)
