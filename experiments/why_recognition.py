@@ -8,7 +8,6 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import vaejax as vj
@@ -64,8 +63,7 @@ def main(config: Config) -> dict:
         return {"log p": found.mean[0], "error": np.mean(found.standard_error), "ess": np.mean(found.ess)}
 
     def gradients(seed: int) -> dict:
-        rows = jnp.asarray(binary.train.x[:512])
-        apart = recognition.by_batches(*fitted(seed), jax.random.key(0), rows, batch=128)
+        apart = recognition.by_batches(*fitted(seed), jax.random.key(0), binary.train.x[:512], batch=128)
         return recognition.gradients(*fitted(seed), x[:8]) | {"batches": apart}
 
     grid = study.grid(evidence, {f"{of}, {n}": (of, n) for of in ("prior", "q") for n in config.draws})
@@ -78,18 +76,13 @@ def main(config: Config) -> dict:
     series = {of: grid.line({f"{of}, {n}": n for n in config.draws}, "log p") for of in ("prior", "q")}
     about = f"Mean estimate over {len(x)} test images; bands: standard errors over seeds of the model."
     claim = "Doersch, section 2: for most z of the prior p(x|z) is nearly zero"
-    study.lines(
-        "estimates",
-        series,
-        x_label="draws of z an image",
-        y_label="log p(x), nats",
-        log_x=True,
-        caption=about,
-        claim=claim,
-    )
+    labels = {"x_label": "draws of z an image", "y_label": "log p(x), nats", "log_x": True}
+    study.lines("estimates", series, caption=about, claim=claim, **labels)
     spoilt = np.concatenate([grey[:8], *recognition.spoilt(grey[:8])])
-    about = "Digits, moved aside, and with a piece of their ink erased."
-    claim = "Doersch, figure 3: by pixels the spoilt digit is closer than the moved one"
+    about, claim = (
+        "Digits, moved aside, and torn.",
+        "Doersch, figure 3: by pixels a torn digit is closer than a moved one",
+    )
     study.figure("spoilt", vj.plots.image_grid(spoilt, columns=8, limits=(0, 1)), caption=about, claim=claim)
     drawn = samples(*fitted(0), 1, 30, mode="mean").reshape(-1, *data.train.x.shape[1:])
     about, claim = "Means of p(x|z) for z of the prior.", "Doersch, figure 5: the generator works without its encoder"
