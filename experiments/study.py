@@ -58,7 +58,8 @@ class Grid:
 
     def values(self, variant: str, number: str) -> list[float]:
         """One number of all runs; nan where it was not finite or does not exist."""
-        found = (self.cells[f"{variant}, seed {seed}"].get(number) for seed in range(self.seeds))
+        runs = [f"{variant}, seed {seed}" for seed in range(self.seeds)]
+        found = [self.cells[run].get(number) for run in runs if run in self.cells or run == runs[0]]
         return [np.nan if value is None else value for value in found]
 
     def mean(self, variant: str, number: str) -> float:
@@ -150,6 +151,7 @@ class Study:
         data: Any,
         *,
         seed: int = 0,
+        members: int | None = None,
         epochs: int,
         learning_rate: float = 1e-3,
         cosine: int = 0,
@@ -158,17 +160,18 @@ class Study:
         """`vj.fit` in a folder that is named by all that it is given: finished fits are read, killed ones go on.
 
         The learning rate falls to zero by a cosine over `cosine` steps, or stays; the other `options` are `vj.fit`'s.
+        With `members` it is `vj.fit_ensemble` of that many seeds from `seed` on, which small models gain from.
         """
         parts = getattr(data, "parts", [data])
         arrays = digest([(part.x, part.y) if isinstance(part, vj.data.Split) else part for part in parts])
         shown = sorted((name, value) for name, value in options.items() if name != "checkpoint_every")
-        folder = (
-            self.config.work
-            / "fits"
-            / _hash(model, arrays, seed, epochs, learning_rate, shown, *([cosine] if cosine else []))
-        )
-        options |= {"optimizer": adam(learning_rate, cosine), "checkpoint": folder}
-        return vj.fit(model, jax.random.key(seed), data, epochs=epochs, **options)
+        shown += [] if members is None else [("members", members)]
+        more = [cosine] if cosine else []
+        folder = self.config.work / "fits" / _hash(model, arrays, seed, epochs, learning_rate, shown, *more)
+        options |= {"epochs": epochs, "optimizer": adam(learning_rate, cosine), "checkpoint": folder}
+        if members is None:
+            return vj.fit(model, jax.random.key(seed), data, **options)
+        return vj.fit_ensemble(model, jax.vmap(jax.random.key)(seed + np.arange(members)), data, **options)
 
     def measure(self, cells: Mapping[str, Callable[[], Mapping[str, Any]]]) -> dict[str, Any]:
         """The numbers of each cell: read where they are there, else computed and kept; with the time that is left."""
@@ -191,14 +194,22 @@ class Study:
             self.numbers[cell] = found["numbers"]
         return {cell: self.numbers[cell] for cell in cells}
 
-    def grid(self, compute: Callable[..., Mapping[str, Any]], variants: Mapping[str, Sequence[Any]]) -> Grid:
-        """`compute(*arguments, seed)` of each `{variant: arguments}` and seed."""
+    def grid(
+        self,
+        compute: Callable[..., Mapping[str, Any]],
+        variants: Mapping[str, Sequence[Any]],
+        seeds: Mapping[str, int] | None = None,
+    ) -> Grid:
+        """`compute(*arguments, seed)` of each `{variant: arguments}` and seed; `seeds` of variants that have others."""
+        runs = {name: (seeds or {}).get(name, self.config.seeds) for name in variants}
+        most = max(runs.values())
         cells = {
             f"{name}, seed {seed}": functools.partial(compute, *arguments, seed)
-            for seed in range(self.config.seeds)
+            for seed in range(most)
             for name, arguments in variants.items()
+            if seed < runs[name]
         }
-        return Grid(self.measure(cells), self.config.seeds)
+        return Grid(self.measure(cells), most)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table, shown now and kept; the first column is text, the others are numbers."""

@@ -112,3 +112,18 @@ def test_the_table_of_evidence_holds_the_truth_and_its_estimates(tmp_path):
     assert list(found)[0] == "exact" and len(found) == 6 and found["exact"]["minus_exact"] == 0.0
     assert found["IWAE-10 from the prior"]["minus_exact"] < found["IWAE-10 from diagonal q"]["minus_exact"] < 1.0
     assert (tmp_path / "metrics.json").is_file() and "5 temperatures" in (tmp_path / "index.html").read_text()
+
+
+def test_planes_draw_points_and_densities_with_the_same_axes():
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    density = lambda x: -0.5 * (x**2).sum(1)
+    figure = vj.plots.planes({"a": x, "b": [x, density], "c": density}, columns=2, title="all")
+    first, second, third, empty = figure.axes
+    assert first.get_xlim() == second.get_xlim() == third.get_xlim() and not empty.axison
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", ""]
+    assert len(first.collections) == 1 and len(second.collections) == 2
+    radii = [np.linalg.norm(path.vertices, axis=1).mean() for path in third.collections[0].get_paths()]
+    np.testing.assert_allclose(sorted(radii), [1.0, 2.0], atol=0.02)
+    for wrong in ({"a": np.zeros((4, 3))}, {"a": density}):
+        with pytest.raises(ValueError, match="panels: expected points in the plane"):
+            vj.plots.planes(wrong)

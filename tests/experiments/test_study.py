@@ -75,7 +75,30 @@ def test_means_and_their_errors():
 
 
 def test_the_command_names_what_there_is(capsys):
+<<<<<<< HEAD
     assert command.main(["nothing"]) == 2
     assert "expected list, report, all, or one of one_interface" in capsys.readouterr().out
+=======
+    assert (
+        command.main(["nothing"]) == 2
+        and "expected list, report, all, or one of one_interface" in capsys.readouterr().out
+    )
+>>>>>>> 94fa2501c0d6a5e30d64d2b5cff352bf9f3f0d0b
     with pytest.raises(SystemExit, match="one of --smoke and --full"):
         command.run("question_1_fixed_sigma", ["--smoke", "--full"])
+
+
+def test_members_are_the_fits_of_their_seeds(config):
+    study, x = Study("a.b", config, question="?"), np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    model = vj.zoo.vae(2, 1, hidden=(4,), likelihood=vj.heads.normal())
+    both = study.fit(model, x, members=2, epochs=1, batch_size=32, progress=False)
+    one = study.fit(model, x, seed=1, epochs=1, batch_size=32, progress=False)
+    for a, b in zip(jax.tree.leaves(both.member(1)[0]), jax.tree.leaves(one.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_variants_may_have_seeds_of_their_own(config):
+    grid = Study("a.b", config, question="?").grid(lambda seed: {"n": seed}, {"two": (), "three": ()}, {"three": 3})
+    assert grid.values("two", "n") == [0, 1] and grid.values("three", "n") == [0, 1, 2]
+    with pytest.raises(KeyError, match="four"):
+        grid.values("four", "n")

@@ -1,0 +1,88 @@
+"""What `two_stage` is made of: data on manifolds, ways to draw, gradients as the noise vanishes, one dimension."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import norm
+
+import vaejax as vj
+from experiments.scores import samples
+from experiments.study import Study
+
+__all__ = ["inverse", "one_dimension", "points", "slopes", "ways"]
+
+
+def points(name: str, count: int) -> tuple[vj.data.Dataset, int]:
+    """Rows, and the latents of their model."""
+    if name == "ring":
+        return vj.data.ring(count), 2
+    if name != "clusters":
+        return vj.data.manifold(int(name[4:]), 10, count), 6
+    rng = np.random.default_rng(0)
+    on = np.where(rng.random((count + count // 2, 1)) < 0.5, 1.5, -1.5) + 0.2 * rng.normal(size=(count + count // 2, 1))
+    x = (on * np.array([[1.0, 0.5, -0.5, 0.2]])).astype(np.float32)
+    return vj.data.Dataset(vj.data.Split(x[:count], None), None, vj.data.Split(x[count:], None)), 1
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _slope(key: jax.Array, draws: int, sigma: jax.Array, x: jax.Array) -> jax.Array:
+    """Gradient by the ring's radius, at 1.1 where 1 is right, of log p(x) with noise sigma, by draws of the prior."""
+    z = jax.random.normal(key, (draws, 2))
+    unit = z / jnp.linalg.norm(z, axis=1, keepdims=True)
+
+    def log_p(radius: jax.Array) -> jax.Array:
+        square = jnp.sum((x[None] - 0.1 * z - radius * unit) ** 2, 1)
+        return jax.nn.logsumexp(-0.5 * square / sigma**2) - 2.0 * jnp.log(sigma)
+
+    return jax.grad(log_p)(1.1)
+
+
+def _below(x: np.ndarray) -> np.ndarray:
+    """The distribution function of two Gaussians on a line: means -2 and 1, deviations 1 and 0.3, weights 0.4, 0.6."""
+    return 0.4 * norm.cdf(x, -2.0, 1.0) + 0.6 * norm.cdf(x, 1.0, 0.3)
+
+
+def inverse(u: np.ndarray) -> np.ndarray:
+    """Its quantile function, by interpolation."""
+    grid = np.linspace(-8.0, 4.0, 20_001)
+    return np.interp(u, _below(grid), grid)
+
+
+def ways(model: vj.TwoStage, both: Any, data: vj.data.Dataset, seed: int, mode: str = "mean") -> dict[str, np.ndarray]:
+    """As many rows as there are to test: by both stages, and by one whose z come from four densities."""
+    first, key, count = both["first"], jax.random.key(seed), len(data.test.x)
+    codes = vj.evaluate.codes(model.first, first, key, data.train.x)
+    z = jax.jit(jax.vmap(vj.kde.fit(codes).sample))(jax.random.split(key, count))
+    mixed = vj.evaluate.ex_post(model.first, first, key, data.train.x, num_restarts=1, mode=mode)
+    return {
+        "one stage": samples(model.first, first, seed, count, mode=mode),
+        "two stages": samples(model, both, seed, count, mode=mode),
+        "mixture": vj.evaluate.draws(mixed, key, count),
+        "kernels": np.asarray(jax.jit(jax.vmap(functools.partial(vj.decode, model.first, first)))(z)),
+        "data": data.train.x[:count],
+    }
+
+
+def slopes(sigma: float, seed: int) -> dict[str, Any]:
+    """Size and spread of the gradient by the ring's radius, 100 draws of the prior each."""
+    x = vj.data.ring(64, test=0, seed=seed).train.x
+    keys = jax.random.split(jax.random.key(seed), 200)
+    found = jax.vmap(lambda x: jax.vmap(lambda key: _slope(key, 100, sigma, x))(keys))(x)
+    return {"size": jnp.abs(found.mean(1)).mean(), "spread": found.std(1).mean()}
+
+
+def one_dimension(study: Study, rows: int, epochs: int, seed: int) -> dict[str, Any]:
+    """A VAE on a line: nats above the entropy, its decoder's mean, and draws by the quantile function."""
+    rng = np.random.default_rng(seed)
+    train, test = (inverse(rng.random((n, 1))).astype(np.float32) for n in (rows, 2000))
+    model = vj.zoo.vae(1, 1, hidden=(64, 64), activation="silu", likelihood=vj.heads.normal("shared"))
+    params = study.fit(model, train, seed=seed, epochs=epochs, learning_rate=2e-3).params
+    truth = np.log(0.4 * norm.pdf(test, -2.0, 1.0) + 0.6 * norm.pdf(test, 1.0, 0.3)).mean()
+    score = vj.importance_bounds(model, params, jax.random.key(seed), test, k=500).mean()
+    z = jnp.linspace(-3.0, 3.0, 61)[:, None]
+    mean = np.asarray(jax.jit(jax.vmap(functools.partial(vj.decode, model, params)))(z))[:, 0]
+    distance = np.abs(np.sort(_below(inverse(rng.random(2000)))) - np.arange(2000) / 2000).max()
+    return {"gap": truth - score, "mean": mean if mean[-1] > mean[0] else mean[::-1], "distance": distance}

@@ -1,0 +1,260 @@
+"""Guo, Liao and Zhou's sets of points in the plane, their VAE, and its score against the best that is possible."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import vaejax as vj
+from experiments.scores import samples
+from experiments.study import Base, Study
+from vaejax.distributions import Mixture, TrilNormal
+
+__all__ = [
+    "descend",
+    "moments",
+    "reverse_kl",
+    "KINDS",
+    "SETS",
+    "Config",
+    "cell",
+    "dataset",
+    "fit",
+    "drawn",
+    "mixture",
+    "model",
+    "panels",
+]
+
+NORMAL, FULL = vj.heads.normal, vj.heads.full_normal
+
+
+class Points(NamedTuple):
+    """A set of section 4: its generator, the options, its entropy and the negative log-likelihood of a Gaussian."""
+
+    make: Callable
+    options: dict[str, Any]
+    entropy: float = math.nan
+    gaussian: float = math.nan
+    long: bool = True
+
+
+EIGHT, BLOBS, MIXTURE = vj.data.figure_eight, vj.data.three_blobs, vj.data.gaussian_mixture
+SETS = {
+    "4.1 axis": Points(vj.data.gaussian_axis, {}, 3.36368, 3.36368, False),
+    "4.2 rotated": Points(vj.data.gaussian_rotated, {}, 3.36368, 3.36368, False),
+    "4.3 eight": Points(EIGHT, {}, 1.1337, 1.2386),
+    "4.3 eight, .02": Points(EIGHT, {"noise_variance": 0.02}, 0.8848, 1.1329),
+    "4.3 eight, .2": Points(EIGHT, {"noise_variance": 0.2}, 1.8202, 1.8248),
+    "4.3 eight, literal": Points(EIGHT, {"form": "literal", "noise_variance": 0.2}),
+    "4.4 blobs": Points(BLOBS, {}, 2.2839, 2.4748),
+    "4.4 blobs, .02": Points(BLOBS, {"noise_variance": 0.02}, 0.6317, 2.1727),
+    "4.4 blobs, literal": Points(BLOBS, {"form": "literal"}),
+    "4.5 mixture": Points(MIXTURE, {}, 3.9365, 5.6869),
+}
+KINDS = {  # heads of p(x|z) and q(z|x)
+    "diagonal": (NORMAL("per_pixel"), NORMAL("per_pixel", floor=1e-6)),
+    "full": (FULL(), FULL(floor=1e-6)),
+    "one σ, diagonal q": (NORMAL("shared"), NORMAL("per_pixel", floor=1e-6)),
+    "one σ, full q": (NORMAL("shared"), FULL(floor=1e-6)),
+}
+PROTOCOL = (
+    "{rows} points of the figure eight, the blobs and the mixture for {epochs} epochs, {gaussian_rows} of the "
+    "Gaussians for a quarter of them; batches of 32, Adam at 0.001, the last parameters; half as many test rows, drawn "
+    "apart, scored by IWAE-{k}; 'above the best' is the mean of log p_true - log p on them, log p_true from the "
+    "generator; ±: standard errors over seeds of weights and order, on one set of rows"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Base):
+    """Settings of the experiments in the plane; the Gaussian sets have a quarter of the epochs."""
+
+    rows: int = 8_000
+    """Points to train on; half as many to test."""
+    gaussian_rows: int = 4_000
+    """The same of the two Gaussian sets."""
+    epochs: int = 60
+    """Passes over them."""
+    k: int = 200
+    """Draws a point of the importance-weighted bound."""
+    mixture_seeds: int = 5
+    """Runs on the mixture, where failures are counted."""
+    sets: tuple[str, ...] = tuple(SETS)
+    """Which sets."""
+
+    @classmethod
+    def smoke(cls) -> Self:
+        """A few hundred points, four epochs."""
+        sets = ("4.1 axis", "4.3 eight", "4.5 mixture")
+        return cls.small(rows=512, gaussian_rows=512, epochs=4, k=10, mixture_seeds=1, sets=sets)
+
+    @classmethod
+    def full(cls) -> Self:
+        """The sources' rows and epochs."""
+        return cls(size="full", seeds=1, rows=40_000, gaussian_rows=20_000, epochs=200, k=500)
+
+    @property
+    def protocol(self) -> str:
+        return PROTOCOL.format(**dataclasses.asdict(self))
+
+    def seeds_of(self, name: str) -> int:
+        return self.mixture_seeds if SETS[name].make is MIXTURE else self.seeds
+
+
+def dataset(config: Config, name: str) -> vj.data.Dataset:
+    points = SETS[name]
+    return points.make(config.rows if points.long else config.gaussian_rows, seed=0, **points.options)
+
+
+@functools.cache
+def model(kind: str) -> vj.VAE:
+    """One shared layer of 128 and a layer of 128 for each parameter, encoder and decoder alike."""
+    likelihood, posterior = KINDS[kind]
+
+    def network(head: vj.heads.Head) -> vj.networks.Network:
+        rest = head.output_shape((2,))[0] - 2
+        branches = [vj.networks.MLP((128, 128, size)) for size in (2, rest) if size]
+        trunk = vj.networks.MLP((2, 128), activate_output=True)
+        return vj.networks.Sequential((trunk, vj.networks.Parallel(tuple(branches))))
+
+    return vj.VAE(network(posterior), network(likelihood), 2, posterior, likelihood)
+
+
+@functools.cache
+def fit(study: Study, name: str, kind: str, epochs: int | None = None) -> vj.Fit:
+    """All seeds of one variant, side by side."""
+    config: Any = study.config
+    epochs = epochs or (config.epochs if SETS[name].long else max(config.epochs // 4, 1))
+    rows = dataset(config, name).train.x
+    return study.fit(model(kind), rows, members=config.seeds_of(name), epochs=epochs, batch_size=32)
+
+
+def mixture(apart: float = 1.0) -> Mixture:
+    """The three Gaussians of section 4.5, with the lost sign of the third offset, so much as far apart."""
+    offsets = apart * np.sqrt(27.0) * np.array([[0.0, 1.0], [-1.0, -0.5], [1.0, -0.5]])
+    turns = np.array([0.0, 2.0 * np.pi / 3.0, np.pi / 3.0])
+    rotations = np.stack([[[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]] for t in turns])
+    tril = np.linalg.cholesky(rotations @ np.diag([3.0, 1.0 / 3.0]) @ rotations.swapaxes(1, 2))
+    return Mixture(jnp.zeros(3), TrilNormal(jnp.asarray(offsets, jnp.float32), jnp.asarray(tril, jnp.float32)))
+
+
+def _truth(name: str, x: np.ndarray, draws: int) -> np.ndarray:
+    """True log-densities: exact of the mixture, else the mean of the noise's density over draws without noise."""
+    points = SETS[name]
+    if points.make is MIXTURE:
+        return np.asarray(jax.jit(jax.vmap(mixture().log_prob))(x))
+    variance = points.options.get("noise_variance", 0.04 if points.make is EIGHT else 0.2)
+    centres = points.make(draws, test=0, seed=1, **(points.options | {"noise_variance": 0.0})).train.x
+    return np.asarray(vj.kde.log_density(vj.kde.fit(centres, bandwidth=math.sqrt(variance)), jnp.asarray(x)))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _again(vae: Any, params: Any, keys: jax.Array, x: jax.Array) -> jax.Array:
+    return jax.vmap(functools.partial(vj.reconstruct, vae, params))(keys, x)
+
+
+def drawn(study: Study, name: str, kind: str, seed: int = 0, epochs: int | None = None) -> np.ndarray:
+    """Points from one run, with their noise."""
+    return samples(model(kind), fit(study, name, kind, epochs).member(seed)[0], 3, 1500)
+
+
+def panels(study: Study, name: str, kinds: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Test points; for each kind, draws and the means of p(x|z) at one draw of q(z|x) of each test point."""
+    config: Any = study.config
+    x = dataset(config, name).test.x[:1500]
+    found = {"data": x}
+    for kind in kinds:
+        again = _again(model(kind), fit(study, name, kind).member(0)[0], jax.random.split(jax.random.key(5), len(x)), x)
+        found |= {f"{kind}: drawn": drawn(study, name, kind), f"{kind}: reconstructed": np.asarray(again)}
+    return found
+
+
+def cell(study: Study, name: str, kind: str, epochs: int | None, seed: int) -> dict[str, Any]:
+    """What is measured of one run: nats a test point, and how the mixture's components are served."""
+    config: Any = study.config
+    data, vae = dataset(config, name), model(kind)
+    params = fit(study, name, kind, epochs).member(seed)[0]
+    x = data.test.x
+    run = vj.evaluate.run(vae, params, jax.random.key(100 + seed), x, k=config.k, progress=False)
+    best = float(_truth(name, x, min(10 * config.rows, 100_000)).mean())
+    mean, cov = data.train.x.mean(0), np.cov(data.train.x.T)
+    off = x - mean[None]
+    line = -0.5 * (
+        np.einsum("ni,ij,nj->n", off, np.linalg.inv(cov), off).mean() + np.log(np.linalg.det(2 * np.pi * cov))
+    )
+    score = run["iwae"].value
+    found = {
+        "nll": -score,
+        "above the best": best - score,
+        "best nll": -best,
+        "gaussian nll": -float(line),
+        "entropy": SETS[name].entropy,
+        "closed": (score - line) / (best - line) if SETS[name].gaussian - SETS[name].entropy > 0.02 else math.nan,
+        "inference gap": score - run["elbo"].value,
+        "kl": run["kl"].value,
+        "fails": float(score < line),
+    }
+    if SETS[name].make is MIXTURE:
+        drawn = samples(vae, params, 200 + seed, 3000)
+        each = np.asarray(jax.jit(jax.vmap(mixture().component_log_probs))(drawn))
+        shares = np.bincount(each.argmax(1), minlength=3) / len(drawn)
+        far = each.max(1) < float(mixture().component_log_probs(mixture().components.loc[0])[0]) - 6.9
+        one = jax.tree.map(lambda leaf: leaf[0], mixture().components)
+        found |= {
+            "one mode": best - float(jax.jit(jax.vmap(one.log_prob))(x).mean()),
+            "least share": shares.min(),
+            "between": far.mean(),
+            "fails": float(score < line or shares.min() < 0.1),
+        }
+    return found
+
+
+def moments(p: Mixture) -> TrilNormal:
+    """The Gaussian of least KL(p || q): the one with the mean and the covariance of p."""
+    means, tril = np.asarray(p.components.loc), np.asarray(p.components.scale_tril)
+    off = means - means.mean(0)[None]
+    cov = (tril @ tril.swapaxes(1, 2) + off[:, :, None] * off[:, None]).mean(0)
+    return TrilNormal(jnp.asarray(means.mean(0)), jnp.asarray(np.linalg.cholesky(cov), jnp.float32))
+
+
+@functools.partial(jax.jit, static_argnames="nodes")
+def reverse_kl(q: TrilNormal, p: Mixture, nodes: int = 32) -> jax.Array:
+    """KL(q || p) in the plane, by Gauss-Hermite quadrature."""
+    t, w = np.polynomial.hermite_e.hermegauss(nodes)
+    noise = jnp.asarray(np.stack(np.meshgrid(t, t), -1).reshape(-1, 2), jnp.float32)
+    weights = jnp.asarray(np.outer(w, w).ravel() / (2.0 * np.pi), jnp.float32)
+    z = q.loc[None] + noise @ q.scale_tril.T
+    tril = p.components.scale_tril
+    first = (z[:, None, 0] - p.components.loc[None, :, 0]) / tril[None, :, 0, 0]  # by hand: a solve a point is slow
+    second = (z[:, None, 1] - p.components.loc[None, :, 1] - tril[None, :, 1, 0] * first) / tril[None, :, 1, 1]
+    constant = jax.nn.log_softmax(p.logits) - jnp.log(2.0 * jnp.pi * tril[:, 0, 0] * tril[:, 1, 1])
+    log_p = jax.nn.logsumexp(constant[None] - 0.5 * (first**2 + second**2), 1)
+    entropy = 1.0 + math.log(2.0 * math.pi) + jnp.sum(jnp.log(jnp.diagonal(q.scale_tril)))
+    return -entropy - jnp.sum(weights * log_p)
+
+
+@functools.partial(jax.jit, static_argnames="steps")
+def descend(p: Mixture, locs: jax.Array, steps: int) -> TrilNormal:
+    """Gaussians of locally least KL(q || p), by Adam from unit Gaussians at these places."""
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, steps))
+
+    def gaussian(raw: tuple[jax.Array, jax.Array]) -> TrilNormal:
+        return TrilNormal(raw[0], jnp.tril(raw[1], -1) + jnp.diag(jnp.exp(jnp.diagonal(raw[1]))))
+
+    def one(loc: jax.Array) -> TrilNormal:
+        def step(carry: Any, _: None) -> tuple[Any, None]:
+            raw, state = carry
+            change, state = optimizer.update(jax.grad(lambda raw: reverse_kl(gaussian(raw), p))(raw), state)
+            return (optax.apply_updates(raw, change), state), None
+
+        raw = (loc, jnp.zeros((2, 2)))
+        return gaussian(jax.lax.scan(step, (raw, optimizer.init(raw)), None, steps)[0][0])
+
+    return jax.vmap(one)(locs)

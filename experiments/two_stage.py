@@ -1,0 +1,104 @@
+"""Dai and Wipf's diagnosis: data on a manifold, a sigma that vanishes, and a second stage that mends the samples.
+
+Ring, two clusters on a line, and r dimensions bent into ten: the learned sigma, active latents, and the discrepancy of
+means of samples by prior, second stage, mixture and kernel density of the codes. And one dimension: a decoder is a
+quantile function (inverse-transform sampling), and any density can be fitted.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import norm
+
+import vaejax as vj
+from experiments import manifolds
+from experiments.study import Base, Study, mean_and_error
+
+NUMBERS = {"sigma": 4, "active": 1, "one stage": 4, "two stages": 4, "mixture": 4, "kernels": 4, "data": 4}
+COLUMNS = ("data", "sigma", "active", "MMD², one stage", "two stages", "mixture of codes", "kernels at codes", "data")
+SCALES = (1.0, 0.3, 0.1, 0.03, 0.01)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Base):
+    rows: int = 4_000
+    """Points to train on; half as many to test."""
+    epochs: int = 150
+    """Passes over them, batches of 128."""
+    sets: tuple[str, ...] = ("ring", "clusters")
+    """Sets in the plane, and on a line."""
+    ranks: tuple[int, ...] = (1, 2, 3)
+    """Dimensions of the manifolds in ten dimensions, which get six latents."""
+
+    @classmethod
+    def smoke(cls) -> "Config":
+        return cls.small(rows=512, epochs=2, sets=("clusters",), ranks=())
+
+    @classmethod
+    def full(cls) -> "Config":
+        return cls(size="full", seeds=5, rows=20_000, epochs=400, ranks=(1, 2, 3, 4, 5))
+
+
+def main(config: Config) -> dict:
+    study = Study(
+        __name__,
+        config,
+        question="Does a VAE find the manifold of its data, and does a second stage mend its samples?",
+        prediction="sigma near zero and r active latents for r-dimensional data without noise; means of samples are "
+        "closer to the data with two stages than with one (clusters: MMD² 0.119 and 0.012); gradients grow "
+        "as sigma^-2.",
+    )
+    names = (*config.sets, *(f"r = {r}" for r in config.ranks))
+
+    def fitted(name: str, seed: int) -> tuple:
+        data, latents = manifolds.points(name, config.rows)
+        warm = vj.objectives.two_stage(second=vj.objectives.warm_up(config.rows * config.epochs // 400))
+        model = vj.zoo.two_stage(data.test.x.shape[1], latents, hidden=(64, 64), activation="silu", objective=warm)
+        return data, model, study.fit(model, data.train.x, seed=seed, epochs=config.epochs, learning_rate=2e-3).params
+
+    def cell(name: str, seed: int) -> dict:
+        data, model, both = fitted(name, seed)
+        active = vj.active_units(model.first, both["first"], data.test.x).count
+        scale = model.first.likelihood(both["first"], jnp.zeros(model.first.latent_dim)).scale.mean()
+        x = data.test.x
+        gaps = {way: vj.mmd(y, x, 0.3 * x.std()) for way, y in manifolds.ways(model, both, data, seed).items()}
+        return gaps | {"active": int(active), "sigma": scale}
+
+    grid = study.grid(cell, {name: (name,) for name in names})
+    steep = study.grid(manifolds.slopes, {f"sigma {sigma:g}": (sigma,) for sigma in SCALES})
+    flat = study.grid(manifolds.one_dimension, {"line": (study, config.rows, config.epochs)})
+    study.table("Means of samples against test data", COLUMNS, grid.rows({name: name for name in names}, NUMBERS))
+    for name in config.sets:
+        data, model, both = fitted(name, 0)
+        shown = manifolds.ways(model, both, data, 0)
+        shown["two stages, with noise"] = manifolds.ways(model, both, data, 0, "ancestral")["two stages"]
+        if name == "ring":
+            shown = {"z": np.random.default_rng(0).normal(size=(1500, 2))} | shown
+        picture = vj.plots.planes({way: x[:1500, :2] for way, x in shown.items()}, columns=4)
+        text = f"{name}: means of samples (pushforwards) four ways, the data, and draws with their noise (a mixture)."
+        study.figure(
+            name, picture, caption=text, claim="Doersch, figure 2: a Gaussian mapped to a ring by z/10 + z/|z|"
+        )
+    series = {name: steep.line({f"sigma {s:g}": s for s in SCALES}, name) for name in ("size", "spread")}
+    text = "Gradient of log p(x) by the radius of the ring, with 100 draws of the prior, and its spread over the draws."
+    study.lines("slopes", series, x_label="σ", y_label="gradient", log_x=True, log_y=True, caption=text)
+    z, means = np.linspace(-3.0, 3.0, 61), np.transpose(flat.values("line", "mean"))
+    series = {"quantile function": (z, manifolds.inverse(norm.cdf(z)))}
+    series["decoder's mean"] = (z, *np.transpose([mean_and_error(each) for each in means]))
+    text = "One latent, one dimension: the decoder's mean and the quantile function. Bands: standard errors over seeds."
+    study.lines("quantiles", series, x_label="z", y_label="x", caption=text)
+    better = [name for name in names if grid.mean(name, "two stages") < grid.mean(name, "one stage")]
+    least, most = (steep.mean(f"sigma {s:g}", "spread") for s in (SCALES[0], SCALES[-1]))
+    found = "; ".join(f"{name}: {grid.say(name, 'active', 1)}, σ {grid.say(name, 'sigma', 3)}" for name in names)
+    on = {way: grid.say("clusters", way, 4) for way in ("one stage", "two stages", "kernels")}
+    return study.finish(
+        f"Latents in use, and the learned σ: {found}. Two stages are closer to the data than one on "
+        f"{', '.join(better) or 'none'} of {', '.join(names)}; clusters: MMD² {on['one stage']} with one and "
+        f"{on['two stages']} with two (predicted 0.119 and 0.012), {on['kernels']} with kernels at the codes. From σ "
+        f"= 1 to 0.01 the spread of the gradient grows {most / least:.0f}-fold (σ⁻² would be 10 000-fold). In one "
+        f"dimension the VAE is {flat.say('line', 'gap', 3)} nats above the entropy, and draws by the quantile "
+        f"function are within {flat.say('line', 'distance', 3)} of their distribution.",
+        protocol=f"{config.rows} points, half as many to test; MMD² with a Gaussian kernel of 0.3 of the data's "
+        f"deviation, of means of samples; ±: standard errors over {config.seeds} seeds of the weights",
+    )
