@@ -14,7 +14,8 @@ import optax
 import vaejax as vj
 from experiments.scores import samples
 from experiments.study import Base, Study
-from vaejax.distributions import Mixture, TrilNormal
+
+Mixture, TrilNormal = vj.distributions.Mixture, vj.distributions.TrilNormal
 
 __all__ = [
     "descend",
