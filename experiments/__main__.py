@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 NAMES = (
+    "one_interface",
     "gmm_em",
     "ppca_bridge",
     "kl_directions",
