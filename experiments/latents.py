@@ -9,7 +9,7 @@ import numpy as np
 
 import vaejax as vj
 
-__all__ = ["REACH", "change", "codes", "decode", "known_labels", "packed", "places", "quantised"]
+__all__ = ["REACH", "change", "codes", "decode", "known_labels", "off_prior", "packed", "places", "quantised"]
 
 REACH = 3.0  # latents go from -REACH to REACH
 
@@ -19,10 +19,16 @@ def known_labels(model: Any, split: vj.data.Split) -> Any:
     return split.y if model.context_dim else None
 
 
-def codes(model: Any, params: Any, split: vj.data.Split) -> np.ndarray:
-    """Centres of q(z|x)."""
+def codes(model: Any, params: Any, split: vj.data.Split, temperature: float = 0.0) -> np.ndarray:
+    """Centres of q(z|x), or draws from it at temperature 1."""
     key, labels = jax.random.key(0), known_labels(model, split)
-    return vj.evaluate.codes(model, params, key, split.x, labels, temperature=0.0)
+    return vj.evaluate.codes(model, params, key, split.x, labels, temperature=temperature)
+
+
+def off_prior(z: np.ndarray) -> float:
+    """KL[N(m, S) || N(0, I)], nats, of the mean and the covariance of these codes."""
+    mean, covariance = z.mean(0), np.atleast_2d(np.cov(z.T))
+    return float(np.trace(covariance) + mean @ mean - len(mean) - np.linalg.slogdet(covariance)[1]) / 2
 
 
 def decode(model: Any, params: Any, z: Any, labels: Any = None) -> np.ndarray:
@@ -40,23 +46,23 @@ def places(latents: int, count: int = 10) -> tuple[np.ndarray, str]:
 
 
 def quantised(params: Mapping[str, Any]) -> tuple[list[dict[str, str]], dict[str, Any]]:
-    """An MLP in one byte a weight, in steps of each output's own: its layers for JSON, and the weights these mean.
+    """An MLP in two bytes a weight, in steps of each output's own: its layers for JSON, and the weights these mean.
 
-    Weights are int8, (inputs, outputs) row by row; steps and biases are float32, little-endian; all in base64.
+    Weights are int16, (inputs, outputs) row by row; steps and biases are float32, little-endian; all in base64.
     """
     text = lambda array: base64.b64encode(array.tobytes()).decode()  # noqa: E731
     layers, meant = [], {}
     for name, layer in sorted(params.items()):
         kernel, bias = (np.asarray(layer[part], "<f4") for part in ("kernel", "bias"))
-        steps = np.maximum(np.abs(kernel).max(0), np.float32(1e-12)) / np.float32(127)
-        whole = np.rint(kernel / steps).astype(np.int8)
+        steps = np.maximum(np.abs(kernel).max(0), np.float32(1e-12)) / np.float32(32767)
+        whole = np.rint(kernel / steps).astype("<i2")
         layers.append({"weights": text(whole), "steps": text(steps), "biases": text(bias)})
         meant[name] = {"kernel": whole * steps, "bias": bias}
     return layers, meant
 
 
 def change(model: Any, params: Any, z: np.ndarray, labels: Any = None) -> float:
-    """The largest change of a pixel by weights of one byte, at these codes and at as many points anywhere in reach."""
+    """The largest change of a pixel by weights of two bytes, at these codes and at as many points anywhere in reach."""
     rounded = params | {"decoder": quantised(params["decoder"])[1]}
     anywhere = np.random.default_rng(0).uniform(-REACH, REACH, z.shape)
     apart = [decode(model, params, at, labels) - decode(model, rounded, at, labels) for at in (z, anywhere)]
