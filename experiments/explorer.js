@@ -27,8 +27,7 @@
     let input = Float32Array.from([...latents, ...Array(model.classes).fill(0)]);
     if (model.classes) input[model.latents + digit] = 1;
     model.layers.forEach(({ weights, steps, biases }, depth) => {
-      const width = biases.length;
-      const output = new Float32Array(width);
+      const [width, output] = [biases.length, new Float32Array(biases.length)];
       for (let i = 0; i < input.length; i++) {
         if (input[i] === 0) continue;
         for (let j = 0, k = i * width; j < width; j++, k++) output[j] += input[i] * weights[k];
@@ -165,7 +164,8 @@
       return { now, frames, mark, row };
     });
     $("strip").replaceChildren(...rows.map(({ row }) => row));
-    $("exact").textContent = `Weights of two bytes change no pixel by more than ${model.difference.toPrecision(2)}.`;
+    const most = model.difference.toPrecision(2);
+    $("exact").textContent = `Weights have two bytes: the largest change of a pixel found is ${most}.`;
     update(true);
   }
 

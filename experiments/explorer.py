@@ -25,6 +25,7 @@ COLUMNS = ("model", "5-NN accuracy of codes", "KL of moments of q(z), nats", "ac
 
 @dataclasses.dataclass(frozen=True)
 class Config(images.Config):
+    epochs: int = 5
     hidden: tuple[int, ...] = (96, 128)
 
 
@@ -70,8 +71,8 @@ def main(config: Config) -> dict:
     return study.finish(
         f"The five nearest codes name {known[0]} of the test digits on the plane (predicted: 0.80), {known[1]} with "
         f"eight latents (0.95) and {known[2]} given the label (below 0.30). The codes are {near[0]} nats from N(0, I) "
-        f"on the plane (predicted: below 0.5) and {near[1]} with eight latents. Weights of two bytes change no pixel "
-        f"of the decoders of the page by more than {max(model['difference'] for model in kept):.5f}.",
+        f"on the plane (predicted: below 0.5) and {near[1]} with eight latents. The largest change of a pixel found by "
+        f"keeping the decoders' weights in two bytes is {max(model['difference'] for model in kept):.5f}.",
         protocol=f"{images.protocol(data, 0).split('; log')[0]}; codes: centres of q(z|x), those of {len(voters)} "
         "training images vote; KL to N(0, I) of a Gaussian with the moments of draws from q(z) over the test images; "
         "±: standard errors over seeds",

@@ -1,15 +1,29 @@
 """The images that experiments are made on: MNIST, or the embedded digits where a rough run will do."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+from matplotlib.figure import Figure
 
 import vaejax as vj
-from experiments.study import Base
+from experiments.study import Base, Study
 
-__all__ = ["Config", "binary", "dequantised", "grey", "load", "protocol", "rows", "take"]
+__all__ = [
+    "Config",
+    "binary",
+    "dequantised",
+    "grey",
+    "grid",
+    "load",
+    "photographs",
+    "protocol",
+    "rows",
+    "take",
+    "trained",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +81,29 @@ def rows(data: vj.data.Dataset, form: Callable = grey, kept: np.ndarray | None =
     return vj.data.Dataset(*(vj.data.Split(flat(part), part.y) for part in data.parts), notes=data.notes)
 
 
+def trained(
+    study: Study,
+    data: vj.data.Dataset,
+    head: vj.heads.Head,
+    seed: int,
+    latent_dim: int = 0,
+    beta: float = 1.0,
+    **options: Any,
+) -> tuple[vj.VAE, vj.Fit]:
+    """The experiment's fully connected VAE of `rows` with this likelihood, and its fit, which `options` go to."""
+    config: Any = study.config
+    size, objective = data.train.x.shape[1], None if beta == 1 else vj.objectives.beta(beta)
+    how = {"hidden": config.hidden, "likelihood": head, "objective": objective}
+    model = vj.zoo.vae(size, latent_dim or config.latent_dim, **how)
+    return model, study.fit(model, data, seed=seed, epochs=config.epochs, **options)
+
+
+def grid(data: vj.data.Dataset, drawn: Sequence[np.ndarray]) -> Figure:
+    """Ten images of each set of rows, one set below the other, grey values from 0 to 1."""
+    found = np.concatenate([np.asarray(rows)[:10] for rows in drawn])
+    return vj.plots.image_grid(found.reshape(-1, *data.train.x.shape[1:]), limits=(0, 1))
+
+
 def take(data: vj.data.Dataset, digit: int) -> vj.data.Dataset:
     """One class of all parts."""
     parts = [None if part is None else part.take(part.y == digit) for part in data.parts]
@@ -80,3 +117,21 @@ def protocol(data: vj.data.Dataset, k: int, *, pixels: str = "grey values k/255 
         f"{len(data.train)} images to train on, {len(data.validation)} to choose the epoch by, {len(data.test)} to test"
     )
     return f"{size} images, {sizes}; {pixels}; log-likelihoods: IWAE-{k}, nats an image; ±: standard errors over seeds"
+
+
+def photographs(folder: Path | None, side: int, most: int) -> vj.data.Dataset | None:
+    """At most so many images of a folder, else of CelebA as TFDS has prepared it, `side` pixels a side; else `None`.
+
+    A tenth of the images to train on is held out to choose by, and of a folder another tenth to test on.
+    """
+    if folder is not None:
+        whole = vj.data.from_file(folder, side=side, most=most)
+        rest, test = vj.data.hold_out(whole.train, 0.1, seed=1)
+        notes = whole.notes
+    else:
+        try:
+            rest, test = vj.data.image_dataset("celeb_a", side=side, most=most)
+        except (ImportError, FileNotFoundError):
+            return None
+        notes = (f"CelebA through TFDS, the middle square of each image as {side} x {side}",)
+    return vj.data.Dataset(*vj.data.hold_out(rest, 0.1, seed=0), test, notes=notes)

@@ -75,6 +75,6 @@ def main(config: Config) -> dict:
     said = ", ".join(f"{name} {found.mean(name, 'log_likelihood'):.3f}" for name in ranked)
     return study.finish(
         f"Nats a point, best first: {said}; minus the entropy is {-ENTROPY[0.02]:.3f}.",
-        protocol=f"{config.points} points of the figure eight, noise of variance 0.02, {len(data.test)} held out; exact for "
-        f"mixtures, IWAE-{config.k} for VAEs; one seed",
+        protocol=f"{config.points} points of the figure eight, noise of variance 0.02, {len(data.test)} held out; "
+        f"exact for mixtures, IWAE-{config.k} for VAEs; one seed",
     )

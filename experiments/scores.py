@@ -1,5 +1,6 @@
 """What is measured of every fitted model of images: the same numbers in all experiments."""
 
+import functools
 from typing import Any
 
 import jax
@@ -7,13 +8,93 @@ import jax.numpy as jnp
 import numpy as np
 
 import vaejax as vj
+from vaejax.distributions import kl_per_dimension
 
-__all__ = ["samples", "scores"]
+__all__ = [
+    "both",
+    "estimator_spread",
+    "latent_scores",
+    "moved",
+    "noise_scores",
+    "quality",
+    "renoised",
+    "residuals",
+    "samples",
+    "scores",
+    "shrunk",
+    "stretches",
+]
+
+QUALITY = ("frechet_distance", "precision", "recall", "entropy", "class_entropy", "out_of_range", "lag1_correlation")
 
 
 def samples(model: Any, params: Any, seed: int, count: int, **how: Any) -> np.ndarray:
     """Draws from the prior, `mode="mean"` or `"ancestral"`, in the shape of one datum."""
     return vj.evaluate.draws(vj.evaluate.from_prior(model, params, **how), jax.random.key(seed), count)
+
+
+def quality(name: str, drawn: np.ndarray, test: np.ndarray, judge: Any) -> dict[str, float]:
+    """How good samples are in the features of the classifier `judge`: numbers `name_frechet` and the like."""
+    found = vj.evaluate.sample_quality(drawn, test, judge)
+    return {f"{name}_{part.removesuffix('_distance')}": float(found[part]) for part in QUALITY if part in found}
+
+
+def residuals(model: Any, params: Any, x: np.ndarray, seed: int = 0) -> np.ndarray:
+    """What the mean of p(x|z) leaves of each row, with z drawn from q: the optimal sigma is its root mean square."""
+    keys = jax.random.split(jax.random.key(seed + 7), len(x))
+    return x - np.asarray(_again(model, params, keys, jnp.asarray(x)))
+
+
+@jax.jit
+def _again(model: Any, params: Any, keys: jax.Array, x: jax.Array) -> jax.Array:
+    one = lambda row: vj.reconstruct(model, params, *row)  # noqa: E731
+    return jax.lax.map(one, (keys, x), batch_size=min(len(x), 256))
+
+
+def renoised(model: vj.VAE, params: Any, sigma: float) -> tuple[vj.VAE, Any]:
+    """The same networks with Gaussian noise of this standard deviation."""
+    head = vj.heads.normal("shared", floor=0.0)
+    other = vj.VAE(model.encoder, model.decoder, model.latent_dim, model.posterior_head, head)
+    return other, params | {"likelihood": {"log_scale": jnp.log(sigma)}}
+
+
+def both(model: Any, params: Any, seed: int = 1, count: int = 10) -> list[np.ndarray]:
+    """Means of samples, and draws from the same z."""
+    return [samples(model, params, seed, count, mode=mode) for mode in ("mean", "ancestral")]
+
+
+def noise_scores(means: np.ndarray, drawn: np.ndarray, left: Any, grey: np.ndarray, judge: Any) -> dict[str, float]:
+    """What stands between draws and their means, and how means, draws and clipped draws look.
+
+    Args:
+      means: of samples, rows.
+      drawn: draws from the same z.
+      left: what the means of reconstructions leave of data (`residuals`), or `None`.
+      grey: test images, rows.
+      judge: a classifier of `vj.evaluate.train_classifier`.
+    """
+    lag1 = lambda rows: vj.evaluate.lag1_correlation(rows.reshape(-1, *judge.shape))  # noqa: E731
+    found = {} if left is None else {"data_lag1": lag1(left)}
+    for name, rows in (("mean", means), ("draw", drawn), ("clip", np.clip(drawn, 0, 1))):
+        found |= quality(name, rows, grey, judge)
+    found |= {"noise_lag1": lag1(drawn - means), "outside": 100 * found["draw_out_of_range"]}
+    return found | {"distance": float(np.linalg.norm(drawn - means, axis=1).mean())}
+
+
+@jax.jit
+def _moved(model: Any, params: Any, z: jax.Array, noise: jax.Array, spread: Any) -> jax.Array:
+    return jax.vmap(lambda z, e: vj.decode(model, params, z + spread * e))(z, noise)
+
+
+def moved(model: Any, params: Any, z: np.ndarray, variance: float, seed: int = 0) -> np.ndarray:
+    """Decoded z with noise on it, of the spread that moves the images by this mean square (found by bisection)."""
+    noise = np.random.default_rng(seed).normal(size=z.shape).astype(np.float32)
+    at, low, high = _moved(model, params, z, noise, 0.0), 0.0, 32.0
+    for _ in range(25 if variance else 0):
+        middle = (low + high) / 2
+        far = float(jnp.square(_moved(model, params, z, noise, middle) - at).sum(1).mean()) > variance
+        low, high = (low, middle) if far else (middle, high)
+    return np.asarray(_moved(model, params, z, noise, low))
 
 
 @jax.jit
@@ -50,16 +131,74 @@ def scores(model: Any, params: Any, test: np.ndarray, *, k: int, seed: int = 0, 
         low, high = _sigma(model, params, jnp.asarray(test))
         found |= {"least_sigma": float(low), "greatest_sigma": float(high)}
     for name, mode in (("mean", "mean"), ("draw", "ancestral")) if judge is not None else ():
-        drawn = samples(model, params, seed + 1, len(test), mode=mode)
-        quality = vj.evaluate.sample_quality(drawn, test, judge)
-        kept = (
-            "frechet_distance",
-            "precision",
-            "recall",
-            "entropy",
-            "class_entropy",
-            "out_of_range",
-            "lag1_correlation",
-        )
-        found |= {f"{name}_{part.removesuffix('_distance')}": float(quality[part]) for part in kept if part in quality}
+        found |= quality(name, samples(model, params, seed + 1, len(test), mode=mode), test, judge)
+    return found
+
+
+@functools.partial(jax.jit, static_argnames=("count",))
+def _stretches(model: Any, params: Any, key: jax.Array, count: int) -> jax.Array:
+    z = jax.vmap(lambda key: model.prior(params).sample(key))(jax.random.split(key, count))
+    slope = jax.jacfwd(lambda z: model.likelihood(params, z).mean.ravel())
+    return jax.lax.map(lambda z: jnp.linalg.svd(slope(z), compute_uv=False), z)
+
+
+def stretches(model: Any, params: Any, key: jax.Array, count: int) -> np.ndarray:
+    """Singular values of the Jacobian of the mean of p(x|z), largest first, at `count` draws of z from the prior."""
+    return np.asarray(_stretches(model, params, key, count))
+
+
+@jax.jit
+def _kl_per_dimension(model: Any, params: Any, x: jax.Array) -> jax.Array:
+    each = jax.vmap(lambda row: kl_per_dimension(model.posterior(params, model.event(row)), model.prior(params)))(x)
+    return jnp.mean(each, 0)
+
+
+def latent_scores(model: Any, params: Any, test: np.ndarray, *, seed: int = 0, count: int = 1000) -> dict[str, Any]:
+    """The divergence of each latent, largest first, and what the aggregate posterior of some rows is like."""
+    found = vj.evaluate.aggregate_posterior(model, params, jax.random.key(seed + 2), test[:count])
+    off = np.abs(found.correlations[~np.eye(len(found.correlations), dtype=bool)])
+    return {
+        "kl_per_dimension": np.sort(_kl_per_dimension(model, params, jnp.asarray(test[:count])))[::-1],
+        "largest_correlation": off.max(initial=0.0),
+        "aggregate_kl": found.kl_to_prior,
+        "mutual_information": found.mutual_information,
+        "total_correlation": found.total_correlation,
+    }
+
+
+def shrunk(x: Any, most: int = 16) -> np.ndarray:
+    """Images as rows of at most so many pixels a side: means over squares. Distances of them need no labels."""
+    x = np.asarray(x, np.float64)
+    step = -(-x.shape[1] // most)
+    x = x[:, : x.shape[1] // step * step, : x.shape[2] // step * step]
+    return x.reshape(len(x), x.shape[1] // step, step, x.shape[2] // step, step, -1).mean((2, 4)).reshape(len(x), -1)
+
+
+def estimator_spread(
+    model: Any, params: Any, x: np.ndarray, *, draws: int, rows: int, pairs: int, seed: int
+) -> dict[str, float]:
+    """Variance of the ELBO estimate of a batch and of its gradient (trace), from differences of pairs.
+
+    Args:
+      model: the model.
+      params: where.
+      x: rows in the form that the likelihood scores.
+      draws: L, of z for each row.
+      rows: of a batch.
+      pairs: of estimates; `draw_...` have one batch and other draws, `batch_...` another batch, too.
+      seed: of all of it.
+    """
+    objective, rng = vj.objectives.elbo(num_samples=draws), np.random.default_rng(seed)
+    both = jax.jit(jax.value_and_grad(lambda p, key, x: objective(model, p, key, x, None, 0, {})[0]))
+    batch = lambda: jnp.asarray(x[rng.choice(len(x), rows, replace=False)])  # noqa: E731
+    found = {f"{kind}_{what}": 0.0 for kind in ("draw", "batch") for what in ("value", "gradient")}
+    for i in range(pairs):
+        keys, one = jax.random.split(jax.random.key(1000 * (seed + 1) + i), 3), batch()
+        first = both(params, keys[0], one)
+        for kind, key, other in (("draw", keys[1], one), ("batch", keys[2], batch())):
+            squares = jax.tree.map(
+                lambda a, b: float(jnp.sum((a - b) ** 2)) / 2 / pairs, first, both(params, key, other)
+            )
+            found[f"{kind}_value"] += squares[0]
+            found[f"{kind}_gradient"] += sum(jax.tree.leaves(squares[1]))
     return found

@@ -1,10 +1,11 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import demo
+from experiments import demo, zoo_table
 
 
 @pytest.mark.slow
@@ -17,6 +18,44 @@ def test_demo_writes_a_page_with_pictures(tmp_path, capsys):
     assert len(re.findall(r'src="data:image/png;base64,', text)) == 15
     words = re.sub(r"base64,[^\"]*", "", text)
     assert words.count("<table>") == 3 and "nan" not in words and "http" not in words
+
+
+def test_the_table_of_the_zoo_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    import dataclasses
+
+    models = {
+        "A": ("binary", vj.zoo.vae((8, 8, 1), 2, hidden=(4,))),
+        "B": ("grey", vj.zoo.sigma_vae((8, 8, 1), 2, hidden=(4,), context_dim=10)),
+    }
+    monkeypatch.setattr(zoo_table, "members", lambda: models)
+    config, real, fitted = zoo_table.Config(epochs=1, k=5, test=20, out=tmp_path), zoo_table.scored, []
+
+    def scored(config, kind, *rest):
+        fitted.append(kind)
+        if fitted == ["binary", "grey"]:
+            raise KeyboardInterrupt
+        return real(config, kind, *rest)
+
+    monkeypatch.setattr(zoo_table, "scored", scored)
+    with pytest.raises(KeyboardInterrupt):
+        zoo_table.main(config)
+    first = zoo_table.main(config)
+    assert fitted == ["binary", "grey", "grey"] and set(first) == {"A", "B"}
+    assert zoo_table.main(config) == first and len(fitted) == 3
+    words = (tmp_path / "index.html").read_text()
+    assert words.count("<table>") == 2 and all(f"{first[name]['fits']['0']['iwae']:.2f} ±" in words for name in "AB")
+    more = zoo_table.main(dataclasses.replace(config, seeds=2, only=("A",)))
+    assert fitted[3:] == ["binary"] and list(more["A"]["fits"]) == ["0", "1"] and more["B"] == first["B"]
+    other = zoo_table.main(dataclasses.replace(config, k=6, only=("A",)))
+    assert fitted[4:] == ["binary"] and other["A"]["fits"]["0"] != first["A"]["fits"]["0"] and other["B"] == first["B"]
+    with pytest.raises(ValueError, match="only: expected names among A, B, got C"):
+        zoo_table.main(dataclasses.replace(config, only=("C",)))
+
+
+def test_every_density_of_the_zoo_has_a_row():
+    names = set(vj.zoo.__all__) - {"autoencoder"}
+    source = Path(zoo_table.__file__).read_text()
+    assert {name for name in names if f"zoo.{name}(" in source or f"zoo.{name}," in source} == names
 
 
 def test_plots_refuse_what_they_cannot_draw():
@@ -37,6 +76,11 @@ def test_figures_show_their_values():
     lines = vj.plots.curves({"a": [1.0, 2.0], "b": [0.0, 1.0]}, x_label="step", y_label="nats", log_x=True)
     assert [line.get_linestyle() for line in lines.axes[0].lines] == ["-", "--"]
     assert lines.axes[0].get_xlabel() == "step" and list(lines.axes[0].lines[0].get_xdata()) == [1, 2]
+    points = np.random.default_rng(0).normal(size=(6, 2)), np.arange(6) % 2
+    both = vj.plots.panels({"a": images, "b": points, "c": (points[0], None)}, columns=2, across=1, limits=(-1, 2))
+    assert [axes.get_title() for axes in both.axes[:3]] == ["a", "b", "c"] and not both.axes[3].axison
+    assert both.axes[0].images[0].get_array().shape == (9, 4) and both.axes[0].images[0].get_clim() == (-1, 2)
+    assert [len(dots.get_offsets()) for axes in both.axes[1:3] for dots in axes.collections] == [3, 3, 6]
     for covariance in ("full", "diag"):
         model = vj.GMM(2, 2, covariance)
         import jax
@@ -57,3 +101,14 @@ def test_dequantize():
     ):
         with pytest.raises(ValueError, match=words):
             vj.data.dequantize(x, levels=levels)
+
+
+def test_the_table_of_evidence_holds_the_truth_and_its_estimates(tmp_path):
+    import dataclasses
+
+    from experiments import evidence_table
+
+    found = evidence_table.main(dataclasses.replace(evidence_table.Config.smoke(), out=tmp_path))["digits"]
+    assert list(found)[0] == "exact" and len(found) == 6 and found["exact"]["minus_exact"] == 0.0
+    assert found["IWAE-10 from the prior"]["minus_exact"] < found["IWAE-10 from diagonal q"]["minus_exact"] < 1.0
+    assert (tmp_path / "metrics.json").is_file() and "5 temperatures" in (tmp_path / "index.html").read_text()

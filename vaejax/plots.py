@@ -12,16 +12,33 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-__all__ = ["bars", "curves", "ellipses", "image_grid", "lines", "overlay", "scatter"]
+__all__ = ["bars", "curves", "ellipses", "image_grid", "lines", "overlay", "panels", "scatter"]
 
 _STYLES = ("-", "--", "-.", ":")
 
 
-def _figure(width: float, height: float) -> "tuple[Figure, Any]":
+def _figure(width: float, height: float, *counts: int, **how: Any) -> "tuple[Figure, Any]":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+    return figure, figure.subplots(*counts, **how)
+
+
+def _canvas(images: Any, columns: int) -> np.ndarray:
+    """Images in rows of so many, a line of nan between them."""
+    images = np.asarray(images, np.float64)
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3) or not len(images):
+        raise ValueError(f"images: expected shape (N, H, W) or (N, H, W, 1 or 3), got {images.shape}")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height, width = images.shape[1:3]
+    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, *images.shape[3:]), np.nan)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        canvas[top : top + height, left : left + width] = image
+    return canvas
 
 
 def image_grid(
@@ -41,20 +58,10 @@ def image_grid(
       symmetric: centre the scale at zero, for weights and differences; else it spans the values.
       limits: least and greatest value of the scale; values beyond them are shown as these.
     """
-    images = np.asarray(images, np.float64)
-    if images.ndim == 4 and images.shape[-1] == 1:
-        images = images[..., 0]
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3) or not len(images):
-        raise ValueError(f"images: expected shape (N, H, W) or (N, H, W, 1 or 3), got {images.shape}")
+    canvas = _canvas(images, columns)
     columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    height, width = images.shape[1:3]
-    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, *images.shape[3:]), np.nan)
-    for i, image in enumerate(images):
-        top, left = i // columns * (height + 1), i % columns * (width + 1)
-        canvas[top : top + height, left : left + width] = image
-    figure, axes = _figure(0.75 * columns + 1.0, 0.75 * rows * height / width + 0.5)
-    if images.ndim == 4:
+    figure, axes = _figure(0.75 * columns + 1.0, 0.75 * columns * canvas.shape[0] / canvas.shape[1] + 0.5)
+    if canvas.ndim == 3:
         axes.imshow(np.nan_to_num(np.clip(canvas, 0, 1), nan=1.0), interpolation="nearest")
     else:
         low, high = limits or (float(np.nanmin(canvas)), float(np.nanmax(canvas)))
@@ -99,6 +106,10 @@ def lines(
             axes.fill_between(x, y - spread, y + spread, alpha=0.2, linewidth=0)
     if log_x:
         axes.set_xscale("log")
+        marks = np.unique(np.concatenate([np.asarray(x, np.float64) for x, *_ in series.values()]))
+        if len(marks) <= 8:  # powers of ten would miss them
+            axes.set_xticks(marks, [f"{mark:g}" for mark in marks])
+            axes.set_xticks([], minor=True)
     if log_y:
         axes.set_yscale("log")
     axes.set_xlabel(x_label)
@@ -205,4 +216,49 @@ def ellipses(x: Any, model: GMM, params: Any, *, title: str = "") -> "Figure":
         for radius in (1.0, 2.0):
             axes.plot(*(mean[:, None] + radius * tril @ circle), color="black", linewidth=1.8 / radius)
         axes.plot(*mean, "k+")
+    return figure
+
+
+def panels(
+    parts: "Mapping[str, Any]",
+    *,
+    columns: int = 3,
+    across: int = 10,
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> "Figure":
+    """Pictures side by side: grids of images on one grey scale, and points in the plane drawn as their labels.
+
+    Args:
+      parts: a title and, of each panel, grey images (N, H, W) or (N, H, W, 1), or `(points, labels)` with shapes
+        (N, 2) and (N,); labels of `None` for dots.
+      columns: panels in a row.
+      across: images in a row of a panel.
+      limits: least and greatest value of the grey scale; values beyond them are shown as these.
+    """
+    rows = -(-len(parts) // (columns := min(columns, len(parts))))
+    canvases = {name: None if isinstance(part, tuple) else _canvas(part, across) for name, part in parts.items()}
+    aspects = [1.0 if image is None else image.shape[0] / image.shape[1] for image in canvases.values()]
+    width = 2.9 if columns > 1 else 7.0
+    heights = [width * max(aspects[i * columns : (i + 1) * columns]) + 0.3 for i in range(rows)]
+    figure, grid = _figure(width * columns + 0.8, sum(heights), rows, columns, squeeze=False, height_ratios=heights)
+    figure.get_layout_engine().set(w_pad=0.08)  # type: ignore[union-attr]
+    for axes in (grid := grid.ravel())[len(parts) :]:
+        axes.set_axis_off()
+    shown = None
+    for axes, (name, part) in zip(grid, parts.items(), strict=False):
+        axes.set_title(name, fontsize=10)
+        if canvases[name] is not None:
+            shown = axes.imshow(canvases[name], cmap="gray", vmin=limits[0], vmax=limits[1], interpolation="nearest")
+            axes.set_axis_off()
+            continue
+        x, labels = np.asarray(part[0]), part[1]
+        for i, label in enumerate([None] if labels is None else np.unique(labels)):
+            own = x if label is None else x[np.asarray(labels) == label]
+            marker, size = (".", _dot(x)) if label is None else (f"${label}$", 16)
+            axes.scatter(own[:, 0], own[:, 1], s=size, marker=marker, color=f"C{i}", linewidths=0.2, alpha=0.7)
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_xlabel("$z_1$")
+        axes.set_ylabel("$z_2$")
+    if shown:
+        figure.colorbar(shown, ax=list(grid), fraction=0.03, pad=0.01, label="pixel")
     return figure

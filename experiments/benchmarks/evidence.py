@@ -1,17 +1,22 @@
-"""log p(x) by importance sampling beside PyTorch: `python -m experiments.benchmarks.evidence [--quick]`.
+"""log p(x) by importance sampling beside PyTorch and pythae: `python -m experiments.benchmarks.evidence [--quick]`.
 
 An MLP VAE (784-512-512-20, Bernoulli) with fresh weights, the first images of MNIST (`VAEJAX_DATA`) or noise of their
-size, binarised by seed 0; k draws an image. PyTorch (`make peers`) has the same weights and images.
+size, binarised by seed 0; k draws an image. The peers (`make peers`) have the same weights and images; each round is a
+process of theirs, so that all contenders meet the same load. Then 10 000 images with fewer draws, for the memory, and
+annealing: 16 chains, `--ais` temperatures and 64 images in one compiled call.
 """
 
 import argparse
 import json
+import os
 import platform
 import resource
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -45,9 +50,10 @@ def product_rate() -> float:
     return 2 * 2048**3 / min(times)
 
 
-def peer(x: np.ndarray, params: dict, k: int, rounds: int) -> dict | None:
+def peers(x: np.ndarray, params: dict, k: int) -> dict:
+    """One round: seconds and the mean of log p(x) by contender."""
     if not PEERS.exists():
-        return None
+        return {}
     arrays = {"x": x.reshape(len(x), -1)}
     for name in ("encoder", "decoder"):
         for i, layer in enumerate(params[name].values()):
@@ -55,40 +61,60 @@ def peer(x: np.ndarray, params: dict, k: int, rounds: int) -> dict | None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.npz"
         np.savez(path, **arrays)
-        program = Path(__file__).with_name("evidence_peers.py")
-        words = [str(PEERS), str(program), str(path), str(k), str(rounds)]
-        return json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        words = [str(PEERS), str(Path(__file__).with_name("evidence_peers.py")), str(path), str(k)]
+        # Spinning threads of OpenMP made PyTorch's times two to three times longer on shared cores.
+        environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
+        told = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
+        return json.loads(told.splitlines()[-1])
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    found = call()
+    return time.perf_counter() - start, found
+
+
+def peak() -> str:
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB resident at the most"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="k=500, one round")
-    quick = parser.parse_args().quick
-    k, rounds, x = (500, 1, images(20)) if quick else (5000, 5, images(20))
-    model = vj.zoo.vae((28, 28, 1), 20)
+    parser.add_argument("--quick", action="store_true", help="k=500, one round, 500 images for the memory")
+    parser.add_argument("--ais", type=int, default=100, help="temperatures of annealing; 0 for none")
+    options = parser.parse_args()
+    k, rounds, many = (500, 1, 500) if options.quick else (5000, 5, 10_000)
+    x = images(many)
+    few, model = x[:20], vj.zoo.vae((28, 28, 1), 20)
     params = model.init(jax.random.key(0))
-    estimate = lambda i: vj.evaluate.log_evidence_estimate(model, params, jax.random.key(i), x, k=k, progress=False)  # noqa: E731
-    start = time.perf_counter()
-    found = estimate(0)
-    first, times = time.perf_counter() - start, []
-    for i in range(rounds):
-        start = time.perf_counter()
-        estimate(i)
-        times.append(time.perf_counter() - start)
-    rate, theirs = product_rate(), peer(x, params, k, rounds)
-    table = Table(title=f"{len(x)} images, k={k}; {platform.processor() or platform.machine()}, JAX {jax.__version__}")
-    for column in ("contender", "median s", "least s", "images/s", "of the product's rate", "mean log p(x)"):
+    estimate = lambda x, k: vj.evaluate.log_evidence_estimate(model, params, jax.random.key(1), x, k=k)  # noqa: E731
+    print(f"first call {timed(lambda: estimate(few, k))[0]:.1f} s; load {os.getloadavg()[0]:.1f}", flush=True)
+    found: dict[str, list] = {}
+    rates = []
+    for _ in range(rounds):
+        rates.append(product_rate())
+        seconds, ours = timed(lambda: estimate(few, k))
+        for name, pair in {"vaejax": (seconds, ours.mean[0]), **peers(few, params, k)}.items():
+            found.setdefault(name, []).append(pair)
+    rate = float(np.median(rates))
+    table = Table(title=f"{len(few)} images, k={k}; {platform.machine()}, JAX {jax.__version__}")
+    for column in ("contender", "median s (least, most)", "images/s", "of the product's rate", "mean log p(x)"):
         table.add_column(column)
-    rows = [("vaejax", times, float(np.mean(found.log_evidence)))]
-    if theirs is not None:
-        rows.append((f"PyTorch {theirs['torch']}", theirs["seconds"], float(np.mean(theirs["values"]))))
-    for name, seconds, value in rows:
-        share = FLOP * k * len(x) / np.median(seconds) / rate
-        speed = f"{len(x) / np.median(seconds):.1f}"
-        table.add_row(name, f"{np.median(seconds):.2f}", f"{min(seconds):.2f}", speed, f"{share:.0%}", f"{value:.2f}")
+    for name, pairs in found.items():
+        seconds, middle = [pair[0] for pair in pairs], float(np.median([pair[0] for pair in pairs]))
+        spread, share = f"{middle:.2f} ({min(seconds):.2f}, {max(seconds):.2f})", FLOP * k * len(few) / middle / rate
+        table.add_row(name, spread, f"{len(few) / middle:.1f}", f"{share:.0%}", f"{pairs[0][1]:.2f}")
     Console(width=140).print(table)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"first call {first:.1f} s; peak memory {peak:.2f} GiB; a 2048 product {rate / 1e9:.0f} GFLOP/s")
+    print(f"a 2048 product {rate / 1e9:.0f} GFLOP/s; load {os.getloadavg()[0]:.1f}; {peak()}", flush=True)
+    seconds, _ = timed(lambda: estimate(x, 100))
+    print(f"{len(x)} images, k=100: {seconds:.1f} s; {peak()}", flush=True)
+    if options.ais:
+        key, how = jax.random.key(2), {"num_temperatures": options.ais}
+        seconds, found_by_ais = timed(lambda: vj.evaluate.ais(model, params, key, x[:64], **how))
+        mean, error = found_by_ais.mean
+        print(f"{found_by_ais.protocol}, 64 images: {seconds:.1f} s with compilation, {mean:.2f} ± {error:.2f} nats")
+        mean, error = estimate(x[:64], k).mean
+        print(f"the same images, k={k}: {mean:.2f} ± {error:.2f} nats; load {os.getloadavg()[0]:.1f}; {peak()}")
 
 
 if __name__ == "__main__":

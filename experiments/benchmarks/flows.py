@@ -115,24 +115,30 @@ def against_pytorch(console: Console, turns: int, count: int) -> None:
     console.print(f"vaejax compiles in {seconds:.1f} s; {compiled.cost_analysis()['flops'] / 1e9:.2f} GFLOP a call")
 
 
+def both_ways(dim: int, count: int) -> tuple[float, float]:
+    """Median seconds of one step and of its inverse, forward only."""
+    head = vj.heads.IAF(1, HIDDEN, context=False)
+    step = head.apply(head.init(jax.random.key(0), (dim,)), jnp.zeros(2 * dim)).steps[0]
+    z = jax.random.normal(jax.random.key(1), (BATCH, dim))
+    seconds = []
+    for f in (step, step.inverse):
+        run = jax.jit(jax.vmap(f))
+        jax.block_until_ready(run(z))
+        took = []
+        for _ in range(count):
+            start = time.perf_counter()
+            jax.block_until_ready(run(z))
+            took.append(time.perf_counter() - start)
+        seconds.append(float(np.median(took)))
+    return seconds[0], seconds[1]
+
+
 def directions(console: Console, dims: tuple[int, ...], count: int) -> None:
     table = Table(title=f"one step of {HIDDEN} hidden units, batch {BATCH}, forward only, ms")
     for column in ("dimension", "parallel", "sequential inverse", "ratio"):
         table.add_column(column, justify="right")
     for dim in dims:
-        head = vj.heads.IAF(1, HIDDEN, context=False)
-        step = head.apply(head.init(jax.random.key(0), (dim,)), jnp.zeros(2 * dim)).steps[0]
-        z = jax.random.normal(jax.random.key(1), (BATCH, dim))
-        seconds = []
-        for f in (step, step.inverse):
-            run = jax.jit(jax.vmap(f))
-            jax.block_until_ready(run(z))
-            took = []
-            for _ in range(count):
-                start = time.perf_counter()
-                jax.block_until_ready(run(z))
-                took.append(time.perf_counter() - start)
-            seconds.append(float(np.median(took)))
+        seconds = both_ways(dim, count)
         table.add_row(str(dim), *(f"{1e3 * each:.2f}" for each in seconds), f"{seconds[1] / seconds[0]:.0f}")
     console.print(table)
 

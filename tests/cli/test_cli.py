@@ -85,11 +85,29 @@ def test_a_run_is_fitted_evaluated_sampled_reported_and_exported(digits_run, cap
     assert vaejax("report", digits_run) == 0
     page = (digits_run / "report.html").read_text()
     pictures = [Image.open(io.BytesIO(base64.b64decode(b))) for b in re.findall(r'base64,([^"]+)"', page)]
-    assert len(pictures) == 6 and all(np.asarray(picture.convert("L")).std() > 10 for picture in pictures)
+    assert len(pictures) == 7 and all(np.asarray(picture.convert("L")).std() > 10 for picture in pictures)
     assert f"{metrics['scores']['iwae']['value']:.2f}" in page and "http" not in page
     assert vaejax("export", digits_run, "--out", tmp_path / "e.bin") == 0
     z = jax.export.deserialize((tmp_path / "e.bin").read_bytes()).call(x[:3])
     np.testing.assert_allclose(z, jax.vmap(vj.encode, (None, None, 0))(model, params, x[:3]), atol=1e-5)
+
+
+def test_a_whole_evaluation_keeps_its_classifier_and_is_reused(digits_run, capsys):
+    assert vaejax("evaluate", digits_run, "--k", 5) == 0
+    metrics, shown = scores_of(digits_run), capsys.readouterr().out
+    stored = vj.evaluate.load_classifier(digits_run / "classifier")
+    assert stored.sha256[:16] in metrics["scores"]["mean_precision"]["protocol"] and stored.sha256[:16] in shown
+    assert 0.2 < metrics["scores"]["knn_probe"]["value"] <= 1 and metrics["scores"]["knn_probe"]["standard_error"] > 0
+    assert {"sample_frechet_distance", "kmeans_nmi", "active_units", "generalisation_gap"} <= metrics["scores"].keys()
+    assert "what the diagnosis suggests" in shown and all(sentence in shown for sentence in metrics["advice"])
+    notes = re.findall(r"^  (\d+): ", shown, re.M)
+    assert notes == [str(i) for i in range(1, len(notes) + 1)]
+    assert vaejax("evaluate", digits_run, "--k", 5) == 0 and "nothing has changed" in capsys.readouterr().out
+    stamp = (digits_run / "classifier" / "weights.npz").stat().st_mtime_ns
+    assert vaejax("evaluate", digits_run, "--quick", "--ais", 2) == 0
+    assert scores_of(digits_run)["scores"]["ais"]["protocol"].startswith("first 16 rows, AIS from the prior, 2 chains")
+    assert vaejax("evaluate", digits_run, "--k", 6) == 0
+    assert (digits_run / "classifier" / "weights.npz").stat().st_mtime_ns == stamp
 
 
 def test_a_finished_run_is_not_run_again_and_another_is_never_overwritten(digits_run, capsys):

@@ -219,10 +219,10 @@ def test_labels_may_be_negative(tmp_path):
     "text, words",
     [
         ("1,2\n3,4\n".encode("utf-16"), "expected text in UTF-8"),
-        (b"1,2\n\x00,3\n", "expected a number, got '.x00' in row 2, column 1"),
+        (b"1,2\n\x00,3\n", "expected a number, got '.x00' in line 2, column 1"),
         (bytes(100), "expected .*rows"),
-        (b"1,2\n3,4,5\n", "expected 2 columns, got 3 in row 2"),
-        (b"a,b\n1,2\n3\n", "expected 2 columns, got 1 in row 2"),
+        (b"1,2\n3,4,5\n", "expected 2 columns, got 3 in line 2"),
+        (b"a,b\n1,2\n3\n", "expected 2 columns, got 1 in line 3"),
         (b"1," + b"9" * 200_000 + b"\n", "expected comma-separated text .field larger"),
         (b'1,"' + b"9\n" * 100_000, "expected comma-separated text .field larger"),  # a quote that does not end
         (b"a,b\n", "expected rows below the header"),
@@ -251,9 +251,9 @@ def test_csv_with_infinities_loads_and_does_not_train(tmp_path):
     [
         (["1", "3000000000"], "within 32 bits"),
         (["1", "1e300"], "within 32 bits"),
-        (["1", "nan"], "expected a label in every row, got 'nan' in row 2"),
-        (["?", "1"], r"expected a label in every row, got '\?' in row 1"),
-        (["1", ""], "expected a label in every row, got an empty one in row 2"),
+        (["1", "nan"], "expected a label in every row, got 'nan' in line 3"),
+        (["?", "1"], r"expected a label in every row, got '\?' in line 2"),
+        (["1", ""], "expected a label in every row, got an empty one in line 3"),
     ],
 )
 def test_csv_labels(tmp_path, column, words):

@@ -110,7 +110,7 @@ def test_mnist_through_tfds(monkeypatch):
         (b"\x00\x00\x08\x01" + struct.pack(">I", 9) + b"12345", "expected 9 bytes for shape .* got 5"),
         (b"\x00\x00\x08\x01" + struct.pack(">I", 2) + b"12345", "got more"),
         (b"\x00\x00\x08\x02" + struct.pack(">II", 2**31, 2**31), "at most"),
-        (gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 2) + b"12")[:-6], "damaged"),
+        (gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 2) + b"12", mtime=0)[:-6], "damaged"),
     ],
 )
 def test_damaged_idx(tmp_path, blob, words):
@@ -146,8 +146,8 @@ def test_csv(tmp_path):
     for text, words in (
         ("", "file is empty"),
         ("a,b\n", "expected rows below the header|expected a number"),
-        ("1,2\n3\n", "expected 2 columns, got 1 in row 2"),
-        ("1,2\n3,x\n", "expected a number, got 'x' in row 2, column 2"),
+        ("1,2\n3\n", "expected 2 columns, got 1 in line 2"),
+        ("1,2\n3,x\n", "expected a number, got 'x' in line 2, column 2"),
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=words):
@@ -160,7 +160,7 @@ def test_csv(tmp_path):
         data.from_file(path, labels="c")
     assert data.from_file(path, labels="1").train.y.tolist() == [2]
     path.write_text("a,b\n1,2\n3,\n")
-    with pytest.raises(ValueError, match="empty one in row 2"):
+    with pytest.raises(ValueError, match="empty one in line 3"):
         data.from_file(path, labels="b")
     path.write_text("a,b\n1,2\n3,inf\n")
     assert data.from_file(path, labels="b").train.y.tolist() == [0, 1]

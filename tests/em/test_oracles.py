@@ -133,6 +133,10 @@ def test_half_steps_rise_and_gaps_close(name, x64):  # oracles 2 and 3, source A
     np.testing.assert_allclose(half.after_e, exact[0], atol=1e-10)
     np.testing.assert_allclose(half.log_likelihood, exact[1], atol=1e-10)
     assert half.before < half.after_e < half.after_m < half.log_likelihood
+    path, halves = vj.em.ascent(model, old, x, num_steps=3)
+    jax.tree.map(lambda walked, one: np.testing.assert_allclose(walked[1], one, atol=1e-9), path, new)
+    np.testing.assert_allclose(halves.before[1:], halves.after_m[:-1], atol=1e-10)
+    np.testing.assert_allclose([halves.after_e[0], halves.after_m[0]], [half.after_e, half.after_m], atol=1e-10)
     # The gap is the divergence of the posteriors, computed without the bound.
     posteriors = [jax.vmap(lambda row: model.posterior(params, row))(x) for params in (stale, old)]  # noqa: B023
     from vaejax.distributions import analytic_kl

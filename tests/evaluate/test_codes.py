@@ -128,6 +128,22 @@ def test_traversals_move_one_latent(linear):
         vj.evaluate.traverse(model, params, z, 0, layer=0)
 
 
+def test_a_plane_is_read_like_a_page():
+    model = vj.PPCA(4, 2)
+    params = model.init(KEY) | {"weight": jnp.eye(4, 2)}
+    grid = np.asarray(vj.evaluate.plane(model, params, steps=3, limit=1.5)).reshape(3, 3, 4)
+    np.testing.assert_allclose(grid[0, :, 0], [-1.5, 0.0, 1.5])
+    np.testing.assert_allclose(grid[:, 0, 1], [1.5, 0.0, -1.5])
+    labelled = vj.zoo.conditional_vae(3, 2, 2, hidden=(4,))
+    some = labelled.init(KEY)
+    zero, one = (vj.evaluate.plane(labelled, some, jnp.eye(2)[i], steps=2) for i in range(2))
+    assert zero.shape == (4, 3) and not np.allclose(zero, one)
+    with pytest.raises(ValueError, match="expected one array of two latents, got \\(3,\\)"):
+        vj.evaluate.plane(vj.PPCA(4, 3), vj.PPCA(4, 3).init(KEY))
+    with pytest.raises(ValueError, match="limit: expected a positive number, got 0"):
+        vj.evaluate.plane(model, params, limit=0)
+
+
 def test_walks_in_a_hierarchy():
     model = vj.PPCAMixture(2, 4, 2)  # latents: the component, then the factors
     params = model.init(KEY)

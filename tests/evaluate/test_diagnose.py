@@ -96,6 +96,7 @@ def test_refining_finds_the_mean_field_optimum():
     m = weight.T @ weight / sigma**2 + np.eye(2)
     gap = 0.5 * (np.log(np.diag(m)).sum() - np.linalg.slogdet(m)[1])
     assert np.mean(exact - refined.best) == pytest.approx(gap, abs=0.1)
+    assert np.mean(refined.best) < np.mean(refined.importance) < np.mean(exact) + 0.2
     assert (refined.best >= refined.encoder).all() and np.mean(refined.best - refined.encoder) > 0.5
     with pytest.raises(TypeError, match="expected a Gaussian q"):
         vj.evaluate.refine(vj.GMM(3, zoo.D), zoo.fitted("gmm-full"), KEY, zoo.rows())

@@ -69,7 +69,7 @@ def test_streaming_sums_are_those_of_all_draws(known):
 def test_error_bars_cover_the_truth(known):
     params, x, exact = known
     covered, inside = [], []
-    for i in range(40):
+    for i in range(200):
         found = vj.evaluate.log_evidence_estimate(Broad(6, 2), params, jax.random.key(i), x, k=200)
         ratio = np.exp(found.log_evidence - exact)  # on the scale of w: its mean is one
         covered += list(np.abs(ratio - 1) < 1.96 * found.standard_error * ratio)

@@ -75,9 +75,7 @@ def test_means_and_their_errors():
 
 
 def test_the_command_names_what_there_is(capsys):
-    assert (
-        command.main(["nothing"]) == 2
-        and "expected list, report, all, or one of one_interface" in capsys.readouterr().out
-    )
+    assert command.main(["nothing"]) == 2
+    assert "expected list, report, all, or one of one_interface" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="one of --smoke and --full"):
         command.run("question_1_fixed_sigma", ["--smoke", "--full"])

@@ -214,22 +214,17 @@ def test_colour_images_train(side, scales):
     assert value[-1] > value[0] and np.isfinite(value).all() and result.state.skipped == 0
 
 
-@pytest.mark.parametrize("name", ["ladder", "biva", "nvae"])
+@pytest.mark.parametrize("name", ["ladder", "hierarchical", "biva", "nvae", "two-stage"])
 def test_members_of_an_ensemble_and_files(name, tmp_path):
-    model = zoo.AMORTIZED[name]
-    x = zoo.levels()
-    context = zoo.context(model, len(x))
-    results = vj.fit_ensemble(
-        model,
-        jax.random.split(KEY, 2),
-        x,
-        hparams={"beta": jnp.array([0.1, 4.0])},
-        context=context,
-        epochs=4,
-        batch_size=20,
-    )
-    assert np.isfinite(results.history["value"]).all() and np.all(results.state.skipped == 0)
-    params = jax.tree.map(lambda leaf: leaf[0], results.params)
+    model, x, keys = zoo.AMORTIZED[name], zoo.levels(), jax.random.split(KEY, 2)
+    options = {"context": zoo.context(model, len(x)), "epochs": 4, "batch_size": 20}
+    results = vj.fit_ensemble(model, keys, x, hparams={"beta": jnp.array([0.1, 4.0])}, **options)
+    assert np.all(results.state.skipped == 0)
+    alone = vj.fit(model, keys[1], x, objective=vj.objectives.beta(4.0, vj.objectives.for_model(model)), **options)
+    params = results.member(1)[0]
+    chex.assert_trees_all_close(params, alone.params, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(results.history["value"][1], alone.history["value"], rtol=1e-4)
+    assert np.any(results.history["value"][0] != results.history["value"][1])
     vj.save(tmp_path / "model", model, params)
     again, loaded = vj.load(tmp_path / "model")
     assert again == model

@@ -30,33 +30,48 @@ def short_scans(monkeypatch):
     monkeypatch.setattr(loop, "_scan_length", lambda *_: 2)  # an epoch is three scans: 2 + 2 + 1 steps
 
 
-def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
-    whole = vj.fit(MODEL, KEY, X, epochs=4, **OPTIONS)
-    real, calls = loop.run_steps, []
+class Stop(Exception):
+    """What ends a run in the middle of an epoch."""
 
-    class Stop(Exception):
-        pass
+
+def stopping(monkeypatch):
+    """From now on every fifth scan ends the run; the list returned has an entry for each scan."""
+    real, calls = loop.run_steps, []
 
     def interrupted(*args, **kwargs):
         calls.append(1)
-        if len(calls) % 5 == 0:  # in the middle of epochs
+        if len(calls) % 5 == 0:
             raise Stop
         return real(*args, **kwargs)
 
     monkeypatch.setattr(loop, "run_steps", interrupted)
-    result, stops = None, 0
-    while result is None:
+    return calls
+
+
+def insist(model, **options):
+    """Start the run until it ends; the fit, and how often it was stopped."""
+    for stops in range(20):
         try:
-            result = vj.fit(MODEL, KEY, X, epochs=4, checkpoint=tmp_path / "run", **OPTIONS)
+            return vj.fit(model, KEY, X, **OPTIONS, **options), stops
         except Stop:
-            stops += 1
+            continue
+    raise AssertionError("the run does not go on")
+
+
+def assert_same(a, b):
+    chex.assert_trees_all_equal((a.params, a.best, a.state.opt_state), (b.params, b.best, b.state.opt_state))
+    assert set(a.history) == set(b.history)
+    for name in set(a.history) - {"seconds"}:
+        np.testing.assert_array_equal(a.history[name], b.history[name])
+    np.testing.assert_array_equal(a.history.batches, b.history.batches)
+
+
+def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    real, whole = loop.run_steps, vj.fit(MODEL, KEY, X, epochs=4, **OPTIONS)
+    calls = stopping(monkeypatch)
+    result, stops = insist(MODEL, epochs=4, checkpoint=tmp_path / "run")
     assert stops >= 2
-    chex.assert_trees_all_equal((whole.params, whole.best), (result.params, result.best))
-    chex.assert_trees_all_equal(whole.state.opt_state, result.state.opt_state)
-    for name in whole.history:
-        if name != "seconds":
-            np.testing.assert_array_equal(whole.history[name], result.history[name])
-    np.testing.assert_array_equal(whole.history.batches, result.history.batches)
+    assert_same(whole, result)
     calls.clear()
     again = vj.fit(MODEL, KEY, X, epochs=4, checkpoint=tmp_path / "run", **OPTIONS)
     assert not calls  # a finished run is not run again
@@ -64,6 +79,31 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "run_steps", real)
     longer = vj.fit(MODEL, KEY, X, epochs=5, checkpoint=tmp_path / "run", **OPTIONS)
     chex.assert_trees_all_equal(longer.params, vj.fit(MODEL, KEY, X, epochs=5, **OPTIONS).params)
+
+
+WARM = vj.objectives.warm_up(7)  # it ends after the first stop, and is another number in every step until then
+DEEP = {
+    "ladder": (zoo.AMORTIZED["ladder"], vj.objectives.warm_up(7, vj.objectives.optimal_sigma())),
+    "hierarchical": (zoo.AMORTIZED["hierarchical"], WARM),
+    "biva": (zoo.AMORTIZED["biva"], WARM),
+    "nvae": (zoo.AMORTIZED["nvae"], WARM),
+    "two-stage": (zoo.AMORTIZED["two-stage"], vj.objectives.two_stage(second=WARM)),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_models_go_on_where_they_were_stopped(name, tmp_path, monkeypatch):
+    model, objective = DEEP[name]
+    whole = vj.fit(model, KEY, X, objective=objective, epochs=3, **OPTIONS)
+    stopping(monkeypatch)
+    result, stops = insist(model, objective=objective, epochs=3, checkpoint=tmp_path)
+    assert stops >= 1 and whole.state.skipped == 0
+    assert_same(whole, result)
+    start = model.init(jax.random.split(KEY)[0])
+    assert not any(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (start, result.params)), strict=True))
+    loaded, best = vj.load(tmp_path)
+    assert loaded == model
+    chex.assert_trees_all_equal(best, whole.best)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -16,7 +16,7 @@ from vaejax.cli.folder import Folder, load_source, rows_for
 from vaejax.cli.members import MEMBERS, build, by_em, describe
 from vaejax.cli.report import write_report
 from vaejax.cli.sampling import sample
-from vaejax.cli.scoring import evaluate, file_of, latest, number_rows, score_rows
+from vaejax.cli.scoring import evaluate, file_of, latest, score_rows
 
 __all__ = ["run"]
 
@@ -142,7 +142,8 @@ def _fit_by_gradients(
     where = "validation" if source.data.validation is not None else "train"
     best = int(np.nanargmax(values))
     units = "" if source.data.scaling is None else ", in standard units"
-    _say(f"{len(values)} epochs: objective {values[best]:.2f} nats{units} ({where}, epoch {best + 1})")
+    nats = " nats" if model.has_density else ""  # an autoencoder's objective is minus a squared error
+    _say(f"{len(values)} epochs: objective {values[best]:.2f}{nats}{units} ({where}, epoch {best + 1})")
     for note in result.history.notes:
         _say(f"  {note}")
 
@@ -150,15 +151,21 @@ def _fit_by_gradients(
 def _evaluate(command: ask.Evaluate) -> None:
     _count("--k", command.k)
     folder = Folder(command.dir)
-    metrics, anew = evaluate(folder, k=command.k, quick=command.quick, data=command.data, seed=command.seed)
+    if command.ais:
+        _count("--ais", command.ais)
+    asked = {name: getattr(command, name) for name in ("k", "quick", "data", "seed", "ais")}
+    metrics, anew = evaluate(folder, **asked)
     _say(f"{metrics['model']} on {metrics['data']}: {metrics['protocol']}")
     for note in metrics["notes"]:
         _say(f"  {note}")
-    _table(("score", "mean ± s.e.", "unit", "protocol"), score_rows(metrics))
-    if metrics["diagnosis"]:
-        _table(("diagnosis", ""), number_rows(metrics))
-        for sentence in metrics["advice"] or ["nothing stands out"]:
-            _say(f"- {sentence}")
+    rows, notes = score_rows(metrics)
+    _table(("score", "mean ± s.e.", "unit", "note"), rows)
+    for note in notes:
+        _say(f"  {note}")
+    if metrics["advice"]:
+        _say("what the diagnosis suggests:")
+    for sentence in metrics["advice"]:
+        _say(f"- {sentence}")
     _say(("written to " if anew else "nothing has changed since ") + str(folder.path / file_of(command.data)))
 
 

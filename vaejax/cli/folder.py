@@ -26,11 +26,13 @@ class Source:
       data: its parts; there is always a test part.
       levels: grey values of its pixels.
       digest: a checksum of the train and test rows.
+      apart: whether the test rows were not trained on.
     """
 
     data: vj.data.Dataset
     levels: int
     digest: str
+    apart: bool = True
 
     @property
     def labels(self) -> int:
@@ -55,11 +57,11 @@ def load_source(name: str, options: dict[str, Any]) -> Source:
         raise ValueError(f"--labels is for a .csv file, not for {name}")
     data = _read(name, labels, seed)
     train, held, tested = data.parts
-    notes = data.notes
+    notes, apart = data.notes, True
     if tested is None:
         train, tested = vj.data.hold_out(train, float(test), seed + 1)
         if tested is None:
-            tested, notes = train, (*notes, "no test part: scores are of the rows that were trained on")
+            apart, tested, notes = False, train, (*notes, "no test part: scores are of the rows that were trained on")
     if held is None:
         train, held = vj.data.hold_out(train, float(validation), seed)
     data = vj.data.Dataset(train, held, tested, classes=data.classes, notes=notes)
@@ -67,7 +69,7 @@ def load_source(name: str, options: dict[str, Any]) -> Source:
         data = vj.data.standardize(data)
     total = hashlib.sha256(np.ascontiguousarray(train.x).data)
     total.update(np.ascontiguousarray(tested.x).data)
-    return Source(data, 17 if name == "digits" else 256, total.hexdigest())
+    return Source(data, 17 if name == "digits" else 256, total.hexdigest(), apart)
 
 
 def _read(name: str, labels: str | None, seed: int) -> vj.data.Dataset:
@@ -77,6 +79,8 @@ def _read(name: str, labels: str | None, seed: int) -> vj.data.Dataset:
             return vj.data.digits(seed=seed)
         case "mnist":
             return vj.data.mnist()
+        case "sprites":
+            return vj.data.sprites(10_000, test=2_000, seed=seed).data
         case str() if name.startswith("tfds:"):
             train, test = vj.data.image_dataset(name.removeprefix("tfds:"))
             return vj.data.Dataset(train, None, test)
@@ -208,12 +212,12 @@ class Folder:
         scored = dataclasses.replace(own.data, test=vj.data.Split(x, other.y), notes=notes)
         return model, params, dataclasses.replace(own, data=scored)
 
-    def test_rows(self, model: Any, source: Source) -> tuple[str, np.ndarray, Any]:
-        """What is scored: how it was prepared, the rows, and the labels where the model needs them."""
+    def test_rows(self, model: Any, source: Source) -> tuple[str, vj.data.Split]:
+        """What is scored: how it was prepared, the rows and their labels."""
         assert source.data.test is not None
         return self.scored(model, source.data.test, source.levels)
 
-    def scored(self, model: Any, split: Any, levels: int) -> tuple[str, np.ndarray, Any]:
+    def scored(self, model: Any, split: Any, levels: int) -> tuple[str, vj.data.Split]:
         """Rows of any part as `test_rows` gives those of the test part."""
         if model.context_dim and split.y is None:
             raise ValueError("the model is conditional: expected data with labels")
@@ -224,7 +228,7 @@ class Folder:
             split = split.take(~missing)
         told, _, x = rows_for(model, split.x, self.options["pixels"], levels)
         told += f", {missing.sum()} rows with missing values left out" if missing.any() else ""
-        return told, x, split.y if model.context_dim else None
+        return told, vj.data.Split(x, split.y)
 
 
 def _is_foreign(path: Path) -> bool:

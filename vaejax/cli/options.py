@@ -32,8 +32,8 @@ class Fit:
     model: Annotated[Positional[Model], arg(metavar="MODEL")]  # type: ignore[valid-type]
     """The model; `vaejax list` says what each is."""
     data: str
-    """digits, mnist (IDX files in the folder VAEJAX_DATA, or TFDS), tfds:NAME, or your own: a .npy, .npz or .csv file,
-    or a folder of images."""
+    """digits, sprites, mnist (IDX files in the folder VAEJAX_DATA, or TFDS), tfds:NAME, or your own: a .npy, .npz or
+    .csv file, or a folder of images."""
     out: Path
     """Folder of the run."""
     epochs: Annotated[int | None, _default("INT", "default: 100; EM: 200")] = None
@@ -106,7 +106,9 @@ class Evaluate:
     k: int = 100
     """Draws of the importance-weighted bound."""
     quick: Annotated[bool, arg(metavar="")] = False
-    """At most 200 rows and 20 draws."""
+    """At most 200 rows and 20 draws; no diagnosis, no samples, no probes."""
+    ais: Annotated[int, arg(metavar="CHAINS")] = 0
+    """Chains of annealed importance sampling on the first 16 rows, with its bracket on rows of the model; minutes."""
     data: Annotated[str | None, _default("TEXT", "default: the run's")] = None
     """Other data than the run's, in the same forms; all of its rows are scored."""
     seed: int = 0

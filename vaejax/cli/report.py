@@ -10,7 +10,7 @@ import numpy as np
 import vaejax as vj
 from vaejax.cli.members import describe
 from vaejax.cli.sampling import draws
-from vaejax.cli.scoring import number_rows, score_rows
+from vaejax.cli.scoring import score_rows
 from vaejax.page import Page
 
 __all__ = ["write_report"]
@@ -24,13 +24,14 @@ def write_report(folder: Any, metrics: dict[str, Any], out: Path) -> None:
     page.paragraph(describe(options["model"]))
     page.heading("Scores")
     page.paragraph("; ".join([metrics["protocol"], *metrics["notes"]]) + ".")
-    page.table(("score", "mean ± standard error", "unit", "protocol"), score_rows(metrics))
-    if metrics["diagnosis"]:
+    rows, notes = score_rows(metrics)
+    page.table(("score", "mean ± standard error", "unit", "note"), rows)
+    for note in notes:
+        page.paragraph(note)
+    if metrics["advice"]:
         page.heading("Diagnosis")
-        page.paragraph(f"{metrics['diagnosis_protocol']}. What it suggests:")
-        for sentence in metrics["advice"] or ["nothing stands out"]:
+        for sentence in metrics["advice"]:
             page.paragraph(f"– {sentence}.")
-        page.table(("number", "value (nats unless it is a count or a sigma)"), number_rows(metrics))
         divergence = metrics["arrays"].get("kl_per_dimension") or metrics["arrays"].get("kl_per_layer")
         if divergence:
             kind = "latent" if "kl_per_dimension" in metrics["arrays"] else "layer"
@@ -38,7 +39,8 @@ def write_report(folder: Any, metrics: dict[str, Any], out: Path) -> None:
     if (folder.path / "history.csv").is_file():
         page.heading("Training")
         page.figures(_curves(folder.path / "history.csv"))
-    told, x, context = folder.test_rows(model, source)
+    told, test = folder.test_rows(model, source)
+    x, context = test.x, test.y if model.context_dim else None
     key = jax.random.key(0)
     shape = source.data.train.x.shape[1:]
     if len(shape) == 3:
@@ -51,10 +53,13 @@ def write_report(folder: Any, metrics: dict[str, Any], out: Path) -> None:
         )
         if model.has_density:
             page.heading("Samples")
+            means = draws(model, params, key, 50, mode="mean")
+            train = folder.scored(model, source.data.train, source.levels)[1].x
             page.figures(
                 {
-                    "Means of x given sampled z": grid(draws(model, params, key, 50, mode="mean"), 10),
+                    "Means of x given sampled z": grid(means, 10),
                     "Samples of x: the model itself": grid(draws(model, params, key, 50, mode="ancestral"), 10),
+                    "Ten of the means, and below each the nearest training image": grid(_beside(means[:10], train), 10),
                 }
             )
     elif model.has_density:
@@ -78,6 +83,13 @@ def _again(model: Any, params: Any, x: np.ndarray, context: Any) -> np.ndarray:
     one = lambda x, c=None: vj.reconstruct(model, params, jax.random.key(0), x, c, temperature=0.0)  # noqa: E731
     again = jax.vmap(one)(x) if context is None else jax.vmap(one)(x, context)
     return np.concatenate([x.reshape(len(x), -1), np.asarray(again).reshape(len(x), -1)])
+
+
+def _beside(samples: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Samples and the nearest training rows, one after the other."""
+    train = (train / np.float32(255) if train.dtype == np.uint8 else train).reshape(len(train), -1)
+    samples = samples.reshape(len(samples), -1)
+    return np.concatenate([samples, train[[np.argmin(((train - row) ** 2).sum(1)) for row in samples]]])
 
 
 def _curves(path: Path) -> dict[str, Any]:

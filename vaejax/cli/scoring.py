@@ -10,7 +10,10 @@ import numpy as np
 import vaejax as vj
 from vaejax.cli.folder import Folder
 
-__all__ = ["evaluate", "file_of", "latest", "number_rows", "score_rows"]
+__all__ = ["evaluate", "file_of", "latest", "score_rows"]
+
+_FORMAT = 2  # of metrics.json
+_FEWEST = 20  # rows that samples are compared with
 
 
 def _digest(params: Any) -> str:
@@ -28,9 +31,10 @@ def file_of(data: str | None) -> str:
 def latest(folder: Folder) -> dict[str, Any]:
     """The scores of the run as it stands: those that are there, or rough ones."""
     stored = folder.read("metrics.json")
-    if isinstance(stored, dict) and stored.get("asked", {}).get("params") == _digest(folder.load()[1]):
+    asked = stored.get("asked", {}) if isinstance(stored, dict) else {}
+    if asked.get("params") == _digest(folder.load()[1]) and asked.get("format") == _FORMAT:
         return stored
-    return evaluate(folder, k=100, quick=True, data=None, seed=0)[0]
+    return evaluate(folder, k=100, quick=True, data=None, seed=0, ais=0)[0]
 
 
 def _plain(value: Any) -> Any:
@@ -39,23 +43,29 @@ def _plain(value: Any) -> Any:
     return number if isinstance(number, bool | int) or math.isfinite(number) else None
 
 
-def evaluate(folder: Folder, *, k: int, quick: bool, data: str | None, seed: int) -> tuple[dict[str, Any], bool]:
-    """Score a run's test part, and look at its latents unless `quick`: the contents of `metrics.json`, and if new."""
+def evaluate(
+    folder: Folder, *, k: int, quick: bool, data: str | None, seed: int, ais: int
+) -> tuple[dict[str, Any], bool]:
+    """Score a run's test part by all that its data allow, or roughly: the contents of `metrics.json`, and if new."""
     model, params, source = folder.load(data)
-    told, x, context = folder.test_rows(model, source)
-    asked = {"k": k, "quick": quick, "data": data, "seed": seed, "vaejax": vj.__version__}
-    asked |= {"params": _digest(params), "rows": hashlib.sha256(np.ascontiguousarray(x).data).hexdigest()}
+    told, rows = folder.test_rows(model, source)
+    asked = {"k": k, "quick": quick, "data": data, "seed": seed, "ais": ais, "vaejax": vj.__version__}
+    asked |= {"params": _digest(params), "rows": hashlib.sha256(np.ascontiguousarray(rows.x).data).hexdigest()}
+    asked["format"] = _FORMAT
     stored = folder.read(file_of(data))
     if stored is not None and stored.get("asked") == asked:
         return stored, False
-    if quick:
-        k, x, context = min(k, 20), x[:200], None if context is None else context[:200]
-    scaling, key = source.data.scaling, jax.random.key(seed)
+    k, rows = (min(k, 20), rows.take(slice(200))) if quick else (k, rows)
+    x, scaling, key = rows.x, source.data.scaling, jax.random.key(seed)
     levels = source.levels if told.startswith("dequantized") and model.support is None else None
     if (model.binary and told.startswith("binarized")) or (model.levels is not None and told.startswith("grey")):
         levels = 1  # a probability of the values themselves
     jacobian = 0.0 if scaling is None else scaling.log_jacobian
-    scores = vj.evaluate.run(model, params, key, x, context, k=k, levels=levels, log_jacobian=jacobian)
+    more = {} if quick else _inputs(folder, model, source, rows)
+    scores = vj.evaluate.run(
+        model, params, key, x, rows.y if model.context_dim else None, k=k, levels=levels, log_jacobian=jacobian,
+        ais=ais, quick=quick, **more,
+    )  # fmt: skip
     if scaling is not None:
         error = scores["reconstruction_rmse"]
         scores["reconstruction_rmse"] = error._replace(protocol=f"{error.protocol}, in standard units")
@@ -77,43 +87,48 @@ def evaluate(folder: Folder, *, k: int, quick: bool, data: str | None, seed: int
         "vaejax": vj.__version__,
         "jax": jax.__version__,
         "scores": {},
-        "diagnosis": {},
         "advice": [],
         "asked": asked,
     }
     for name, score in scores.items():
         numbers = {"value": _plain(score.value), "standard_error": _plain(score.standard_error)}
         metrics["scores"][name] = numbers | {"unit": score.unit, "protocol": score.protocol}
-    if not quick and model.has_density and not hasattr(model, "num_components"):
-        found = _diagnosis(folder, model, params, key, x, context, source)
-        metrics["diagnosis"] = {name: _plain(value) for name, value in found.numbers.items()}
-        metrics["arrays"] = {name: np.round(value, 6).tolist() for name, value in found.arrays.items()}
-        metrics["advice"], metrics["diagnosis_protocol"] = found.advice, found.protocol
+    if scores.diagnosis is not None:
+        metrics["arrays"] = {name: np.round(value, 6).tolist() for name, value in scores.diagnosis.arrays.items()}
+        metrics["advice"] = scores.diagnosis.advice or ["nothing stands out"]
     folder.write(file_of(data), metrics)
     return metrics, True
 
 
-def _diagnosis(folder: Folder, model: Any, params: Any, key: jax.Array, x: Any, context: Any, source: Any) -> Any:
-    seen = source.data.train.take(slice(0, 500))
-    _, train, labels = folder.scored(model, seen, source.levels)
-    beta = folder.options["beta"] or (4.0 if folder.options["model"] == "beta-vae" else 1.0)
-    pair = train if labels is None else (train, labels)
-    return vj.evaluate.diagnose(model, params, key, x, context, train=pair, beta=beta)
+def _inputs(folder: Folder, model: Any, source: Any, rows: vj.data.Split) -> dict[str, Any]:
+    """What the data allow beyond the rows themselves."""
+    options, train = folder.options, source.data.train
+    beta = options["beta"] or (4.0 if options["model"] == "beta-vae" else 1.0)
+    found: dict[str, Any] = {"beta": beta, "labels": rows.y, "train": folder.scored(model, train, source.levels)[1]}
+    enough = source.apart and len(rows) >= _FEWEST and rows.x.ndim > 2
+    if enough and train.x.dtype == np.uint8 and rows.y is not None and len(np.unique(train.y)) > 1:
+        found |= {"classifier": _classifier(folder), "grey": source.data.test.x if model.binary else None}
+    if options["data"] == "sprites" and not model.context_dim:
+        found["sprites"] = vj.data.sprites(1)
+    return found
 
 
-def score_rows(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The scores as a table: name, value with its standard error, unit, protocol."""
-    shown = []
+def _classifier(folder: Folder) -> Any:
+    """The classifier of the run's own data, trained once and kept beside the run."""
+    path = folder.path / "classifier"
+    if not path.is_dir():
+        vj.evaluate.save_classifier(path, vj.evaluate.train_classifier(folder.load()[2].data))
+    return vj.evaluate.load_classifier(path)
+
+
+def score_rows(metrics: dict[str, Any]) -> tuple[list[tuple[str, ...]], list[str]]:
+    """The scores as a table of name, value with its standard error, unit and number of a note; and the notes."""
+    shown, notes = [], list(dict.fromkeys(score["protocol"] for score in metrics["scores"].values()))
     for name, score in metrics["scores"].items():
-        value, error = (_short(score[part]) for part in ("value", "standard_error"))
-        shown.append((name.replace("_", " "), f"{value} ± {error}", score["unit"], score["protocol"]))
-    return shown
-
-
-def number_rows(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The diagnosis as a table: name and value."""
-    hidden = ("elbo", "log_likelihood", "grey_bernoulli", "log_evidence", "generalisation_gap_error")
-    return [(n.replace("_", " "), _short(v)) for n, v in metrics["diagnosis"].items() if n not in hidden]
+        error = "" if score["standard_error"] is None else f" ± {_short(score['standard_error'])}"
+        number = str(notes.index(score["protocol"]) + 1)
+        shown.append((name.replace("_", " "), _short(score["value"]) + error, score["unit"], number))
+    return shown, [f"{i}: {note}" for i, note in enumerate(notes, 1)]
 
 
 def _short(value: float | None) -> str:

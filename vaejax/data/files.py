@@ -9,7 +9,7 @@ import numpy as np
 
 from vaejax.data.arrays import as_labels, as_rows, named_classes
 from vaejax.data.dataset import Dataset, Split, hold_out
-from vaejax.data.images import from_folder
+from vaejax.data.images import check_side, from_folder
 
 __all__ = ["from_file"]
 
@@ -17,7 +17,15 @@ _MOST = 2**32  # bytes of the arrays that a file may claim; more than that is a 
 _MISSING = ("", "na", "nan", "null", "none", "?")
 
 
-def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, labels: str | None = None) -> Dataset:
+def from_file(
+    path: str | Path,
+    *,
+    validation: int | float = 0,
+    seed: int = 0,
+    labels: str | None = None,
+    side: int | None = None,
+    most: int | None = None,
+) -> Dataset:
     """Load rows or images from a file or a folder.
 
     - `.npy`: one array; numbers (N, D) become float32 rows; (N, H, W), (N, H, W, C) and (N, C, H, W) are
@@ -25,7 +33,8 @@ def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, l
     - `.npz`: the array `x` (or the only one), and `y` for labels; `x_test` and `y_test` if there.
     - `.csv`: comma-separated numbers, with a header or without; empty cells, `nan`, `na` and `?` are
       missing (nan). `labels` names the label column (or gives its number).
-    - a folder: its images, all of one size, in the order of their names; subfolders are the classes.
+    - a folder: its images, all of one size or made so by `side`, in the order of their names; subfolders
+      are the classes.
       A link to an image is followed wherever it leads, a link to a folder is not.
 
     Nothing is unpickled or unpacked to disk, and a file that claims more than it holds is refused.
@@ -36,6 +45,8 @@ def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, l
       seed: of the choice of the validation rows.
       labels: column of a `.csv` that holds the labels: numbers are used as they are, words numbered
         in alphabetic order.
+      side: of a folder: each image's middle square becomes `side` x `side` pixels, one image at a time.
+      most: of a folder: as many images at most, evenly spaced in their order.
 
     Returns:
       A `Dataset`, whose `notes` say what was converted.
@@ -50,6 +61,9 @@ def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, l
     kind = "folder" if path.is_dir() else path.suffix.lower()
     if labels is not None and kind != ".csv":
         raise ValueError(f"labels: expected a .csv file, got {path}")
+    if kind != "folder" and (side, most) != (None, None):
+        raise ValueError(f"side, most: expected a folder of images, got {path}")
+    check_side(side, most)
     notes: list[str] = []
     classes: tuple[str, ...] = ()
     match kind:
@@ -60,7 +74,7 @@ def from_file(path: str | Path, *, validation: int | float = 0, seed: int = 0, l
         case ".csv":
             (train, classes), test = _csv(path, labels), None
         case "folder":
-            (train, classes), test = from_folder(path, notes), None
+            (train, classes), test = from_folder(path, notes, side, most), None
         case _:
             raise ValueError(f"{path}: expected .npy, .npz, .csv or a folder of images, got {kind or 'no ending'!r}")
     train, held = hold_out(train, validation, seed)
@@ -146,7 +160,11 @@ def _csv(path: Path, labels: str | None) -> tuple[Split, tuple[str, ...]]:
 
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
+            reader = csv.reader(file)
+            lines, rows = [], []
+            for row in filter(None, reader):
+                lines.append(reader.line_num)
+                rows.append(row)
     except UnicodeDecodeError as problem:
         raise ValueError(f"{path}: expected text in UTF-8 ({problem})") from problem
     except csv.Error as problem:
@@ -156,7 +174,7 @@ def _csv(path: Path, labels: str | None) -> tuple[Split, tuple[str, ...]]:
     width, names = len(rows[0]), [str(i) for i in range(len(rows[0]))]
     keep_words = None
     if any(_number(cell) is None for cell in rows[0]) and (len(rows) == 1 or _is_header(rows)):
-        names, rows = [cell.strip() for cell in rows[0]], rows[1:]
+        names, rows, lines = [cell.strip() for cell in rows[0]], rows[1:], lines[1:]
     if not rows:
         raise ValueError(f"{path}: expected rows below the header, got none")
     if labels is not None:
@@ -169,7 +187,7 @@ def _csv(path: Path, labels: str | None) -> tuple[Split, tuple[str, ...]]:
     words = []
     for i, row in enumerate(rows):
         if len(row) != width:
-            raise ValueError(f"{path}: expected {width} columns, got {len(row)} in row {i + 1}")
+            raise ValueError(f"{path}: expected {width} columns, got {len(row)} in line {lines[i]}")
         if keep_words is not None:
             words.append(row[keep_words].strip())
             row = row[:keep_words] + row[keep_words + 1 :]
@@ -177,17 +195,19 @@ def _csv(path: Path, labels: str | None) -> tuple[Split, tuple[str, ...]]:
             number = _number(cell)
             if number is None:
                 raise ValueError(
-                    f"{path}: expected a number, got {cell!r} in row {i + 1}, column {j + 1} (words: labels=)"
+                    f"{path}: expected a number, got {cell!r} in line {lines[i]}, column {j + 1} (words: labels=)"
                 )
             table[i, j] = number
     y, classes = None, ()
     if words:
         numbers = [_number(word) for word in words]
         if "" in words:
-            raise ValueError(f"{path}: expected a label in every row, got an empty one in row {words.index('') + 1}")
+            raise ValueError(
+                f"{path}: expected a label in every row, got an empty one in line {lines[words.index('')]}"
+            )
         if None not in numbers and any(missing := [word.lower() in _MISSING for word in words]):
             row = missing.index(True)
-            raise ValueError(f"{path}: expected a label in every row, got {words[row]!r} in row {row + 1}")
+            raise ValueError(f"{path}: expected a label in every row, got {words[row]!r} in line {lines[row]}")
         if all(number is not None and math.isfinite(number) and number == int(number) for number in numbers):
             y = as_labels(np.array(numbers), f"{path}: {labels}")
         else:

@@ -2,25 +2,31 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vaejax.data.arrays import named_classes
 from vaejax.data.dataset import Split
 
-__all__ = ["from_folder"]
+__all__ = ["check_side", "from_folder", "squared"]
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # by content: a name may lie, and EPS would start Ghostscript
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
-def from_folder(path: Path, notes: list[str]) -> tuple[Split, tuple[str, ...]]:
-    """The images of a folder and of its subfolders, whose names are the classes."""
+def from_folder(
+    path: Path, notes: list[str], side: int | None = None, most: int | None = None
+) -> tuple[Split, tuple[str, ...]]:
+    """The images of a folder and of its subfolders, whose names are the classes; `most` of them, evenly spaced."""
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _IMAGES and file.is_file())
     if not files:
         raise ValueError(f"{path}: expected images ({', '.join(_IMAGES)}), found none")
-    images = [_image(file, notes) for file in files]
+    if most is not None and most < len(files):
+        notes.append(f"{most} of {len(files)} images, evenly spaced in the order of their names")
+        files = [files[i * len(files) // most] for i in range(most)]
+    images = [_image(file, notes, side) for file in files]
     notes[:] = dict.fromkeys(notes)
     if len({image.ndim for image in images}) > 1:
         notes.append("grey images became RGB, as others are")
@@ -37,7 +43,21 @@ def from_folder(path: Path, notes: list[str]) -> tuple[Split, tuple[str, ...]]:
     return Split(np.stack(images), y), names
 
 
-def _image(file: Path, notes: list[str]) -> np.ndarray:
+def squared(image: Any, side: int) -> Any:
+    """The largest square in the middle of an image of Pillow, `side` pixels wide and high."""
+    from PIL import ImageOps
+
+    return ImageOps.fit(image, (side, side))
+
+
+def check_side(side: Any, most: Any) -> None:
+    """Raise `ValueError` for sizes and numbers of images that cannot be."""
+    for name, value in (("side", side), ("most", most)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
+
+
+def _image(file: Path, notes: list[str], side: int | None) -> np.ndarray:
     """Pixels of 8 bits, (H, W) where the image is grey, else (H, W, 3)."""
     from PIL import Image
 
@@ -48,11 +68,14 @@ def _image(file: Path, notes: list[str]) -> np.ndarray:
             with Image.open(file, formats=_FORMATS) as image:
                 mode = image.mode
                 if mode in _MODES:
-                    pixels = np.asarray(image.convert("L" if mode in ("1", "L", "LA") else "RGB"))
+                    plain = image.convert("L" if mode in ("1", "L", "LA") else "RGB")
+                    pixels = np.asarray(plain if side is None else squared(plain, side))
     except Exception as problem:  # Pillow raises many kinds for files that are not whole
         raise ValueError(f"{file}: not an image that can be read ({type(problem).__name__}: {problem})") from problem
     if pixels is None:
         raise ValueError(f"{file}: expected 8 bits a channel, got an image of mode {mode}")
+    if side is not None:
+        notes.append(f"the middle square of each image became {side} x {side}")
     if mode not in ("L", "RGB"):
         alpha = ", without its transparency" if mode in ("LA", "RGBA") else ""
         notes.append(f"images of mode {mode} became {'grey' if pixels.ndim == 2 else 'RGB'}{alpha}")

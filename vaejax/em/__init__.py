@@ -1,6 +1,7 @@
 """Expectation-maximisation as `lax.scan` loops."""
 
 from vaejax.em.diagnostics import HalfSteps as HalfSteps
+from vaejax.em.diagnostics import ascent as ascent
 from vaejax.em.diagnostics import expected_log_joint as expected_log_joint
 from vaejax.em.diagnostics import half_steps as half_steps
 from vaejax.em.diagnostics import kl_gap as kl_gap

@@ -4,6 +4,7 @@ Expectations under an exact posterior are exact: classes are enumerated, and a G
 the $2M$ points $m \pm \sqrt M L e_i$, which integrate a quadratic log-density without error.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,9 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.distributions import Categorical, Chain, Distribution, Guide, TrilNormal
+from vaejax.em.one_step import em_step
 from vaejax.models import LatentModel, log_evidence, log_joint
 
-__all__ = ["HalfSteps", "expected_log_joint", "half_steps", "kl_gap", "lower_bound"]
+__all__ = ["HalfSteps", "ascent", "expected_log_joint", "half_steps", "kl_gap", "lower_bound"]
 
 
 class HalfSteps(NamedTuple):
@@ -127,3 +129,33 @@ def half_steps(model: LatentModel, q_params: Any, old_params: Any, new_params: A
         lower_bound(model, new_params, old_params, x),
         lower_bound(model, new_params, new_params, x),
     )
+
+
+@functools.partial(jax.jit, static_argnames=("num_steps",))
+def ascent(model: LatentModel, params: Any, x: jax.Array, *, num_steps: int) -> tuple[Any, HalfSteps]:
+    """Plain EM steps with the bound at every half step.
+
+    Args:
+      model: as in `expected_log_joint`.
+      params: where to start.
+      x: rows, shape (N, D).
+      num_steps: number of steps.
+
+    Returns:
+      The parameters before the first and after every step, num_steps + 1 along a leading axis, and the `HalfSteps` of
+      each step; q is at first the posterior of `params`.
+
+    >>> import jax, vaejax as vj
+    >>> model, x = vj.GMM(2, 3), jax.random.normal(jax.random.key(0), (50, 3))
+    >>> path, half = ascent(model, model.init(jax.random.key(1)), x, num_steps=4)
+    >>> path["means"].shape, half.after_m.shape
+    ((5, 2, 3), (4,))
+    """
+
+    def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], tuple[Any, HalfSteps]]:
+        q, old = carry
+        new = em_step(model, old, x).params
+        return (old, new), (new, half_steps(model, q, old, new, x))
+
+    _, (path, halves) = jax.lax.scan(step, (params, params), None, length=num_steps)
+    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), params, path), halves

@@ -44,7 +44,9 @@ from vaejax.evaluate.imputation import impute as impute
 from vaejax.evaluate.interventions import beta_vae_score as beta_vae_score
 from vaejax.evaluate.interventions import factor_vae_score as factor_vae_score
 from vaejax.evaluate.mmd import mmd as mmd
+from vaejax.evaluate.parts import Score as Score
 from vaejax.evaluate.paths import interpolate as interpolate
+from vaejax.evaluate.paths import plane as plane
 from vaejax.evaluate.paths import traverse as traverse
 from vaejax.evaluate.probes import knn_probe as knn_probe
 from vaejax.evaluate.probes import linear_probe as linear_probe
@@ -59,5 +61,5 @@ from vaejax.evaluate.sampling import codes as codes
 from vaejax.evaluate.sampling import draws as draws
 from vaejax.evaluate.sampling import ex_post as ex_post
 from vaejax.evaluate.sampling import from_prior as from_prior
-from vaejax.evaluate.summary import Score as Score
+from vaejax.evaluate.summary import Scores as Scores
 from vaejax.evaluate.summary import run as run

@@ -30,12 +30,14 @@ class Diagnosis(NamedTuple):
       arrays: `kl_per_dimension` (M,), `kl_per_layer` (L,), `correlations` (M, M), where there are any.
       advice: sentences, the most important first; empty where no rule applies.
       protocol: rows and draws behind the numbers.
+      errors: standard errors of those numbers that are means, over the rows that were looked at.
     """
 
     numbers: dict[str, float]
     arrays: dict[str, np.ndarray]
     advice: list[str]
     protocol: str
+    errors: dict[str, float]
 
 
 @jax.jit
@@ -112,7 +114,7 @@ def diagnose(
     the total correlation of the aggregate posterior and its correlations; of Gaussian likelihoods the least and the
     greatest sigma, the sigma that the errors imply, and which share of the log-likelihood comes from pixels of
     variance below 0.01; the generalisation gap; the amortisation gap (by refining q) and the approximation gap
-    (importance sampling, or the exact evidence, minus the best q).
+    (importance sampling from the best q, minus its bound).
 
     Args:
       model: any model with a density and continuous latents.
@@ -146,35 +148,49 @@ def diagnose(
         "beta": beta,
         "grey_bernoulli": is_grey(model, rows, None),
     }
+    errors = {"elbo": _error(each["elbo"]), "log_likelihood": _error(each["log_likelihood"]), "kl": _error(kl.sum(1))}
     arrays = {"kl_per_layer": kl.mean(0)} if kl.shape[1] > 1 else {}
     if "kl_per_dimension" in each:
         arrays["kl_per_dimension"] = each["kl_per_dimension"].mean(0)
     if "sigma" in each:
         flat = np.asarray(jax.vmap(model.event)(rows.x))
         numbers |= _of_noise(model, flat, each)
+        errors["mean_squared_error"] = _error(each["squared_error"])
     if train is not None:
         seen, given = train if isinstance(train, tuple) else (train, None)
         others = jax.tree.map(lambda leaf: leaf[:num_rows], prepare(model, seen, given, "train"))
         other = np.asarray(_scores(model, params, key_train, others)["elbo"], np.float64)
         numbers["generalisation_gap"] = float(other.mean() - numbers["elbo"])
-        spread = [values.var(ddof=1) / len(values) for values in (other, each["elbo"]) if len(values) > 1]
-        numbers["generalisation_gap_error"] = math.sqrt(sum(spread))
+        errors["generalisation_gap"] = math.hypot(_error(other), _error(each["elbo"]))
+        numbers["generalisation_gap_error"] = float(np.nan_to_num(errors["generalisation_gap"]))
     q = jax.eval_shape(lambda row: model.posterior(params, model.event(row.x), row.context), _first(rows))
     if isinstance(q, Distribution) and not model.context_dim and _has_density(q):
         found = aggregate_posterior(model, params, key_aggregate, rows.x)
         numbers |= {"mutual_information": found.mutual_information, "aggregate_kl": found.kl_to_prior}
+        names = ("mutual_information", "aggregate_kl", "total_correlation")
+        errors |= dict(zip(names, found.standard_errors, strict=True))
         arrays["correlations"] = found.correlations
         if math.isfinite(found.total_correlation):
             numbers["total_correlation"] = found.total_correlation
     evidence = log_evidence_estimate(model, params, key_weights, rows.x, rows.context, k=k, progress=progress)
-    numbers["log_evidence"] = evidence.mean[0]
+    numbers["log_evidence"], errors["log_evidence"] = evidence.mean
     if not has_exact_evidence(model):
         numbers["relative_ess"] = float(np.median(evidence.ess) / k)
     if type(q).__name__ in ("Normal", "TrilNormal"):
         refined = refine(model, params, key_gap, rows.x, rows.context, progress=progress)
-        numbers["amortisation_gap"] = float((refined.best - refined.encoder).mean())
-        numbers["approximation_gap"] = float((evidence.log_evidence - refined.best).mean())
-    return Diagnosis(numbers, arrays, advise(numbers), f"{len(rows.x)} rows, {evidence.protocol}")
+        gaps = {
+            "amortisation_gap": np.asarray(refined.best - refined.encoder, np.float64),
+            "approximation_gap": np.asarray(refined.importance - refined.best, np.float64),
+        }
+        numbers |= {name: float(gap.mean()) for name, gap in gaps.items()}
+        errors |= {name: _error(gap) for name, gap in gaps.items()}
+    return Diagnosis(numbers, arrays, advise(numbers), f"{len(rows.x)} rows, {evidence.protocol}", errors)
+
+
+def _error(values: Any) -> float:
+    """Standard error of a mean; of one row it is not known."""
+    values = np.asarray(values, np.float64)
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def _first(rows: Rows) -> Rows:

@@ -17,7 +17,7 @@ from vaejax.models.base import require_at_least
 
 __all__ = ["Evidence", "has_exact_evidence", "importance_bounds", "log_evidence_estimate", "of_weights"]
 
-_DRAWS_AT_ONCE = 8192
+_DRAWS_AT_ONCE = 2048  # at 784 pixels 6 MB: four times as many leave the cache and take a quarter longer
 _DRAWS_A_CALL = 2**20  # about a second: the bar moves, and a call can be interrupted
 PURPOSE = 0x65766964  # folded into keys, so that rows drawn from `split` of the same key are not met again
 
@@ -129,7 +129,7 @@ def log_evidence_estimate(
       x: rows (N, ...) of floats or uint8 pixels, in the form that the likelihood scores.
       context: labels (N,) or vectors (N, context_dim), where the model has a context.
       k: draws a row.
-      chunk: draws of a row at once.
+      chunk: draws of a row at once, at most.
       progress: show a bar with the time left, on a terminal or in a notebook.
 
     Returns:
@@ -151,7 +151,7 @@ def log_evidence_estimate(
     if has_exact_evidence(model):
         values = np.asarray(log_evidences(model, params, rows.x))
         return Evidence(values, np.zeros_like(values), np.full_like(values, np.inf), "exact")
-    chunk = min(chunk, k)
+    chunk = math.ceil(k / math.ceil(k / chunk))  # equal chunks: none is mostly padding
     call = lambda first, part: _weigh(model, params, key, part, first, k=k, chunk=chunk)  # noqa: E731
     value, error, ess = groups(call, rows, max(1, _DRAWS_A_CALL // k), progress, f"k={k}")
     given = ", given the context" if model.context_dim else ""

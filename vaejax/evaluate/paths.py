@@ -1,5 +1,6 @@
-"""Walks through the latent space, decoded: between two codes, and along one latent."""
+"""Walks through the latent space, decoded: between two codes, along one latent, and over a plane of two."""
 
+import math
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from vaejax.models import LatentModel, decode
 from vaejax.models.base import Params, require_at_least
 
-__all__ = ["interpolate", "traverse"]
+__all__ = ["interpolate", "plane", "traverse"]
 
 
 def _between(a: jax.Array, b: jax.Array, t: jax.Array, spherical: bool) -> jax.Array:
@@ -124,3 +125,38 @@ def traverse(
     tile = lambda leaf: jnp.broadcast_to(leaf, (len(values), *jnp.shape(leaf)))  # noqa: E731
     walk = tuple(moved if i == layer else tile(leaf) for i, leaf in enumerate(z))
     return _decoded(model, params, walk, context)
+
+
+def plane(model: LatentModel, params: Params, context: Any = None, *, steps: int = 10, limit: float = 2.0) -> jax.Array:
+    """Decode a square grid of codes of a model with two latents, in reading order.
+
+    The first latent grows to the right, from -limit to limit, the second one upwards.
+
+    Args:
+      model: a model with one array of two latents.
+      params: its parameters.
+      context: of all the images, where the model has a context.
+      steps: images along a side.
+      limit: the edge of the square, in standard deviations of N(0, I).
+
+    Returns:
+      Means of x, shape (steps^2, ...).
+
+    Reference: Kingma and Welling, 2014, figure 4 (whose grid is one of quantiles).
+
+    >>> import vaejax as vj
+    >>> model = vj.PPCA(dim=3, latent_dim=2)
+    >>> params = {"mean": jnp.zeros(3), "weight": jnp.eye(3, 2), "log_scale": jnp.zeros(())}
+    >>> plane(model, params, steps=2, limit=1.0)[:, :2].tolist()
+    [[-1.0, 1.0], [1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]]
+    """
+    require_at_least("steps", steps, 2)
+    if not (math.isfinite(limit) and limit > 0):
+        raise ValueError(f"limit: expected a positive number, got {limit!r}")
+    draw = lambda key: model.prior(params, context).sample(key)  # noqa: E731
+    shape = jax.tree.map(lambda leaf: leaf.shape, jax.eval_shape(draw, jax.random.key(0)))
+    if shape != (2,):
+        raise ValueError(f"model: expected one array of two latents, got {shape}")
+    side = jnp.linspace(-limit, limit, steps)
+    right, up = jnp.meshgrid(side, side[::-1])
+    return _decoded(model, params, jnp.stack([right.ravel(), up.ravel()], -1), context)

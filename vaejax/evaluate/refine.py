@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vaejax.distributions import Normal, TrilNormal, expect
+from vaejax.distributions import Normal, TrilNormal, draw, expect
+from vaejax.evaluate.evidence import of_weights
 from vaejax.evaluate.progress import groups
 from vaejax.inputs import Rows, prepare
 from vaejax.models import LatentModel
@@ -15,17 +16,21 @@ from vaejax.models.base import require_at_least
 
 __all__ = ["Refined", "refine"]
 
+_WEIGHTS = 512
+
 
 class Refined(NamedTuple):
-    """Evidence lower bounds of each row, nats, (N,), by the same draws.
+    """Evidence lower bounds of each row, nats, (N,), `encoder` and `best` by the same draws.
 
     Attributes:
       encoder: with the encoder's q.
       best: with the best q of the same family that was found; never below `encoder`.
+      importance: log p(x) by importance sampling from that q, with other draws.
     """
 
     encoder: Any
     best: Any
+    importance: Any
 
 
 def _free(q: Any) -> Any:
@@ -66,7 +71,14 @@ def _refine(model: LatentModel, params: Any, key: jax.Array, rows: Rows, first: 
         key_steps, key_score = jax.random.split(key_row)
         (best, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), jax.random.split(key_steps, steps))
         before, after = (bound(free, key_score, 64) for free in (start, best))
-        return Refined(before, jnp.maximum(before, after))
+        free = jax.tree.map(lambda a, b: jnp.where(after > before, a, b), best, start)
+
+        def weight(key: jax.Array) -> jax.Array:
+            d = draw(key, _gaussian(free), p)
+            return model.likelihood(params, d.h, context).log_prob(x) - jnp.sum(d.kl)
+
+        log_w = jax.lax.map(weight, jax.random.split(jax.random.fold_in(key_score, 1), _WEIGHTS), batch_size=64)
+        return Refined(before, jnp.maximum(before, after), of_weights(log_w)[0])
 
     return jax.lax.map(one, (first + jnp.arange(len(rows.x)), rows), batch_size=min(len(rows.x), 64))
 

@@ -86,6 +86,9 @@ def save(path: str | Path, model: LatentModel, params: Any) -> None:
 def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentModel, Any]:
     """Read what `save` wrote, or the best parameters of a run of `fit(..., checkpoint=path)`.
 
+    Of a run of `fit_ensemble` the parameters of all members are stacked: each leaf has one more axis, the first, and
+    `jax.tree.map(lambda leaf: leaf[i], params)` is member i.
+
     Args:
       path: the folder.
       model: the model, where the folder does not say it; where it does, it must be the same.

@@ -1,0 +1,95 @@
+"""Which sigma makes a VAE collapse? Latents in use at a fixed sigma, beside the eigenvalues above its square."""
+
+import dataclasses
+
+import numpy as np
+import optax
+
+import vaejax as vj
+from experiments import images
+from experiments.study import Study
+
+KINDS = {"linear VAE": True, "VAE": False}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(images.Config):
+    epochs: int = 60
+    latent_dim: int = 16
+    hidden: tuple[int, ...] = (128,)
+    part: int = 10_000
+    """Training images."""
+    axes: int = 64
+    """Principal components that they are given by."""
+    shares: tuple[float, ...] = (1.2, 0.6, 0.3, 0.15, 0.05)
+    """sigma squared over the largest eigenvalue."""
+
+    @classmethod
+    def smoke(cls) -> "Config":
+        return dataclasses.replace(super().smoke(), latent_dim=4, epochs=4, shares=(1.2, 0.15))
+
+    @classmethod
+    def full(cls) -> "Config":
+        return dataclasses.replace(
+            super().full(), epochs=400, part=60_000, shares=(1.2, 0.9, 0.6, 0.3, 0.15, 0.1, 0.05)
+        )
+
+
+def main(config: Config) -> dict:
+    study = Study(
+        __name__,
+        config,
+        question="At which fixed sigma does a VAE stop using its latents?",
+        prediction="A linear VAE keeps the columns whose eigenvalues exceed sigma^2, none above the first, and their "
+        "squared lengths are lambda - sigma^2. A VAE with networks keeps no more.",
+    )
+    x = images.rows(images.load(config.data, config.part)).train.x
+    x = x - x.mean(0)
+    values, axes = np.linalg.eigh(x.T @ x / len(x))
+    values, x = values[::-1], x @ axes[:, ::-1][:, : config.axes]
+    slow = optax.cosine_decay_schedule(0.02, config.epochs * (len(x) // 128))
+
+    def fixed(linear: bool, share: float, seed: int) -> dict:
+        head = vj.heads.normal(float(np.sqrt(share * values[0])))
+        zoo, options = (vj.zoo.linear_vae, {}) if linear else (vj.zoo.vae, {"hidden": config.hidden})
+        model = zoo(x.shape[1], config.latent_dim, likelihood=head, **options)
+        rate = slow if linear else 1e-3
+        params = study.fit(model, x, seed=seed, epochs=config.epochs, learning_rate=rate).params
+        length = np.sum(np.square(params["decoder"]["layer0"]["kernel"])) if linear else np.nan
+        return {"active": vj.active_units(model, params, x).count, "length": length}
+
+    cells = {f"{kind}, {share}": (linear, share) for kind, linear in KINDS.items() for share in config.shares}
+    grid, kept = study.grid(fixed, cells), values[: config.latent_dim]
+    above = {share: int((kept > share * values[0]).sum()) for share in config.shares}
+    lengths = {share: float(np.maximum(kept - share * values[0], 0).sum()) for share in config.shares}
+    rows = [
+        (
+            f"{share} ({share * values[0]:.2f})",
+            str(above[share]),
+            *(grid.say(f"{k}, {share}", "active", 1) for k in KINDS),
+        )
+        + (f"{lengths[share]:.2f}", grid.say(f"linear VAE, {share}", "length", 2))
+        for share in config.shares
+    ]
+    columns = ("σ²/λ₁ (σ²)", "eigenvalues above", "active, linear", "active, networks", "Σ(λ-σ²)", "squared columns")
+    study.table(f"Latents in use of {config.latent_dim}", columns, rows)
+    drawn = {kind: grid.line({f"{kind}, {s}": s for s in config.shares}, "active") for kind in KINDS}
+    study.lines(
+        "collapse",
+        {"eigenvalues above σ²": (list(above), list(above.values()))} | drawn,
+        x_label="fixed σ² over the largest eigenvalue",
+        y_label="active latents",
+        log_x=True,
+        caption=f"Latents in use of {config.latent_dim} (posterior means of variance above 0.01), by a fixed sigma.",
+        claim="Beaulac, section 3.6.2: sigma is what drives posterior collapse.",
+    )
+    off = {kind: max(abs(grid.mean(f"{kind}, {s}", "active") - above[s]) for s in config.shares) for kind in KINDS}
+    far = max(abs(grid.mean(f"linear VAE, {s}", "length") - length) for s, length in lengths.items())
+    return study.finish(
+        f"Where sigma^2 passes the eigenvalues: for sigma^2 / lambda_1 from {max(above)} to {min(above)} the active "
+        f"latents of the linear VAE differ from the number of eigenvalues above sigma^2 by at most "
+        f"{off['linear VAE']:.1f}, those of the VAE with networks by {off['VAE']:.1f} (of {config.latent_dim}); the "
+        f"squared columns differ from the sum of lambda - sigma^2 by up to {far:.2f} (of {lengths[min(lengths)]:.2f}).",
+        protocol=f"{len(x)} training images by {x.shape[1]} principal components, isotropic noise of fixed sigma, "
+        f"{config.epochs} epochs; active: variance of the posterior mean above 0.01; ±: standard errors over seeds",
+    )

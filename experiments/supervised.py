@@ -1,0 +1,71 @@
+"""The supervised VAE with two latents: fits by the decoder's sigma and by beta, samples, numbers."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import vaejax as vj
+from experiments.study import Study
+
+__all__ = ["SETTINGS", "Supervised"]
+
+SETTINGS = {
+    "small β": ("shared", 0.01),
+    "medium β": ("shared", 5.0),
+    "large β": ("shared", 100.0),
+    "σ a pixel": ("per_pixel", 5.0),
+    "σ = 0.1": (0.1, 1.0),
+    "σ = 0.3": (0.3, 1.0),
+    "σ = 1": (1.0, 1.0),
+}
+
+
+class Supervised:
+    """Fits of q(z | x, y), p(x | z, y) of one study, by the name of their setting and their seed."""
+
+    def __init__(self, study: Study, config: Any, data: vj.data.Dataset):
+        self.study, self.config, self.data = study, config, data
+
+    def fitted(self, name: str, seed: int = 0) -> tuple[Any, Any]:
+        """Model and parameters; finished fits are read."""
+        config = self.config
+        scale, weight = SETTINGS[name if name in config.settings else config.settings[0]]
+        how = {"likelihood": vj.heads.normal(scale), "objective": vj.objectives.beta(weight)}
+        model = vj.zoo.conditional_vae(self.data.train.x.shape[1:], 2, 10, hidden=config.hidden, **how)
+        fit = self.study.fit(model, self.data, seed=seed, epochs=config.epochs, context="labels")
+        return model, fit.params
+
+    def samples(self, name: str, labels: Any, seed: int = 0, **how: Any) -> np.ndarray:
+        """One image a label; the z are the same for all settings."""
+        sampler = vj.evaluate.from_prior(*self.fitted(name, seed), **how)
+        return vj.evaluate.draws(sampler, jax.random.key(7), len(labels), np.asarray(labels))
+
+    def plane(self, name: str, digit: int) -> np.ndarray:
+        """Decodes over the latent plane."""
+        return np.asarray(vj.evaluate.plane(*self.fitted(name), digit, steps=self.config.side))
+
+    def codes(self, name: str, seed: int = 0, count: int | None = None) -> np.ndarray:
+        """A draw of q(z | x, y) for test images."""
+        test, key = self.data.test.take(slice(0, count)), jax.random.key(seed)
+        return vj.evaluate.codes(*self.fitted(name, seed), key, test.x, test.y)
+
+    def numbers(self, name: str, judge: vj.evaluate.Classifier, seed: int) -> dict[str, Any]:
+        """Bound, latents, and how often the classifier sees the digit that a sample was asked to be."""
+        (model, params), test, key = self.fitted(name, seed), self.data.test, jax.random.key(seed)
+        labels, found = np.arange(1000) % 10, vj.evaluate.run(model, params, key, test.x, test.y, k=1)
+        right = {
+            f"{mode}_right": np.mean(judge.labels(self.samples(name, labels, seed, mode=mode)) == labels)
+            for mode in ("mean", "ancestral")
+        }
+        z = self.codes(name, seed)
+        centre = jax.vmap(lambda y: model.likelihood(params, jnp.zeros(2), y).stddev)(jnp.arange(10))
+        return right | {
+            "elbo": found["elbo"].value,
+            "kl": found["kl"].value,
+            "active": vj.active_units(model, params, test.x, test.y).count,
+            "mmd": vj.mmd(z, np.random.default_rng(seed).normal(size=z.shape), 1.0),
+            "spread": z.std(),
+            "sigma": jnp.mean(centre),
+        }
