@@ -35,6 +35,7 @@ NAMES = (
     "question_5_full_covariance",
     "question_6_variability",
     "question_7_synthetic_claims",
+    "explorer",
 )
 
 
