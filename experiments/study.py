@@ -4,12 +4,15 @@ A study computes cells (numbers, kept as JSON as soon as they are there) from fi
 `vj.fit`), so that a killed experiment goes on where it was, and an experiment uses the fits of another.
 """
 
+import ast
 import dataclasses
 import functools
 import hashlib
+import inspect
 import json
 import platform
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -109,6 +112,22 @@ def _hash(*parts: Any) -> str:
     return hashlib.sha256("\n".join(map(_text, parts)).encode()).hexdigest()[:16]
 
 
+class _Code(ast.NodeTransformer):
+    """What a module does, without what it says."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        return ast.Constant("")
+
+
+def _code(module: str) -> str:
+    """The code of a module: it changes with all but names and sentences."""
+    found = sys.modules.get(module)
+    return "" if found is None or not found.__file__ else ast.dump(_Code().visit(ast.parse(inspect.getsource(found))))
+
+
 def _plain(value: Any) -> Any:
     """As JSON has it: numbers and lists, what is not finite as null."""
     if isinstance(value, Mapping):
@@ -133,7 +152,7 @@ class Study:
     """
 
     def __init__(self, module: str, config: Base, *, question: str, prediction: str = ""):
-        self.name, self.config = module.rpartition(".")[2], config
+        self.name, self.config, self.code = module.rpartition(".")[2], config, _code(module)
         self.folder = config.out / self.name
         self.question, self.prediction, self.seconds = question, prediction, 0.0
         self.numbers: dict[str, Any] = {}
@@ -174,11 +193,14 @@ class Study:
         return vj.fit_ensemble(model, jax.vmap(jax.random.key)(seed + np.arange(members)), data, **options)
 
     def measure(self, cells: Mapping[str, Callable[[], Mapping[str, Any]]]) -> dict[str, Any]:
-        """The numbers of each cell: read where they are there, else computed and kept; with the time that is left."""
+        """The numbers of each cell: read where they are there, else computed and kept; with the time that is left.
+
+        Numbers are there of cells of the same name, settings, code of the experiment and version of the library.
+        """
         settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in ("out", "work", "seeds")}
         spent: list[float] = []
         for i, (cell, compute) in enumerate(cells.items()):
-            path = self.config.work / "cells" / self.name / f"{_hash(cell, settings, vj.__version__)}.json"
+            path = self.config.work / "cells" / self.name / f"{_hash(cell, settings, vj.__version__, self.code)}.json"
             if not path.exists():
                 start = time.perf_counter()
                 numbers = _plain(compute())

@@ -44,6 +44,21 @@ def test_a_killed_study_goes_on(config):
     assert again == {"first": {"x": 1}, "second": {"x": 2}} and study.seconds > 0
 
 
+def test_a_cell_of_other_code_is_computed_again(config, tmp_path, monkeypatch):
+    import importlib
+
+    monkeypatch.syspath_prepend(tmp_path)
+    for text, count in (("x = 1; y = 'a'", 1), ("x = 1; y = f'b{x}'", 1), ("x = 2; y = 'b'", 2)):
+        (tmp_path / "some_experiment.py").write_text(text)
+        importlib.invalidate_caches()
+        module = importlib.import_module("some_experiment")
+        monkeypatch.delitem(__import__("sys").modules, "some_experiment")
+        monkeypatch.setitem(__import__("sys").modules, "some_experiment", module)
+        Study("some_experiment", config, question="?").measure({"cell": lambda: {"x": 1}})
+        assert len(list((config.work / "cells" / "some_experiment").iterdir())) == count
+        monkeypatch.delitem(__import__("sys").modules, "some_experiment")
+
+
 def test_fits_are_shared_between_studies(config):
     model, x = vj.zoo.vae(4, 1, hidden=(4,)), np.zeros((20, 4), np.float32)
     options = {"epochs": 1, "batch_size": 10, "progress": False}
