@@ -58,6 +58,6 @@ def code(study: Study, config: Any, data: vj.data.Dataset, few: vj.data.Split, n
     model = (vj.zoo.vae if NETS[name] else vj.zoo.autoencoder)(dim, m, **options)
     params = study.fit(model, data, seed=seed, epochs=config.epochs).best
     train, held = (vj.evaluate.codes(model, params, key, x, temperature=0.0) for x in (few.x, test))
-    kl = vj.evaluate.run(model, params, key, test, k=1)["kl"].value if NETS[name] else None
+    kl = vj.evaluate.run(model, params, key, test, k=1, quick=True)["kl"].value if NETS[name] else None
     decoded = np.asarray(jax.vmap(lambda z: vj.decode(model, params, z))(held))
     return Coded(train, held, decoded, 32 * m, kl)

@@ -86,7 +86,7 @@ def main(config: Config) -> dict:
         fit = study.fit(model, data, seed=seed, epochs=config.epochs, transform=transform)
         test, key = images.binary(data.test) if binary else images.dequantised(data.test), jax.random.key(100 + seed)
         how = {"k": config.k, "levels": 1 if binary else levels, "progress": False}
-        found = vj.evaluate.run(model, fit.best, key, test, **how)
+        found = vj.evaluate.run(model, fit.best, key, test, quick=True, **how)
         size = sum(leaf.size for leaf in jax.tree.leaves(fit.best)) / 1e6
         other = {"error": found["iwae"].standard_error, "parameters": size, "seconds": fit.history["seconds"].sum()}
         return {name: score.value for name, score in found.items()} | other

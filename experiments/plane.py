@@ -183,7 +183,7 @@ def cell(study: Study, name: str, kind: str, epochs: int | None, seed: int) -> d
     data, vae = dataset(config, name), model(kind)
     params = fit(study, name, kind, epochs).member(seed)[0]
     x = data.test.x
-    run = vj.evaluate.run(vae, params, jax.random.key(100 + seed), x, k=config.k, progress=False)
+    run = vj.evaluate.run(vae, params, jax.random.key(100 + seed), x, k=config.k, quick=True, progress=False)
     best = float(_truth(name, x, min(10 * config.rows, 100_000)).mean())
     mean, cov = data.train.x.mean(0), np.cov(data.train.x.T)
     off = x - mean[None]

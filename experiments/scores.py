@@ -123,7 +123,7 @@ def scores(model: Any, params: Any, test: np.ndarray, *, k: int, seed: int = 0, 
       Numbers by name; nats an image; `mean_frechet` and the like are of means of samples, `draw_frechet` of draws.
     """
     key = jax.random.key(seed)
-    run = vj.evaluate.run(model, params, key, test, k=k)
+    run = vj.evaluate.run(model, params, key, test, k=k, quick=True)
     found = {name: score.value for name, score in run.items()}
     found["active"] = int(np.sum(jax.tree.leaves(vj.active_units(model, params, test).count)))
     if hasattr(model.likelihood(params, model.posterior(params, jnp.asarray(test[0])).mean), "stddev"):

@@ -54,7 +54,7 @@ class Supervised:
     def numbers(self, name: str, judge: vj.evaluate.Classifier, seed: int) -> dict[str, Any]:
         """Bound, latents, and how often the classifier sees the digit that a sample was asked to be."""
         (model, params), test, key = self.fitted(name, seed), self.data.test, jax.random.key(seed)
-        labels, found = np.arange(1000) % 10, vj.evaluate.run(model, params, key, test.x, test.y, k=1)
+        labels, found = np.arange(1000) % 10, vj.evaluate.run(model, params, key, test.x, test.y, k=1, quick=True)
         right = {
             f"{mode}_right": np.mean(judge.labels(self.samples(name, labels, seed, mode=mode)) == labels)
             for mode in ("mean", "ancestral")

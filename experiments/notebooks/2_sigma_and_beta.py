@@ -29,6 +29,7 @@ get_ipython().run_line_magic("matplotlib", "inline")
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import vaejax as vj
 
@@ -38,15 +39,16 @@ train, held, test = (
 )
 
 
-def fit(head, objective=None, epochs=60, zoo=vj.zoo.vae):
-    options = {"likelihood": head} | ({} if objective is None else {"objective": objective})
-    model = zoo(64, 8, hidden=(128,), **options)
-    key = jax.random.key(0)
-    return model, vj.fit(model, key, train, validation=held, epochs=epochs, batch_size=100, progress=False).best
+options = {"batch_size": 100, "optimizer": optax.adam(3e-3), "progress": False}
+
+
+def fit(head, objective=None):
+    model = vj.zoo.vae(64, 8, hidden=(128,), likelihood=head, objective=objective)
+    return model, vj.fit(model, jax.random.key(0), train, validation=held, epochs=60, **options).best
 
 
 def scores(model, params):
-    value = vj.evaluate.run(model, params, jax.random.key(1), test, k=50, progress=False)
+    value = vj.evaluate.run(model, params, jax.random.key(1), test, k=50, quick=True, progress=False)
     active = vj.active_units(model, params, test).count
     return value["iwae"].value, value["kl"].value, value["reconstruction_rmse"].value, int(active)
 
@@ -68,7 +70,6 @@ for sigma in (1.0, 0.5, 0.25, 0.1):
 print(f"{'decoder':22s} {'IWAE-50':>8s} {'KL':>6s} {'RMSE':>6s} active")
 for name, head in {
     "sigma = 1": vj.heads.normal(1.0),
-    "sigma = 0.25": vj.heads.normal(0.25),
     "sigma = 0.1": vj.heads.normal(0.1),
     "sigma learned": vj.heads.normal("shared"),
 }.items():
@@ -81,11 +82,11 @@ print(f"{'sigma optimal':22s} {value:8.2f} {kl:6.2f} {error:6.3f} {active}")
 # %% [markdown]
 # ## β is σ in other clothes
 #
-# $-\mathrm{SSE}/(2\sigma^2) - \beta\,\mathrm{KL}$ is, up to its scale, the bound at noise $\beta\sigma^2$. So β = 4 at
-# σ = 0.25 trains what β = 1 trains at σ = 0.5:
+# $-\mathrm{SSE}/(2\sigma^2) - \beta\,\mathrm{KL}$ is, up to its scale, the bound at noise $\beta\sigma^2$. So β = 16
+# at σ = 0.125 trains what β = 1 trains at σ = 0.5:
 
 # %%
-for beta, sigma in ((1.0, 0.5), (4.0, 0.25), (16.0, 0.125)):
+for beta, sigma in ((1.0, 0.5), (16.0, 0.125)):
     model, params = fit(vj.heads.normal(sigma), vj.objectives.beta(beta))
     _, kl, error, active = scores(model, params)
     print(f"beta {beta:4}, sigma {sigma:5}: KL {kl:5.2f}, RMSE {error:.4f}, {active} active")
@@ -94,7 +95,6 @@ for beta, sigma in ((1.0, 0.5), (4.0, 0.25), (16.0, 0.125)):
 # What differs is what the model says about its noise: with β it claims σ and has $\sqrt\beta\sigma$. The diagnosis sees it.
 
 # %%
-model, params = fit(vj.heads.normal(0.125), vj.objectives.beta(16.0))
 found = vj.evaluate.diagnose(model, params, jax.random.key(2), test, beta=16.0, k=50, num_rows=200, progress=False)
 for sentence in found.advice:
     print("-", sentence)
@@ -105,13 +105,14 @@ for sentence in found.advice:
 # All the weights at once, side by side in one program:
 
 # %%
-betas = jnp.array([0.1, 0.5, 1.0, 2.0, 5.0, 10.0])
+betas = jnp.array([0.1, 0.5, 2.0, 5.0])
 model = vj.zoo.vae(64, 8, hidden=(128,), likelihood=vj.heads.normal(0.25))
 keys = jnp.broadcast_to(jax.random.key(0), betas.shape)
-options = {"objective": vj.objectives.beta(1.0), "epochs": 40, "batch_size": 100, "progress": False}
-fits = vj.fit_ensemble(model, keys, train, hparams={"beta": betas}, **options)
+fits = vj.fit_ensemble(
+    model, keys, train, hparams={"beta": betas}, objective=vj.objectives.beta(1.0), epochs=20, **options
+)
 curve = vj.evaluate.rate_distortion(model, fits.params, jax.random.key(3), test)
 for beta, rate, distortion in zip(betas, curve.rate, curve.distortion, strict=True):
     print(f"beta {float(beta):4.1f}: rate {rate:6.2f} nats, distortion {distortion:7.2f} nats")
 series = {"test digits": (curve.rate, curve.distortion)}
-vj.plots.lines(series, x_label="rate KL, nats", y_label="distortion -E log p(x|z), nats", title="beta from 0.1 to 10")
+vj.plots.lines(series, x_label="rate KL, nats", y_label="distortion -E log p(x|z), nats", title="beta from 0.1 to 5")
