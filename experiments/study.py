@@ -32,6 +32,7 @@ from vaejax.pytrees import digest
 __all__ = ["Base", "Grid", "Study", "adam", "judge", "mean_and_error", "plus_minus"]
 
 LARGEST_PICTURE = 200_000  # bytes
+LONGEST_ARRAY = 100  # in metrics.json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +140,13 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     number = value.item()
     return number if isinstance(number, str | bool | int | dict | None) else number if np.isfinite(number) else None
+
+
+def _short(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Without long arrays, which stay in the cells and, where they were drawn, in the series of the figures."""
+    return {
+        name: value for name, value in numbers.items() if not isinstance(value, list) or len(value) <= LONGEST_ARRAY
+    }
 
 
 class Study:
@@ -291,7 +299,7 @@ class Study:
             "seconds": round(self.seconds, 1),
             "device": f"{jax.devices()[0].device_kind}, {platform.machine()}",
             "versions": {name: metadata.version(name) for name in ("vaejax", "jax", "flax", "optax", "numpy")},
-            "numbers": self.numbers,
+            "numbers": {cell: _short(numbers) for cell, numbers in self.numbers.items()},
             "tables": self.tables,
             "figures": self.figures,
         }
