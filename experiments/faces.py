@@ -187,7 +187,7 @@ def main(config: Config) -> dict:
             "those whose means move most over the test images are above.",
             claim="Mittas, figure 6: each latent of a β-VAE controls a feature of its own.",
         )
-        ends = [(codes[2 * i], codes[2 * i + 1]) for i in range(4)]
+        ends = [(codes[2 * i], codes[2 * i + 1]) for i in range(min(4, len(codes) // 2))]
         study.figure(
             f"{name}_interpolation",
             show(np.concatenate([vj.evaluate.interpolate(model, params, *pair, steps=12) for pair in ends])),

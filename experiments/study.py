@@ -161,7 +161,6 @@ class Study:
 
     def __init__(self, module: str, config: Base, *, question: str, prediction: str = ""):
         self.name, self.config, self.code = module.rpartition(".")[2], config, _code(module)
-        self.folder = config.out / self.name
         self.question, self.prediction, self.seconds = question, prediction, 0.0
         self.numbers: dict[str, Any] = {}
         self.tables: list[dict[str, Any]] = []
@@ -171,6 +170,13 @@ class Study:
         self.console = Console()
         self.console.rule(f"{self.name} ({config.size})")
         self.console.print(question)
+
+    @property
+    def folder(self) -> Path:
+        """Where the results are written."""
+        path = self.config.out / self.name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
 
     def fit(
         self,
@@ -262,7 +268,6 @@ class Study:
           series: the numbers that are drawn.
         """
         path = self.folder / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
         for dpi in (120, 90, 70, 50):
             figure.savefig(path, dpi=dpi)
             if path.stat().st_size <= LARGEST_PICTURE:
@@ -304,7 +309,6 @@ class Study:
             "figures": self.figures,
         }
         path = self.folder / "metrics.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         part.write_text(json.dumps(found | self.extra, indent=1) + "\n", "utf-8")
         part.replace(path)
