@@ -4,15 +4,10 @@ A study computes cells (numbers, kept as JSON as soon as they are there) from fi
 `vj.fit`), so that a killed experiment goes on where it was, and an experiment uses the fits of another.
 """
 
-import ast
 import dataclasses
 import functools
-import hashlib
-import inspect
 import json
 import platform
-import re
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -27,12 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 import vaejax as vj
+from experiments.grid import Grid, mean_and_error, plus_minus
+from experiments.kept import code_of, hashed, plain, short
 from vaejax.pytrees import digest
 
 __all__ = ["Base", "Grid", "Study", "adam", "judge", "mean_and_error", "plus_minus"]
 
 LARGEST_PICTURE = 200_000  # bytes
-LONGEST_ARRAY = 100  # in metrics.json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,99 +50,10 @@ class Base:
         return cls(**{"size": "smoke", "out": Path("out/smoke"), "seeds": 1} | settings)
 
 
-class Grid:
-    """Numbers of variants by seeds, `{"variant, seed 0": {...}, ...}`, of which the first seeds are used."""
-
-    def __init__(self, cells: Mapping[str, Mapping[str, Any]], seeds: int):
-        self.cells, self.seeds = cells, seeds
-
-    def values(self, variant: str, number: str) -> list[float]:
-        """One number of all runs; nan where it was not finite or does not exist."""
-        runs = [f"{variant}, seed {seed}" for seed in range(self.seeds)]
-        found = [self.cells[run].get(number) for run in runs if run in self.cells or run == runs[0]]
-        return [np.nan if value is None else value for value in found]
-
-    def mean(self, variant: str, number: str) -> float:
-        """The mean over the seeds."""
-        return float(np.mean(self.values(variant, number)))
-
-    def say(self, variant: str, number: str, digits: int = 2) -> str:
-        """`mean ± standard error`, a dash for what does not exist."""
-        values = self.values(variant, number)
-        return "-" if np.isnan(values).all() else plus_minus(values, digits)
-
-    def rows(self, variants: Mapping[str, str], numbers: Mapping[str, int]) -> list[tuple[str, ...]]:
-        """Rows of a table: `{label: variant}` down, `{number: digits}` across."""
-        return [(label, *(self.say(variant, n, d) for n, d in numbers.items())) for label, variant in variants.items()]
-
-    def line(self, x: Mapping[str, float], number: str) -> tuple[list[float], list[float], list[float]]:
-        """A line for `Study.lines`, `{variant: x}`: x, means, standard errors."""
-        each = [mean_and_error(self.values(variant, number)) for variant in x]
-        return list(x.values()), [mean for mean, _ in each], [error for _, error in each]
-
-
 @functools.cache  # one object for equal fits: they compile once
 def adam(learning_rate: float, cosine: int = 0) -> optax.GradientTransformation:
     """Adam, its rate constant or falling to zero over `cosine` steps."""
     return optax.adam(optax.cosine_decay_schedule(learning_rate, cosine) if cosine else learning_rate)
-
-
-def mean_and_error(values: Any) -> tuple[float, float]:
-    """The mean of some runs and its standard error; the error of one run is not known (nan)."""
-    values = np.asarray(values, np.float64)
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return float(values.mean()), float(error)
-
-
-def plus_minus(values: Any, digits: int = 2) -> str:
-    """`mean ± standard error` over runs, as it stands in tables."""
-    mean, error = mean_and_error(values)
-    return f"{mean:.{digits}f}" + ("" if np.isnan(error) else f" ± {error:.{digits}f}")
-
-
-def _text(value: Any) -> str:
-    """What a setting is called, the same in every process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
-
-
-def _hash(*parts: Any) -> str:
-    return hashlib.sha256("\n".join(map(_text, parts)).encode()).hexdigest()[:16]
-
-
-class _Code(ast.NodeTransformer):
-    """What a module does, without what it says."""
-
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        return ast.Constant("") if isinstance(node.value, str) else node
-
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
-        return ast.Constant("")
-
-
-def _code(module: str) -> str:
-    """The code of a module: it changes with all but names and sentences."""
-    found = sys.modules.get(module)
-    return "" if found is None or not found.__file__ else ast.dump(_Code().visit(ast.parse(inspect.getsource(found))))
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: numbers and lists, what is not finite as null."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, str | bool | None):
-        return value
-    value = np.asarray(value, object if isinstance(value, list | tuple) else None)
-    if value.ndim:
-        return [_plain(part) for part in value]
-    number = value.item()
-    return number if isinstance(number, str | bool | int | dict | None) else number if np.isfinite(number) else None
-
-
-def _short(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Without long arrays, which stay in the cells and, where they were drawn, in the series of the figures."""
-    return {
-        name: value for name, value in numbers.items() if not isinstance(value, list) or len(value) <= LONGEST_ARRAY
-    }
 
 
 class Study:
@@ -160,7 +67,7 @@ class Study:
     """
 
     def __init__(self, module: str, config: Base, *, question: str, prediction: str = ""):
-        self.name, self.config, self.code = module.rpartition(".")[2], config, _code(module)
+        self.name, self.config, self.code = module.rpartition(".")[2], config, code_of(module)
         self.question, self.prediction, self.seconds = question, prediction, 0.0
         self.numbers: dict[str, Any] = {}
         self.tables: list[dict[str, Any]] = []
@@ -200,7 +107,7 @@ class Study:
         shown = sorted((name, value) for name, value in options.items() if name != "checkpoint_every")
         shown += [] if members is None else [("members", members)]
         more = [cosine] if cosine else []
-        folder = self.config.work / "fits" / _hash(model, arrays, seed, epochs, learning_rate, shown, *more)
+        folder = self.config.work / "fits" / hashed(model, arrays, seed, epochs, learning_rate, shown, *more)
         options |= {"epochs": epochs, "optimizer": adam(learning_rate, cosine), "checkpoint": folder}
         if members is None:
             return vj.fit(model, jax.random.key(seed), data, **options)
@@ -214,10 +121,10 @@ class Study:
         settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in ("out", "work", "seeds")}
         spent: list[float] = []
         for i, (cell, compute) in enumerate(cells.items()):
-            path = self.config.work / "cells" / self.name / f"{_hash(cell, settings, vj.__version__, self.code)}.json"
+            path = self.config.work / "cells" / self.name / f"{hashed(cell, settings, vj.__version__, self.code)}.json"
             if not path.exists():
                 start = time.perf_counter()
-                numbers = _plain(compute())
+                numbers = plain(compute())
                 spent.append(time.perf_counter() - start)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 part = path.with_suffix(".part")
@@ -274,7 +181,7 @@ class Study:
                 break
         self.drawn[name] = figure
         found = {"file": path.name, "caption": caption, "claim": claim}
-        self.figures.append(found | ({} if series is None else {"series": _plain(series)}))
+        self.figures.append(found | ({} if series is None else {"series": plain(series)}))
 
     def lines(
         self, name: str, series: Mapping[str, Any], *, x_label: str, y_label: str, caption: str, claim: str = "", **how
@@ -300,11 +207,11 @@ class Study:
             "protocol": protocol,
             "size": self.config.size,
             "command": f"python -m experiments {self.name}{flag}",
-            "config": _plain({name: str(v) if isinstance(v, Path) else v for name, v in config.items()}),
+            "config": plain({name: str(v) if isinstance(v, Path) else v for name, v in config.items()}),
             "seconds": round(self.seconds, 1),
             "device": f"{jax.devices()[0].device_kind}, {platform.machine()}",
             "versions": {name: metadata.version(name) for name in ("vaejax", "jax", "flax", "optax", "numpy")},
-            "numbers": {cell: _short(numbers) for cell, numbers in self.numbers.items()},
+            "numbers": {cell: short(numbers) for cell, numbers in self.numbers.items()},
             "tables": self.tables,
             "figures": self.figures,
         }
