@@ -1,9 +1,11 @@
 """The command line, from its words to its exit codes: what it prints, writes, refuses and finds again."""
 
 import base64
+import dataclasses
 import io
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -16,6 +18,8 @@ from PIL import Image
 
 import vaejax as vj
 from vaejax.cli import main
+from vaejax.cli.members import MEMBERS, build
+from vaejax.cli.options import Fit
 
 SMALL = ("--hidden", "16", "--latent-dim", "2", "--epochs", "2")
 
@@ -329,3 +333,14 @@ def test_a_report_shows_the_scores_of_the_parameters_it_draws_from(tmp_path):
     assert ">seed<" in (out / "report.html").read_text()
     stamp = (out / "metrics.json").stat().st_mtime_ns
     assert vaejax("report", out) == 0 and (out / "metrics.json").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("name", sorted(MEMBERS))
+def test_every_member_can_be_built_as_the_command_builds_it(name):
+    options = Fit(model=name, data="digits", out=pathlib.Path("nowhere"))
+    model = build(options, (8, 8, 1), labels=10, levels=17, steps_per_epoch=9)
+    jax.eval_shape(model.init, jax.random.key(0))
+    if name == "beta-vae":
+        assert model == vj.zoo.beta_vae((8, 8, 1), 8, beta=4.0, objective=vj.objectives.beta(4.0, vj.objectives.elbo()))
+        weighted = build(dataclasses.replace(options, beta=2.0), (8, 8, 1), 10, 17, 9)
+        assert weighted.objective == vj.objectives.beta(2.0, vj.objectives.elbo())
