@@ -72,7 +72,8 @@ def vae(
 
 def beta_vae(data_shape: int | tuple[int, ...], latent_dim: int, *, beta: float = 4.0, **options: Any) -> VAE:
     r"""The $\beta$-VAE: a `vae` whose objective weights the divergence by `beta` (Higgins et al., 2017)."""
-    return vae(data_shape, latent_dim, **({"objective": objectives.beta(beta)} | options))
+    options = {"objective": objectives.beta(beta)} | options
+    return vae(data_shape, latent_dim, **options)
 
 
 def sigma_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any) -> VAE:
