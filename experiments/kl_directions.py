@@ -83,7 +83,7 @@ def main(config: Config) -> dict:
 
     names = {f"{apart:g}": apart for apart in config.apart}
     grid = study.grid(cell, {name: (apart,) for name, apart in names.items()})
-    title = "Forward, then best reverse fit, nats; mass of p within two standard deviations of q; places where a seed's starts end"
+    title = "Forward, then best reverse fit, nats; mass of p within 2 standard deviations of q; places where starts end"
     study.table(title, COLUMNS, grid.rows({name: name for name in names}, NUMBERS | {"optima": 1}))
     far = config.apart[-1]
     p, x = plane.mixture(far), samples_of(plane.mixture(far), jax.random.split(jax.random.key(9), 1500))
@@ -107,7 +107,8 @@ def main(config: Config) -> dict:
         f"At the sources' distance the forward fit covers {said['forward mass']} of the mass and the best reverse fit "
         f"{said['reverse mass']}: KL(q || p) {said['forward KL(q|p)']} and {said['reverse KL(q|p)']} (ln 3 = 1.099), "
         f"KL(p || q) {said['forward KL(p|q)']} and {said['reverse KL(p|q)']}. The starts end in {said['optima']} "
-        f"places, not all of them shown to be optima, in more than one from distance {many[0] if many else 'none'} on. Maximum likelihood on 20 000 draws "
+        f"places, not all of them shown to be optima, in more than one from distance "
+        f"{many[0] if many else 'none'} on. Maximum likelihood on 20 000 draws "
         f"is the forward fit: {said['maximum likelihood']} and {said['forward nll']} nats. Seeking one mode by maximum "
         f"likelihood would cost {grid.mean(at, 'reverse nll') - grid.mean(at, 'forward nll'):.1f} nats a point.",
         protocol=f"mixture with known density; KL(p || q) over 20 000 draws, KL(q || p) by quadrature of 64 x 64 "
