@@ -11,6 +11,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from experiments.kept import asked
+
 NAMES = (
     "one_interface",
     "gmm_em",
@@ -76,7 +78,7 @@ def listing(out: Path) -> None:
     for column in ("experiment", "what it asks", "results"):
         table.add_column(column)
     for name in NAMES:
-        about = (importlib.import_module(f"experiments.{name}").__doc__ or "").splitlines()[0]
+        about, _ = asked(importlib.import_module(f"experiments.{name}").__doc__ or "")
         path = out / name / "metrics.json"
         found = json.loads(path.read_text()) if path.exists() else None
         table.add_row(name, about, "none yet" if found is None else f"{found['size']}, {found['seconds'] / 60:.1f} min")

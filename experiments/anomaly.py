@@ -1,6 +1,10 @@
-"""Anomalies: does a VAE that never saw a digit find it strange, by bound, likelihood ratio or reconstruction?
+"""Does a VAE that was trained without a digit find that digit strange?
 
-One digit is left out of training and validation; its test images are the strange ones, those of the others the usual.
+Anomalies: does a VAE that never saw a digit find it strange, by bound, likelihood ratio or reconstruction? One digit
+is left out of training and validation; its test images are the strange ones, those of the others the usual.
+
+Prediction: AUROC above 0.9 for the 0, near 0.5 or below for the 1, whose few strokes any model finds likely, and for
+the 9, which the 4 and the 7 explain. The likelihood ratio helps with the 1; draws change little.
 """
 
 import dataclasses
@@ -43,13 +47,7 @@ def mutate(key: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="Does a VAE that was trained without a digit find that digit strange?",
-        prediction="AUROC above 0.9 for the 0, near 0.5 or below for the 1, whose few strokes any model finds likely, "
-        "and for the 9, which the 4 and the 7 explain. The likelihood ratio helps with the 1; draws change little.",
-    )
+    study = Study(__name__, config)
     data = images.load(config.data, test=3000)
     fewest = [len(part) - max(np.bincount(part.y)) for part in (data.train, data.validation)]
     counts = [min(config.train or fewest[0], fewest[0]), fewest[1]]  # the same for all digits: one compilation

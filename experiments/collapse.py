@@ -1,4 +1,10 @@
-"""Which sigma makes a VAE collapse? Latents in use at a fixed sigma, beside the eigenvalues above its square."""
+"""At which fixed sigma does a VAE stop using its latents?
+
+Which sigma makes a VAE collapse? Latents in use at a fixed sigma, beside the eigenvalues above its square.
+
+Prediction: A linear VAE keeps the columns whose eigenvalues exceed sigma^2, none above the first, and their squared
+lengths are lambda - sigma^2. A VAE with networks keeps no more.
+"""
 
 import dataclasses
 
@@ -35,13 +41,7 @@ class Config(images.Config):
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="At which fixed sigma does a VAE stop using its latents?",
-        prediction="A linear VAE keeps the columns whose eigenvalues exceed sigma^2, none above the first, and their "
-        "squared lengths are lambda - sigma^2. A VAE with networks keeps no more.",
-    )
+    study = Study(__name__, config)
     x = images.rows(images.load(config.data, config.part)).train.x
     x = x - x.mean(0)
     values, axes = np.linalg.eigh(x.T @ x / len(x))

@@ -1,6 +1,10 @@
-"""Faces: what latents and beta do to samples, reconstructions and traversals; `--folder` takes any images.
+"""What do the number of latents and beta do to reconstructions, samples and single latents?
 
-Without a folder CelebA is read through TFDS; where it is not there either, sprites and handwritten digits stand in.
+Faces: what latents and beta do to samples, reconstructions and traversals; `--folder` takes any images. Without a
+folder CelebA is read through TFDS; where it is not there either, sprites and handwritten digits stand in.
+
+Prediction: More latents: better reconstructions up to some tens of active units, and samples that are no better.
+Larger beta: worse reconstructions, fewer active units, and an aggregate posterior nearer to the prior.
 """
 
 import dataclasses
@@ -91,14 +95,7 @@ def rebuilt(model: Any, params: Any, x: Any) -> jax.Array:
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="What do the number of latents and beta do to reconstructions, samples and single latents?",
-        prediction="More latents: better reconstructions up to some tens of active units, and samples that are "
-        "no better. Larger beta: worse reconstructions, fewer active units, and an aggregate posterior nearer to "
-        "the prior.",
-    )
+    study = Study(__name__, config)
     given = sources(config)
     stand_in = (
         ""

@@ -1,4 +1,11 @@
-"""EM raises one bound in two ways: the bound after every E and M step, Jensen's gap, any q, and the singularity."""
+"""Does every E step and every M step raise the bound, what is Jensen's gap, and when does EM diverge?
+
+EM raises one bound in two ways: the bound after every E and M step, Jensen's gap, any q, and the singularity.
+
+Prediction: No step lowers it; after an E step it is ln p(x); bound + KL = ln p(x) for any q. With K = 2 the log-
+likelihood rises by D ln 10 = 4.61 nats for each tenth of the floor on sigma; with K = 1 or a prior it does not. Test
+NLL: 5.687 with K = 1 (Gaussian maximum likelihood), the entropy 3.937 with K = 3.
+"""
 
 import dataclasses
 
@@ -31,14 +38,7 @@ class Config(Base):
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="Does every E step and every M step raise the bound, what is Jensen's gap, and when does EM diverge?",
-        prediction="No step lowers it; after an E step it is ln p(x); bound + KL = ln p(x) for any q. With K = 2 the "
-        "log-likelihood rises by D ln 10 = 4.61 nats for each tenth of the floor on sigma; with K = 1 or a prior it "
-        "does not. Test NLL: 5.687 with K = 1 (Gaussian maximum likelihood), the entropy 3.937 with K = 3.",
-    )
+    study = Study(__name__, config)
     data = vj.data.gaussian_mixture(config.count, test=10_000)
 
     def exact(function, *arguments) -> dict:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["code_of", "hashed", "plain", "short"]
+__all__ = ["asked", "code_of", "hashed", "plain", "short"]
 
 LONGEST_ARRAY = 100  # in metrics.json
 
@@ -23,6 +23,13 @@ def _text(value: Any) -> str:
 def hashed(*parts: Any) -> str:
     """A short name for all of these."""
     return hashlib.sha256("\n".join(map(_text, parts)).encode()).hexdigest()[:16]
+
+
+def asked(about: str) -> tuple[str, str]:
+    """The question of a docstring, which is its first paragraph, and the prediction, in one line each."""
+    paragraphs = [" ".join(part.split()) for part in about.split("\n\n")]
+    predicted = [part.removeprefix("Prediction: ") for part in paragraphs if part.startswith("Prediction: ")]
+    return paragraphs[0], "".join(predicted)
 
 
 class _Code(ast.NodeTransformer):

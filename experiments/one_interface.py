@@ -1,6 +1,9 @@
-"""One data set, every kind of model: the density that each gives the plane, and its held-out log-likelihood.
+"""How well does each kind of model describe one set of points, by one number?
 
-Points on a lemniscate with noise; minus their entropy is the most that any model can score.
+One data set, every kind of model: the density that each gives the plane, and its held-out log-likelihood. Points on a
+lemniscate with noise; minus their entropy is the most that any model can score.
+
+Prediction: Mixtures come close to the entropy, and so do VAEs, which can bend the plane; one Gaussian cannot.
 """
 
 import dataclasses
@@ -40,12 +43,7 @@ class Config(Base):
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="How well does each kind of model describe one set of points, by one number?",
-        prediction="Mixtures come close to the entropy, and so do VAEs, which can bend the plane; one Gaussian cannot.",
-    )
+    study = Study(__name__, config)
     data = vj.data.figure_eight(config.points, noise_variance=0.02, seed=0)
     axis = np.linspace(-1.2, 1.2, config.side, dtype=np.float32)
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)

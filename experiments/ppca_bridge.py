@@ -1,4 +1,10 @@
-"""From probabilistic PCA to the VAE: EM against the closed form, linear VAE, VAE, and what one hidden layer can do."""
+"""Is the VAE probabilistic PCA with networks, and what do the networks add?
+
+From probabilistic PCA to the VAE: EM against the closed form, linear VAE, VAE, and what one hidden layer can do.
+
+Prediction: EM reaches the closed form (MNIST, M = 8: test 154.1), a linear VAE comes within 2 nats, a VAE with one
+learned sigma passes it. One hidden layer errs less the wider it is, but not with x² units.
+"""
 
 import dataclasses
 
@@ -33,13 +39,7 @@ def approximate(width: int, unit: str, seed: int) -> dict:
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="Is the VAE probabilistic PCA with networks, and what do the networks add?",
-        prediction="EM reaches the closed form (MNIST, M = 8: test 154.1), a linear VAE comes within 2 nats, a VAE "
-        "with one learned sigma passes it. One hidden layer errs less the wider it is, but not with x² units.",
-    )
+    study = Study(__name__, config)
     raw = images.load(config.data)
     data = images.rows(raw)
     x, test, dim, m = data.train.x, data.test.x, data.train.x.shape[1], config.latent_dim

@@ -1,7 +1,11 @@
-"""Question 2: what does a beta-VAE optimise?
+"""What does a β-VAE optimise, and is it better?
 
 With Gaussian noise of fixed sigma it is the VAE with noise beta sigma^2, exactly. Measured: fits of one beta sigma^2,
 the curve of rate against distortion, and samples drawn with sigma^2 and with beta sigma^2.
+
+Prediction: The VAE with noise βσ²: at one βσ² the same fit whatever β is, as Adam does not see the scale of an
+objective. Distortion falls by β nats a nat of rate. Codes have variance 1 whatever β is. Draws with σ² have too much
+variance where β < 1 and too little where β > 1; those with βσ² have the data's.
 """
 
 import dataclasses
@@ -36,14 +40,7 @@ class Config(images.Config):
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="What does a β-VAE optimise, and is it better?",
-        prediction="The VAE with noise βσ²: at one βσ² the same fit whatever β is, as Adam does not see the scale of "
-        "an objective. Distortion falls by β nats a nat of rate. Codes have variance 1 whatever β is. Draws with σ² "
-        "have too much variance where β < 1 and too little where β > 1; those with βσ² have the data's.",
-    )
+    study = Study(__name__, config)
     raw, zero = images.load(config.data), config.variance
     data = images.rows(raw)
     test, dim = data.test.x, data.test.x.shape[1]

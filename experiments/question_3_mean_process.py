@@ -1,7 +1,11 @@
-"""Question 3: what is the process "draw z, output mu(z)"?
+"""What is the process that outputs μ(z), and did it reach the goal of a generative model?
 
 The distribution of mu(z) lies on a surface of at most M dimensions: it has no density, and less variance than the
 data. Measured: the surface's rank, the variance, the likelihood with noise put back, means of other processes.
+
+Prediction: A pushforward of N(0, I): rank at most M, hence no density; pPCA with M = 8 keeps 43.1 % of the variance
+(exact). The fit with σ = 1 gains hundreds of nats with σ_ML. As pictures, an autoencoder with a GMM and a two-stage
+VAE are no worse than means of a VAE.
 """
 
 import dataclasses
@@ -30,14 +34,7 @@ class Config(images.Config):
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="What is the process that outputs μ(z), and did it reach the goal of a generative model?",
-        prediction="A pushforward of N(0, I): rank at most M, hence no density; pPCA with M = 8 keeps 43.1 % of the "
-        "variance (exact). The fit with σ = 1 gains hundreds of nats with σ_ML. As pictures, an autoencoder with a "
-        "GMM and a two-stage VAE are no worse than means of a VAE.",
-    )
+    study = Study(__name__, config)
     raw = images.load(config.data)
     data, judged = images.rows(raw), judge(config, raw)
     test, dim = data.test.x, data.test.x.shape[1]

@@ -1,7 +1,11 @@
-"""Question 4: why do samples of a VAE with a learned sigma look bad?
+"""Why do samples of a model with a learned σ look bad?
 
 A draw stands sigma sqrt(D) from its mean, in a direction that no image has. Measured: correlation of neighbouring
 pixels in what mu(z) leaves of data and in drawn noise, values out of range, looks of means, draws, clipped draws.
+
+Prediction: Noise: a draw is σ√D from its mean (5.5 for pPCA with M = 8), and neighbouring pixels of it are not
+correlated, while those of what μ(z) leaves of an image are. A tenth or more of the values is out of range; clipping
+helps the range, not the looks. More latents leave less noise. Training images with that noise look as bad.
 """
 
 import dataclasses
@@ -40,15 +44,7 @@ class Config(images.Config):
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="Why do samples of a model with a learned σ look bad?",
-        prediction="Noise: a draw is σ√D from its mean (5.5 for pPCA with M = 8), and neighbouring pixels of it are "
-        "not correlated, while those of what μ(z) leaves of an image are. A tenth or more of the values is out of "
-        "range; clipping helps the range, not the looks. More latents leave less noise. Training images with that "
-        "noise look as bad.",
-    )
+    study = Study(__name__, config)
     raw = images.load(config.data)
     data, judged = images.rows(raw), judge(config, raw)
     grey, (count, dim) = data.test.x, data.test.x.shape

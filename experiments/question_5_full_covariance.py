@@ -1,7 +1,11 @@
-"""Question 5: would a full covariance of p(x|z) help?
+"""Would a full covariance of p(x|z) help?
 
 Sigma(z) = F(z) F(z)^T + sigma^2 I with F of rank r, by Woodbury. Measured: likelihood, what the latents still do,
 correlation of neighbouring pixels in data and in drawn noise, samples; beside a decoder of rank 0 with M + r latents.
+
+Prediction: The likelihood, as M + r latents would: in a linear model rank r is exactly pPCA with M + r. With F(z)
+more than that. z does no more than before (KL equal or lower). Noise becomes correlated like the residuals, and draws
+look better than with one σ, but the rest, σ² in every direction, stays.
 """
 
 import dataclasses
@@ -31,14 +35,7 @@ class Config(images.Config):
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="Would a full covariance of p(x|z) help?",
-        prediction="The likelihood, as M + r latents would: in a linear model rank r is exactly pPCA with M + r. "
-        "With F(z) more than that. z does no more than before (KL equal or lower). Noise becomes correlated like the "
-        "residuals, and draws look better than with one σ, but the rest, σ² in every direction, stays.",
-    )
+    study = Study(__name__, config)
     raw = images.load(config.data)
     data, judged = images.rows(raw), judge(config, raw)
     test, dim, most = data.test.x, data.test.x.shape[1], max(config.ranks)

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from experiments.__main__ import NAMES
+from experiments.kept import asked
 from vaejax.page import document, picture, table
 
 __all__ = ["write"]
@@ -32,10 +33,10 @@ def _title(name: str) -> str:
 
 
 def _about(name: str) -> str:
-    """The first line of an experiment's docstring, without importing it."""
+    """What an experiment asks, without importing it."""
     path = HERE / f"{name}.py"
     about = ast.get_docstring(ast.parse(path.read_text("utf-8"))) if path.exists() else None
-    return (about or "").partition("\n")[0]
+    return asked(about or "")[0]
 
 
 def _picture(path: Path, text: str) -> str:

@@ -6,10 +6,12 @@ A study computes cells (numbers, kept as JSON as soon as they are there) from fi
 
 import dataclasses
 import functools
+import inspect
 import json
 import platform
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +25,7 @@ from rich.table import Table
 
 import vaejax as vj
 from experiments.grid import Grid, mean_and_error, plus_minus
-from experiments.kept import code_of, hashed, plain, short
+from experiments.kept import asked, code_of, hashed, plain, short
 from vaejax.pytrees import digest
 
 __all__ = ["Base", "Grid", "Study", "adam", "judge", "mean_and_error", "plus_minus"]
@@ -62,13 +64,14 @@ class Study:
     Args:
       module: its `__name__`; the last part is the name of the folder of results.
       config: its settings.
-      question: what is asked.
-      prediction: what was expected before anything was run.
+      about: the module's docstring, unless given: the first paragraph is what is asked, one that begins with
+        "Prediction: " what was expected before anything was run.
     """
 
-    def __init__(self, module: str, config: Base, *, question: str, prediction: str = ""):
+    def __init__(self, module: str, config: Base, about: str | None = None):
         self.name, self.config, self.code = module.rpartition(".")[2], config, code_of(module)
-        self.question, self.prediction, self.seconds = question, prediction, 0.0
+        self.question, self.prediction = asked(inspect.cleandoc(about or sys.modules[module].__doc__ or ""))
+        self.seconds = 0.0
         self.numbers: dict[str, Any] = {}
         self.tables: list[dict[str, Any]] = []
         self.figures: list[dict[str, Any]] = []
@@ -76,7 +79,7 @@ class Study:
         self.extra: dict[str, Any] = {}
         self.console = Console()
         self.console.rule(f"{self.name} ({config.size})")
-        self.console.print(question)
+        self.console.print(self.question)
 
     @property
     def folder(self) -> Path:
@@ -163,6 +166,20 @@ class Study:
             shown.add_row(*row)
         self.console.print(shown)
         self.tables.append({"title": title, "columns": list(columns), "rows": [list(row) for row in rows]})
+
+    def compare(
+        self,
+        title: str,
+        grid: Grid,
+        rows: Iterable[str],
+        columns: Mapping[str, tuple[str, int]],
+        *,
+        first: str = "model",
+    ) -> None:
+        """A table of means and errors: `rows` are variants, or `{label: variant}`; `{column: (number, digits)}`."""
+        labels = rows if isinstance(rows, Mapping) else {name: name for name in rows}
+        cells = [(label, *(grid.say(name, *column) for column in columns.values())) for label, name in labels.items()]
+        self.table(title, (first, *columns), cells)
 
     def figure(self, name: str, figure: Figure, *, caption: str, claim: str = "", series: Any = None) -> None:
         """A picture, written as PNG.

@@ -1,4 +1,10 @@
-"""The supervised VAE with two latents: manifolds and samples by beta and by sigma (Beaulac, figures 1 to 14)."""
+"""What do beta and sigma do to the latent plane and to the samples of a supervised VAE?
+
+The supervised VAE with two latents: manifolds and samples by beta and by sigma (Beaulac, figures 1 to 14).
+
+Prediction: A small beta: q(z) far from p(z), so that fewer means of samples are the digit asked for. A large beta:
+collapse, one image a digit. Draws look worse than means, the more so the larger sigma is.
+"""
 
 import dataclasses
 
@@ -45,13 +51,7 @@ class Config(images.Config):
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="What do beta and sigma do to the latent plane and to the samples of a supervised VAE?",
-        prediction="A small beta: q(z) far from p(z), so that fewer means of samples are the digit asked for. A large "
-        "beta: collapse, one image a digit. Draws look worse than means, the more so the larger sigma is.",
-    )
+    study = Study(__name__, config)
     family = Supervised(study, config, images.load(config.data, config.part))
     classifier = judge(config, images.load(config.data))
     grid = study.grid(

@@ -1,8 +1,12 @@
-"""Dai and Wipf's diagnosis: data on a manifold, a sigma that vanishes, and a second stage that mends the samples.
+"""Does a VAE find the manifold of its data, and does a second stage mend its samples?
 
-Ring, two clusters on a line, and r dimensions bent into ten: the learned sigma, active latents, and the discrepancy of
+Dai and Wipf's diagnosis: data on a manifold, a sigma that vanishes, and a second stage that mends the samples. Ring,
+two clusters on a line, and r dimensions bent into ten: the learned sigma, active latents, and the discrepancy of
 means of samples by prior, second stage, mixture and kernel density of the codes. And one dimension: a decoder is a
 quantile function (inverse-transform sampling), and any density can be fitted.
+
+Prediction: sigma near zero and r active latents for r-dimensional data without noise; means of samples are closer to
+the data with two stages than with one (clusters: MMD² 0.119 and 0.012); gradients grow as sigma^-2.
 """
 
 import dataclasses
@@ -41,14 +45,7 @@ class Config(Base):
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="Does a VAE find the manifold of its data, and does a second stage mend its samples?",
-        prediction="sigma near zero and r active latents for r-dimensional data without noise; means of samples are "
-        "closer to the data with two stages than with one (clusters: MMD² 0.119 and 0.012); gradients grow "
-        "as sigma^-2.",
-    )
+    study = Study(__name__, config)
     names = (*config.sets, *(f"r = {r}" for r in config.ranks))
 
     def fitted(name: str, seed: int) -> tuple:

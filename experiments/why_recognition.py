@@ -1,7 +1,12 @@
-"""Doersch's case for an encoder: few z of the prior explain an image, and pixels are a poor measure of likeness.
+"""Why does a VAE need a recognition model q(z|x)?
 
-Naive Monte Carlo of log p(x) against importance sampling from q(z|x); the gradient by score function and by
+Doersch's case for an encoder: few z of the prior explain an image, and pixels are a poor measure of likeness. Naive
+Monte Carlo of log p(x) against importance sampling from q(z|x); the gradient by score function and by
 reparameterisation; a digit moved aside against one with a piece of its stroke missing; a generator alone.
+
+Prediction: Naive Monte Carlo is nats below importance sampling even with 10 000 draws, q is there with 100. The score
+function's variance is 10 to 1000 times that of the pathwise gradient. In pixels a torn digit is closer to the digit
+than a moved one; in a classifier's features it is not.
 """
 
 import dataclasses
@@ -40,14 +45,7 @@ class Config(images.Config):
 
 
 def main(config: Config) -> dict:
-    study = Study(
-        __name__,
-        config,
-        question="Why does a VAE need a recognition model q(z|x)?",
-        prediction="Naive Monte Carlo is nats below importance sampling even with 10 000 draws, q is there with 100. "
-        "The score function's variance is 10 to 1000 times that of the pathwise gradient. In pixels a torn digit is "
-        "closer to the digit than a moved one; in a classifier's features it is not.",
-    )
+    study = Study(__name__, config)
     data = images.load(config.data, config.train)
     binary = images.rows(data, images.binary)
     x = binary.test.x[: config.test]

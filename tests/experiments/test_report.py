@@ -43,7 +43,7 @@ def page(models, tmp_path_factory):
     """A folder of results, made by the things themselves, with what an attacker or a disk may do to it."""
     out = tmp_path_factory.mktemp("results")
     config = Base(out=out, work=out / "work", size="smoke")
-    study = Study(f"experiments.{FIRST}", config, question="Is it <b>so</b>?", prediction="It is.")
+    study = Study(f"experiments.{FIRST}", config, "Is it <b>so</b>?\n\nPrediction: It is.")
     study.table("A title <i>", ("name", "value"), [("<b>row</b>", "1.25")])
     curve = {"a": ([1, 2, 3], [1.0, 3.0, 2.0])}
     study.lines(

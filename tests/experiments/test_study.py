@@ -24,7 +24,7 @@ def test_a_cell_is_computed_once(config):
         return {"value": scale * (seed + 1), "list": np.arange(2.0), "bad": np.inf, "word": "a"}
 
     for _ in range(2):
-        grid = Study("a.b", config, question="?").grid(cell, {"one": (1.0,), "ten": (10.0,)})
+        grid = Study("a.b", config, "?").grid(cell, {"one": (1.0,), "ten": (10.0,)})
     assert calls == [0, 0, 1, 1]
     assert grid.values("ten", "value") == [10.0, 20.0] and grid.mean("one", "value") == 1.5
     assert grid.say("one", "value") == "1.50 ± 0.50" and grid.say("one", "missing") == "-"
@@ -38,8 +38,8 @@ def test_a_killed_study_goes_on(config):
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        Study("a.b", config, question="?").measure({"first": lambda: {"x": 1}, "second": fails})
-    study = Study("a.b", config, question="?")
+        Study("a.b", config, "?").measure({"first": lambda: {"x": 1}, "second": fails})
+    study = Study("a.b", config, "?")
     again = study.measure({"first": fails, "second": lambda: {"x": 2}})
     assert again == {"first": {"x": 1}, "second": {"x": 2}} and study.seconds > 0
 
@@ -54,7 +54,7 @@ def test_a_cell_of_other_code_is_computed_again(config, tmp_path, monkeypatch):
         module = importlib.import_module("some_experiment")
         monkeypatch.delitem(__import__("sys").modules, "some_experiment")
         monkeypatch.setitem(__import__("sys").modules, "some_experiment", module)
-        Study("some_experiment", config, question="?").measure({"cell": lambda: {"x": 1}})
+        Study("some_experiment", config, "?").measure({"cell": lambda: {"x": 1}})
         assert len(list((config.work / "cells" / "some_experiment").iterdir())) == count
         monkeypatch.delitem(__import__("sys").modules, "some_experiment")
 
@@ -62,23 +62,25 @@ def test_a_cell_of_other_code_is_computed_again(config, tmp_path, monkeypatch):
 def test_fits_are_shared_between_studies(config):
     model, x = vj.zoo.vae(4, 1, hidden=(4,)), np.zeros((20, 4), np.float32)
     options = {"epochs": 1, "batch_size": 10, "progress": False}
-    first = Study("a.b", config, question="?").fit(model, x, **options)
-    second = Study("c.d", config, question="?").fit(model, x, **options)
+    first = Study("a.b", config, "?").fit(model, x, **options)
+    second = Study("c.d", config, "?").fit(model, x, **options)
     assert len(list((config.work / "fits").iterdir())) == 1
     jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
-    Study("a.b", config, question="?").fit(model, x, seed=1, **options)
-    Study("a.b", config, question="?").fit(model, x + 1, **options)
+    Study("a.b", config, "?").fit(model, x, seed=1, **options)
+    Study("a.b", config, "?").fit(model, x + 1, **options)
     assert len(list((config.work / "fits").iterdir())) == 3
 
 
 def test_what_is_written(config):
-    study = Study("experiments.name", config, question="Why?", prediction="So.")
+    study = Study("experiments.name", config, "Why?\n\nMore.\n\nPrediction: So\nand so.")
     study.measure({"cell": lambda: {"x": 1.5}})
     study.table("A table", ("a", "b"), [("row", "1")])
+    study.compare("Another", Grid({"v, seed 0": {"x": 1.0}}, 1), {"label": "v"}, {"b": ("x", 1)}, first="a")
     study.lines("curve", {"a": ([1, 2], [3.0, 4.0], [0.1, 0.1])}, x_label="x", y_label="y", caption="A curve.")
     found = study.finish("The answer.", protocol="none")
     stored = json.loads((config.out / "name" / "metrics.json").read_text())
-    assert stored == found and stored["numbers"] == {"cell": {"x": 1.5}} and stored["prediction"] == "So."
+    assert stored == found and stored["numbers"] == {"cell": {"x": 1.5}} and stored["prediction"] == "So and so."
+    assert stored["tables"][1] == {"title": "Another", "columns": ["a", "b"], "rows": [["label", "1.0"]]}
     assert stored["figures"][0]["series"]["a"] == [[1, 2], [3.0, 4.0], [0.1, 0.1]]
     assert stored["command"] == "python -m experiments name" and (config.out / "name" / "curve.png").exists()
 
@@ -97,7 +99,7 @@ def test_the_command_names_what_there_is(capsys):
 
 
 def test_members_are_the_fits_of_their_seeds(config):
-    study, x = Study("a.b", config, question="?"), np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    study, x = Study("a.b", config, "?"), np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
     model = vj.zoo.vae(2, 1, hidden=(4,), likelihood=vj.heads.normal())
     both = study.fit(model, x, members=2, epochs=1, batch_size=32, progress=False)
     one = study.fit(model, x, seed=1, epochs=1, batch_size=32, progress=False)
@@ -106,7 +108,7 @@ def test_members_are_the_fits_of_their_seeds(config):
 
 
 def test_variants_may_have_seeds_of_their_own(config):
-    grid = Study("a.b", config, question="?").grid(lambda seed: {"n": seed}, {"two": (), "three": ()}, {"three": 3})
+    grid = Study("a.b", config, "?").grid(lambda seed: {"n": seed}, {"two": (), "three": ()}, {"three": 3})
     assert grid.values("two", "n") == [0, 1] and grid.values("three", "n") == [0, 1, 2]
     with pytest.raises(KeyError, match="four"):
         grid.values("four", "n")
