@@ -1,0 +1,19 @@
+"""Sentences about the numbers of a grid."""
+
+from experiments import phrases
+from experiments.grid import Grid
+
+GRID = Grid(
+    {f"{name}, seed {seed}": {"x": 10.0 * at + 2 * seed} for at, name in enumerate("abc") for seed in (0, 1)}, 2
+)
+
+
+def test_a_change_is_from_the_first_to_the_last():
+    assert phrases.change(GRID, ["a", "b", "c"], "x", 1) == "1.0 ± 1.0 to 21.0 ± 1.0"
+    assert phrases.change(GRID, ["b"], "x", 0, by=" and ") == "11 ± 1 and 11 ± 1"
+
+
+def test_a_list_has_the_names_or_others():
+    assert phrases.listed(GRID, ("c", "a"), "x", 0) == "c 21 ± 1, a 1 ± 1"
+    assert phrases.listed(GRID, {"the last": "c"}, "x") == "the last 21.00 ± 1.00"
+    assert phrases.listed(GRID, (), "x") == "" and phrases.listed(GRID, ["a"], "y") == "a -"
