@@ -1,0 +1,144 @@
+"""What `mnist_latents` is made of: VAEs of n latents, a convolutional one, a plane of codes, and their pictures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+import vaejax as vj
+from experiments import images
+from experiments.grid import Grid
+from experiments.pictures import paired, rebuilt, sheet
+from experiments.scores import estimator_spread, latent_scores, samples, scores
+from experiments.study import Study, judge
+
+__all__ = ["VARIANCES", "Spaces", "draw_images", "draw_lines"]
+
+LOSSES = {
+    "lost in reconstruction: -E log p(x|z)": "distortion",
+    "KL from q(z|x) to p(z)": "kl",
+    "Fréchet distance of means of samples": "mean_frechet",
+}
+VARIANCES = {
+    "ELBO, other draws": "draw_value",
+    "ELBO, another batch, too": "batch_value",
+    "gradient, other draws": "draw_gradient",
+    "gradient, another batch, too": "batch_gradient",
+}
+
+
+class Spaces:
+    """Fits of one study, by their number of latents and their seed."""
+
+    def __init__(self, study: Study, config: Any):
+        self.study, self.config = study, config
+        self.data, self.few = (images.load(config.data, most) for most in (config.train, config.conv_train))
+        self.shape = self.data.train.x.shape[1:]
+        self.test, self.grey = images.binary(self.data.test), images.grey(self.data.test)
+        self.judge = judge(config, self.data)
+
+    def fitted(self, n: int, seed: int = 0) -> tuple[vj.VAE, Any]:
+        """The fully connected VAE."""
+        model, config = vj.zoo.vae(self.shape, n, hidden=self.config.hidden), self.config
+        how = {"seed": seed, "epochs": config.epochs, "transform": vj.transforms.binarize}
+        return model, self.study.fit(model, self.data, **how).best
+
+    def convolutional(self) -> tuple[vj.VAE, Any]:
+        """The convolutional VAE of eight latents."""
+        model, config = vj.zoo.conv_vae(self.shape, 8, channels=self.config.channels), self.config
+        how = {"epochs": config.conv_epochs, "batch_size": 64, "transform": vj.transforms.binarize}
+        return model, self.study.fit(model, self.few, **how).best
+
+    def plane(self) -> tuple[vj.VAE, Any]:
+        """The σ-VAE of two latents."""
+        model = vj.zoo.sigma_vae(self.shape, 2, hidden=self.config.hidden)
+        return model, self.study.fit(model, self.data, epochs=self.config.epochs).best
+
+    def numbers(self, n: int, seed: int) -> dict[str, Any]:
+        """Likelihood, latents, and how good means of samples are beside grey images."""
+        fit = self.fitted(n, seed)
+        drawn = samples(*fit, 1, len(self.test), mode="mean")
+        quality = vj.evaluate.sample_quality(drawn, self.grey, self.judge)
+        found = scores(*fit, self.test, k=self.config.k) | latent_scores(*fit, self.test)
+        named = {"mean_frechet": quality["frechet_distance"], "mean_entropy": quality["entropy"]}
+        return found | named | {"distortion": -found["log_likelihood"]}
+
+    def spread(self, draws: int, seed: int) -> dict[str, float]:
+        """Variance of the estimates of the ELBO and of its gradient by so many draws of z."""
+        how = {"draws": draws, "rows": 100, "pairs": self.config.pairs, "seed": seed}
+        return estimator_spread(*self.fitted(self.config.latents[1], seed), self.test, **how)
+
+    def error(self) -> dict[str, Any]:
+        """Root mean square error of the convolutional model's reconstructions."""
+        return {"rmse": np.sqrt(np.mean((rebuilt(*self.convolutional(), self.test) - self.test) ** 2))}
+
+    def aggregate(self) -> dict[str, Any]:
+        """What the codes in the plane are like."""
+        return latent_scores(*self.plane(), self.grey)
+
+
+def draw_lines(study: Study, grid: Grid, noise: Grid, over: Mapping[str, int], draws: Mapping[str, int]) -> None:
+    """Numbers over n, the divergence of each latent, and variances over L: `{variant: n}` and `{variant: L}`."""
+    study.lines(
+        "latents",
+        {label: grid.line(over, number) for label, number in LOSSES.items()},
+        x_label="latents",
+        y_label="nats an image; squared features",
+        log_x=True,
+        log_y=True,
+        caption="What is lost in reconstruction, what the latents carry, and how far samples are from test images.",
+        claim="Mittas, section 3.4: with more latents reconstructions get better and samples less realistic.",
+    )
+    ranked = {name: grid.values(name, "kl_per_dimension")[0] for name in over}
+    study.lines(
+        "kl",
+        {name: (np.arange(1, len(kl) + 1), kl) for name, kl in ranked.items()},
+        x_label="latent, by its divergence",
+        y_label="KL, nats",
+        caption="Divergence of each latent on test images, seed 0.",
+        claim="Mittas, section 3.5: in a collapsed latent q(z|x) is the prior whatever x.",
+    )
+    study.lines(
+        "draws",
+        {label: noise.line(draws, number) for label, number in VARIANCES.items()},
+        x_label="draws L of z for each image",
+        y_label="variance of the mean of 100 images",
+        log_x=True,
+        log_y=True,
+        caption="Variance of the estimate of the ELBO (square nats) and of its gradient (trace), on test images.",
+        claim="Mittas, section 3: in practice L = 1.",
+    )
+
+
+def draw_images(study: Study, spaces: Spaces) -> None:
+    """Samples, reconstructions, the plane decoded, and where the test images are on it."""
+    n, shape, plane = spaces.config.latents[1], spaces.shape, spaces.plane()
+    study.figure(
+        "samples",
+        sheet(samples(*spaces.fitted(n), 1, 100, mode="mean"), shape),
+        caption=f"Fully connected VAE, n = {n}: probabilities of a one given 100 draws of z.",
+        claim="Mittas, figure 1: decoded standard normal samples of a fully connected VAE of eight latents are digits.",
+    )
+    again = np.asarray(rebuilt(*spaces.convolutional(), spaces.test))
+    study.figure(
+        "reconstructions",
+        sheet(paired(spaces.test, again, rows=3), shape),
+        caption="Convolutional VAE, n = 8: test images, and below each row their reconstructions from the centre of q.",
+        claim="Mittas, figure 2: a convolutional VAE of eight latents reconstructs test images.",
+    )
+    decoded, title = vj.evaluate.plane(*plane, steps=11, limit=1.0), "top left, and (1, 1), top right, down to -1"
+    study.figure(
+        "plane",
+        sheet(decoded, shape, columns=11, title=f"z from (-1, 1), {title}"),
+        caption="σ-VAE, n = 2: means of x over the square [-1, 1]^2; the corners (-1, 1) and (1, 1) are above.",
+        claim="Mittas, figure 3, left: codes of the unit ball of the largest norm decode to digits that change "
+        "smoothly.",
+    )
+    codes = vj.evaluate.codes(*plane, jax.random.key(0), spaces.grey, temperature=0.0)
+    study.figure(
+        "codes",
+        vj.plots.scatter(codes, spaces.data.test.y, names=("$z_1$", "$z_2$")),
+        caption="σ-VAE, n = 2: means of q(z|x) of the test images; the colours are the digits.",
+        claim="Mittas, figure 3, right: classes lie apart, and q(z) is close to the standard normal prior.",
+    )

@@ -1,0 +1,81 @@
+"""The numbers and the pictures of latent spaces, with models that have learned nothing."""
+
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import spaces
+from experiments.grid import Grid
+from experiments.mnist_latents import Config
+
+
+class Untrained:
+    """A study whose fits are first guesses, which keeps what it is shown."""
+
+    def __init__(self):
+        self.drawn, self.asked = {}, []
+
+    def fit(self, model, data, *, seed=0, **how):
+        self.asked.append((type(model.encoder).__name__, len(data.train), how["epochs"], "transform" in how))
+        return types.SimpleNamespace(best=model.init(jax.random.key(seed)))
+
+    def figure(self, name, figure, **said):
+        self.drawn[name] = figure
+
+    def lines(self, name, series, **said):
+        self.drawn[name] = series
+
+
+@pytest.fixture(scope="module")
+def made():
+    study = Untrained()
+    config = Config.small(
+        data="digits", conv_train=300, epochs=7, conv_epochs=3, k=2, hidden=(4,), channels=(2,), pairs=1
+    )
+    judged = types.SimpleNamespace(features=lambda x: x.reshape(len(x), -1)[:, :3])
+    keep, spaces.judge = spaces.judge, lambda *_: judged
+    yield study, spaces.Spaces(study, config)
+    spaces.judge = keep
+
+
+def test_each_model_has_its_own_data(made):
+    study, found = made
+    study.asked.clear()
+    sizes = [found.fitted(3)[0].latent_dim, found.convolutional()[0].latent_dim, found.plane()[0].latent_dim]
+    assert sizes == [3, 8, 2]
+    assert [rest for _, *rest in study.asked] == [[1200, 7, True], [300, 3, True], [1200, 7, False]]
+
+
+def test_what_is_lost_and_what_is_carried_are_the_bound(made, monkeypatch):
+    quality = {"frechet_distance": 5.0, "entropy": 1.0}
+    monkeypatch.setattr("vaejax.evaluate.sample_quality", lambda *_: quality)
+    found = made[1].numbers(2, 0)
+    assert found["distortion"] + found["kl"] == pytest.approx(-found["elbo"], abs=1e-3)
+    assert (found["mean_frechet"], found["mean_entropy"]) == (5.0, 1.0) and len(found["kl_per_dimension"]) == 2
+    assert np.sum(found["kl_per_dimension"]) == pytest.approx(found["kl"], rel=1e-2)
+
+
+def test_probabilities_of_a_half_miss_by_a_half(made):
+    model, params = made[1].convolutional()
+    flat = jax.tree.map(np.zeros_like, params)
+    other = types.SimpleNamespace(test=made[1].test, convolutional=lambda: (model, flat))
+    assert spaces.Spaces.error(other)["rmse"] == pytest.approx(0.5)
+
+
+def test_pictures_are_of_the_numbers(made):
+    study, found = made
+    over, draws = {"n = 2": 2, "n = 4": 4}, {"L = 1": 1}
+    numbers = {"distortion": 7.0, "kl": 2.0, "mean_frechet": 3.0}
+    cells = {f"n = {n}, seed 0": numbers | {"kl_per_dimension": list(range(n, 0, -1))} for n in (2, 4)}
+    noise = Grid({"L = 1, seed 0": {number: i for i, number in enumerate(spaces.VARIANCES.values())}}, 1)
+    spaces.draw_lines(study, Grid(cells, 1), noise, over, draws)
+    assert study.drawn["latents"]["KL from q(z|x) to p(z)"][:2] == ([2, 4], [2.0, 2.0])
+    assert study.drawn["kl"]["n = 4"][1] == [4, 3, 2, 1] and list(study.drawn["kl"]["n = 4"][0]) == [1, 2, 3, 4]
+    assert [line[1] for line in study.drawn["draws"].values()] == [[0], [1], [2], [3]]
+    spaces.draw_images(study, found)
+    shown = study.drawn["reconstructions"].axes[0].images[0].get_array()
+    assert shown.shape == (6 * 9 - 1, 10 * 9 - 1)  # three rows of digits and three of reconstructions, lines between
+    np.testing.assert_array_equal(shown[:8, :8], found.test[0, ..., 0])
+    assert study.drawn["plane"].axes[0].images[0].get_array().shape == (11 * 9 - 1,) * 2
