@@ -15,7 +15,8 @@ import numpy as np
 
 import vaejax as vj
 from experiments import images
-from experiments.scores import quality, renoised, residuals, stretches
+from experiments.noise import renoised, residuals
+from experiments.scores import quality, stretches
 from experiments.study import Study, judge
 
 HEADS = {"σ = 1": vj.heads.normal(1.0), "σ shared": vj.heads.normal("shared")}
