@@ -15,7 +15,8 @@ import numpy as np
 
 import vaejax as vj
 from experiments import images
-from experiments.scores import renoised, samples, scores
+from experiments.noise import renoised
+from experiments.scores import samples, scores
 from experiments.study import Study
 
 NUMBERS = {"kl": 1, "distortion": 1, "error": 4, "own": 1, "iwae": 1, "active": 1, "low": 2, "high": 2, "codes": 2}

@@ -10,16 +10,15 @@ VAE are no worse than means of a VAE.
 
 import dataclasses
 
-import jax
-import numpy as np
-
 import vaejax as vj
-from experiments import images
-from experiments.scores import quality, renoised, residuals, stretches
+from experiments import images, linear, surface
+from experiments.scores import quality
 from experiments.study import Study, judge
 
 HEADS = {"σ = 1": vj.heads.normal(1.0), "σ shared": vj.heads.normal("shared")}
-WIDTHS = np.geomspace(0.1, 1.0, 10)  # of the kernels that stand for noise
+OTHERS = {"AE": vj.zoo.autoencoder, "two-stage": vj.zoo.two_stage}
+LOOKS = {"Fréchet": ("mean_frechet", 1), "precision": ("mean_precision", 2), "recall": ("mean_recall", 2)}
+LOOKS |= {"entropy": ("mean_entropy", 2), "variance, %": ("variance", 1), "rank": ("rank", 1)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,70 +33,38 @@ class Config(images.Config):
 
 
 def main(config: Config) -> dict:
-    study = Study(__name__, config)
-    raw = images.load(config.data)
-    data, judged = images.rows(raw), judge(config, raw)
-    test, dim = data.test.x, data.test.x.shape[1]
-    size = {"hidden": config.hidden}
+    study, raw = Study(__name__, config), images.load(config.data)
+    data, judged, names = images.rows(raw), judge(config, raw), (*HEADS, *config.others)
+    coded = {name: data.train.x if "GMM" in name else None for name in names}  # rows that a mixture is fitted to
 
     def fitted(name: str, seed: int) -> tuple:
         kind = name.removesuffix(" + GMM")
         if kind == "pPCA":
-            model = vj.PPCA(dim, config.latent_dim)
-            return model, vj.em.ppca_exact(model, data.train.x)
-        if kind in HEADS:
-            model, fit = images.trained(study, data, HEADS[kind], seed)
-            return model, fit.best
-        model = (vj.zoo.autoencoder if kind == "AE" else vj.zoo.two_stage)(dim, config.latent_dim, **size)
+            return linear.ppca(data.train.x, config.latent_dim)
+        how = {"likelihood": HEADS[kind]} if kind in HEADS else {}
+        zoo = OTHERS.get(kind, vj.zoo.vae)
+        model = zoo(data.train.x.shape[1], config.latent_dim, hidden=config.hidden, **how)
         return model, study.fit(model, data, seed=seed, epochs=config.epochs).best
-
-    def drawn(name: str, seed: int, count: int) -> np.ndarray:
-        model, params = fitted(name, seed)
-        sampler = vj.evaluate.from_prior(model, params, mode="mean")
-        if "GMM" in name:
-            sampler = vj.evaluate.ex_post(model, params, jax.random.key(3), data.train.x, num_restarts=1)
-        return vj.evaluate.draws(sampler, jax.random.key(seed + 1), count)
 
     def cell(name: str, seed: int) -> dict:
         model, params = fitted(name, seed)
-        means = drawn(name, seed, config.draws)
-        found = quality("mean", means[: len(test)], test, judged)
-        spread = (params["weight"] ** 2).sum() if name == "pPCA" else means.var(0).sum()  # of pPCA exactly
-        found["variance"] = 100 * float(spread / data.train.x.var(0).sum())
+        means = surface.means(model, params, seed, config.draws, coded[name])
+        found = quality("mean", means[: len(data.test.x)], data.test.x, judged)
+        found["variance"] = surface.variance(model, params, means, data.train.x)
         if name in (*HEADS, "pPCA"):
-            each = stretches(model, params, jax.random.key(4), 200)
-            found |= {"stretch": each.mean(0), "rank": float((each > 1e-3 * each[:, :1]).sum(1).mean())}
+            found |= surface.slopes(model, params)
         if name in HEADS:
-            found["sigma"] = float(np.sqrt((residuals(model, params, data.validation.x) ** 2).mean()))
-            for label, sigma in (("one", 1.0), ("ml", found["sigma"])):
-                bounds = vj.importance_bounds(*renoised(model, params, sigma), jax.random.key(5), test, k=config.k)
-                found[label] = float(np.mean(bounds))
-            kernels = [vj.kde.fit(means, bandwidth=width) for width in WIDTHS]
-            curve = [[float(np.mean(vj.kde.log_density(kde, x))) for kde in kernels] for x in (data.validation.x, test)]
-            found |= {"kde_curve": curve[1], "kde": curve[1][np.argmax(curve[0])], "width": WIDTHS[np.argmax(curve[0])]}
+            found |= surface.with_noise(model, params, data, k=config.k) | surface.kernels(means, data)
         return found
 
-    names = (*HEADS, *config.others)
     grid = study.grid(cell, {name: (name,) for name in names})
-    columns = ("output of the decoder's mean", "Fréchet", "precision", "recall", "entropy", "variance, %", "rank")
-    numbers = {"mean_frechet": 1, "mean_precision": 2, "mean_recall": 2, "mean_entropy": 2, "variance": 1, "rank": 1}
-    study.table(
-        "Means as pictures, and the surface that they lie on", columns, grid.rows({n: n for n in names}, numbers)
-    )
-    columns = ("trained with", "IWAE, noise 1", "σ_ML", "IWAE, noise σ_ML", "kernels on means", "their width")
-    numbers = {"one": 1, "sigma": 3, "ml": 1, "kde": 1, "width": 2}
-    study.table("Likelihood with noise put back, nats", columns, grid.rows({name: name for name in HEADS}, numbers))
-    pictures = images.grid(raw, [drawn(name, 0, 10) for name in names])
+    title = "Means as pictures, and the surface that they lie on"
+    study.compare(title, grid, names, LOOKS, first="output of the decoder's mean")
+    study.compare("Likelihood with noise put back, nats", grid, list(HEADS), surface.NOISE, first="trained with")
+    pictures = images.grid(raw, [surface.means(*fitted(name, 0), 0, 10, coded[name]) for name in names])
     claim = "Beaulac, figures 2 and 8: means of samples look good, but they are no samples of the model."
     study.figure("means", pictures, caption="Rows of ten means: " + ", ".join(names) + ".", claim=claim)
-    index = np.arange(1, config.latent_dim + 1)
-    lines = {name: (index, np.mean(grid.values(name, "stretch"), 0)) for name in (*HEADS, "pPCA")}
-    caption = "How far μ moves with z: singular values of its Jacobian, mean over 200 draws of z."
-    study.lines("stretch", lines, x_label="direction", y_label="singular value of dμ/dz", caption=caption)
-    lines = {f"kernels, {name}": (WIDTHS, np.mean(grid.values(name, "kde_curve"), 0)) for name in HEADS}
-    lines |= {f"IWAE, {name}": ([grid.mean(name, "sigma")], [grid.mean(name, "ml")]) for name in HEADS}
-    caption = "Test likelihood of the output of means with noise: kernels on drawn means, and IWAE with σ_ML (dots)."
-    study.lines("noise", lines, x_label="noise or width of the kernels, σ", y_label="nats an image", caption=caption)
+    surface.curves(study, grid, HEADS, "pPCA")
     rivals = [name for name in config.others if name != "pPCA"]
     say = lambda number, digits=1, of=tuple(HEADS): " and ".join(grid.say(name, number, digits) for name in of)  # noqa: E731
     return study.finish(

@@ -14,7 +14,8 @@ import numpy as np
 
 import vaejax as vj
 from experiments import images
-from experiments.scores import both, noise_scores, residuals, scores
+from experiments.noise import both, noise_scores, residuals
+from experiments.scores import scores
 from experiments.study import Study, judge
 
 HEADS = {

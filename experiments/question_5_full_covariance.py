@@ -10,16 +10,14 @@ look better than with one σ, but the rest, σ² in every direction, stays.
 
 import dataclasses
 
-import numpy as np
-
 import vaejax as vj
-from experiments import images
-from experiments.scores import both, noise_scores, residuals, scores
+from experiments import images, linear
+from experiments.noise import LAGS, both, looks, noise_grid, noise_scores, residuals
+from experiments.scores import scores
 from experiments.study import Study, judge
 
-NUMBERS = {"iwae": 1, "kl": 1, "active": 1, "reconstruction_rmse": 3, "least_sigma": 3, "data_lag1": 2, "noise_lag1": 2}
-COLUMNS = ("decoder", "IWAE, nats", "KL, nats", "active", "RMSE", "least sd", "lag 1, data", "lag 1, noise")
-LOOKS = {f"{kind}_{part}": 1 + (part != "frechet") for part in ("frechet", "precision") for kind in ("mean", "draw")}
+COLUMNS = {"IWAE, nats": ("iwae", 1), "KL, nats": ("kl", 1), "active": ("active", 1)}
+COLUMNS |= {"RMSE": ("reconstruction_rmse", 3), "least sd": ("least_sigma", 3)} | LAGS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +33,9 @@ class Config(images.Config):
 
 
 def main(config: Config) -> dict:
-    study = Study(__name__, config)
-    raw = images.load(config.data)
-    data, judged = images.rows(raw), judge(config, raw)
-    test, dim, most = data.test.x, data.test.x.shape[1], max(config.ranks)
+    study, raw = Study(__name__, config), images.load(config.data)
+    data, judged, size, most = images.rows(raw), judge(config, raw), config.latent_dim, max(config.ranks)
+    test = data.test.x
 
     def fitted(rank: int, latent_dim: int, seed: int) -> tuple:
         head = vj.heads.low_rank_normal(rank) if rank else vj.heads.normal("shared")
@@ -50,38 +47,32 @@ def main(config: Config) -> dict:
         found = noise_scores(*both(model, params, seed + 1, len(test)), residuals(model, params, test), test, judged)
         return found | scores(model, params, test[: config.scored], k=config.k)
 
-    ours = {f"M = {config.latent_dim}, r = {r}": (r, config.latent_dim) for r in config.ranks}
-    wide = {f"M = {config.latent_dim + most}, r = 0": (0, config.latent_dim + most)}
-    grid = study.grid(cell, ours | wide)
-    rows = {name: name for name in ours | wide}
-    study.table("Covariance F(z)F(z)ᵀ + σ²I of rank r", COLUMNS, grid.rows(rows, NUMBERS))
-    columns = ("Fréchet and precision of", "means", "draws", "means", "draws")
-    study.table("What samples look like to the classifier", columns, grid.rows(rows, LOOKS))
-    linear = {}
-    for r in config.ranks:
-        ppca = vj.PPCA(dim, config.latent_dim + r)
-        linear[r] = float(np.mean(vj.log_evidences(ppca, vj.em.ppca_exact(ppca, data.train.x), test[: config.scored])))
+    ours = {f"M = {size}, r = {r}": (r, size) for r in config.ranks}
+    wide = {f"M = {size + most}, r = 0": (0, size + most)}
+    grid, names = study.grid(cell, ours | wide), [*ours, *wide]
+    study.compare("Covariance F(z)F(z)ᵀ + σ²I of rank r", grid, names, COLUMNS, first="decoder")
+    looks(study, "What samples look like to the classifier", grid, names, kinds=("mean", "draw"))
+    pca = {r: linear.evidence(data.train.x, test[: config.scored], size + r) for r in config.ranks}
     lines = {"VAE, rank r": grid.line({name: r for name, (r, _) in ours.items()}, "iwae")}
-    lines |= {"pPCA, M + r (exact)": (list(linear), list(linear.values()))}
-    lines |= {"VAE, M + r latents": grid.line(dict.fromkeys(wide, most) | {next(iter(ours)): 0}, "iwae")}
-    caption = f"Test log-likelihood; M = {config.latent_dim}."
+    lines |= {"pPCA, M + r (exact)": (list(pca), list(pca.values()))}
+    first, last, other = next(iter(ours)), list(ours)[-1], next(iter(wide))
+    lines |= {"VAE, M + r latents": grid.line({other: most, first: 0}, "iwae")}
+    caption = f"Test log-likelihood; M = {size}."
     study.lines("likelihood", lines, x_label="rank of F", y_label="nats an image", caption=caption)
-    drawn = {r: both(*fitted(r, config.latent_dim, 0)) for r in config.ranks}
+    drawn = {r: both(*fitted(r, size, 0)) for r in config.ranks}
     caption = f"Rows of means and of draws below them, r = {', '.join(map(str, config.ranks))}."
     claim = (
         "Beaulac, figure 3: draws are horrible, perhaps as pixels are drawn independently; a covariance may mend it."
     )
     study.figure("draws", images.grid(raw, sum(drawn.values(), [])), caption=caption, claim=claim)
-    left = residuals(*fitted(most, config.latent_dim, 0), test[:10])
-    noise = np.stack([left, *(draws - means for means, draws in drawn.values())]).reshape(-1, *judged.shape)
+    picture = noise_grid(raw, residuals(*fitted(most, size, 0), test[:10]), drawn.values())
     caption = f"Above what μ(z) leaves of test images (r = {most}); below what each model of the other picture draws."
-    study.figure("noise", vj.plots.image_grid(noise, symmetric=True), caption=caption)
-    first, last, other = next(iter(ours)), list(ours)[-1], next(iter(wide))
+    study.figure("noise", picture, caption=caption)
     say = lambda number, digits=1: f"{grid.say(first, number, digits)} to {grid.say(last, number, digits)}"  # noqa: E731
     return study.finish(
         f"The likelihood goes from {say('iwae')} nats between r = 0 and r = {most} (pPCA with M + r: "
-        f"{linear[config.ranks[0]]:.1f} to {linear[most]:.1f}; {other}: {grid.say(other, 'iwae', 1)}), the divergence "
-        f"from {say('kl')} nats, active units from {say('active')}. Neighbouring pixels of drawn noise correlate by "
+        f"{pca[config.ranks[0]]:.1f} to {pca[most]:.1f}; {other}: {grid.say(other, 'iwae', 1)}), the divergence from "
+        f"{say('kl')} nats, active units from {say('active')}. Neighbouring pixels of drawn noise correlate by "
         f"{say('noise_lag1', 2)}, of what μ(z) leaves of images by {say('data_lag1', 2)}. The Fréchet distance of "
         f"draws goes from {say('draw_frechet')}, their precision from {say('draw_precision', 2)}; of means "
         f"{say('mean_frechet')} and {say('mean_precision', 2)}.",

@@ -16,7 +16,8 @@ import numpy as np
 
 import vaejax as vj
 from experiments import images
-from experiments.scores import both, moved, quality
+from experiments.noise import both, moved
+from experiments.scores import quality
 from experiments.study import Study, judge
 
 TABLE = {2: (0.05610, 14.36), 8: (0.03826, 154.10), 10: (0.03487, 186.02), 20: (0.02460, 306.55), 32: (0.01798, 409.41)}

@@ -10,14 +10,9 @@ import numpy as np
 import vaejax as vj
 
 __all__ = [
-    "both",
     "estimator_spread",
     "latent_scores",
-    "moved",
-    "noise_scores",
     "quality",
-    "renoised",
-    "residuals",
     "samples",
     "scores",
     "shrunk",
@@ -36,64 +31,6 @@ def quality(name: str, drawn: np.ndarray, test: np.ndarray, judge: Any) -> dict[
     """How good samples are in the features of the classifier `judge`: numbers `name_frechet` and the like."""
     found = vj.evaluate.sample_quality(drawn, test, judge)
     return {f"{name}_{part.removesuffix('_distance')}": float(found[part]) for part in QUALITY if part in found}
-
-
-def residuals(model: Any, params: Any, x: np.ndarray, seed: int = 0) -> np.ndarray:
-    """What the mean of p(x|z) leaves of each row, with z drawn from q: the optimal sigma is its root mean square."""
-    keys = jax.random.split(jax.random.key(seed + 7), len(x))
-    return x - np.asarray(_again(model, params, keys, jnp.asarray(x)))
-
-
-@jax.jit
-def _again(model: Any, params: Any, keys: jax.Array, x: jax.Array) -> jax.Array:
-    one = lambda row: vj.reconstruct(model, params, *row)  # noqa: E731
-    return jax.lax.map(one, (keys, x), batch_size=min(len(x), 256))
-
-
-def renoised(model: vj.VAE, params: Any, sigma: float) -> tuple[vj.VAE, Any]:
-    """The same networks with Gaussian noise of this standard deviation."""
-    head = vj.heads.normal("shared", floor=0.0)
-    other = vj.VAE(model.encoder, model.decoder, model.latent_dim, model.posterior_head, head)
-    return other, params | {"likelihood": {"log_scale": jnp.log(sigma)}}
-
-
-def both(model: Any, params: Any, seed: int = 1, count: int = 10) -> list[np.ndarray]:
-    """Means of samples, and draws from the same z."""
-    return [samples(model, params, seed, count, mode=mode) for mode in ("mean", "ancestral")]
-
-
-def noise_scores(means: np.ndarray, drawn: np.ndarray, left: Any, grey: np.ndarray, judge: Any) -> dict[str, float]:
-    """What stands between draws and their means, and how means, draws and clipped draws look.
-
-    Args:
-      means: of samples, rows.
-      drawn: draws from the same z.
-      left: what the means of reconstructions leave of data (`residuals`), or `None`.
-      grey: test images, rows.
-      judge: a classifier of `vj.evaluate.train_classifier`.
-    """
-    lag1 = lambda rows: vj.evaluate.lag1_correlation(rows.reshape(-1, *judge.shape))  # noqa: E731
-    found = {} if left is None else {"data_lag1": lag1(left)}
-    for name, rows in (("mean", means), ("draw", drawn), ("clip", np.clip(drawn, 0, 1))):
-        found |= quality(name, rows, grey, judge)
-    found |= {"noise_lag1": lag1(drawn - means), "outside": 100 * found["draw_out_of_range"]}
-    return found | {"distance": float(np.linalg.norm(drawn - means, axis=1).mean())}
-
-
-@jax.jit
-def _moved(model: Any, params: Any, z: jax.Array, noise: jax.Array, spread: Any) -> jax.Array:
-    return jax.vmap(lambda z, e: vj.decode(model, params, z + spread * e))(z, noise)
-
-
-def moved(model: Any, params: Any, z: np.ndarray, variance: float, seed: int = 0) -> np.ndarray:
-    """Decoded z with noise on it, of the spread that moves the images by this mean square (found by bisection)."""
-    noise = np.random.default_rng(seed).normal(size=z.shape).astype(np.float32)
-    at, low, high = _moved(model, params, z, noise, 0.0), 0.0, 32.0
-    for _ in range(25 if variance else 0):
-        middle = (low + high) / 2
-        far = float(jnp.square(_moved(model, params, z, noise, middle) - at).sum(1).mean()) > variance
-        low, high = (low, middle) if far else (middle, high)
-    return np.asarray(_moved(model, params, z, noise, low))
 
 
 @jax.jit

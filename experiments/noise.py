@@ -1,0 +1,89 @@
+"""Noise of decoders: what it is like beside what means leave of data, what it does to images, and to samples' looks."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+import vaejax as vj
+from experiments.scores import quality, samples
+from experiments.study import Grid, Study
+
+__all__ = ["LAGS", "both", "looks", "moved", "noise_grid", "noise_scores", "renoised", "residuals"]
+
+LAGS = {"lag 1, data": ("data_lag1", 2), "lag 1, noise": ("noise_lag1", 2)}  # columns of tables of `noise_scores`
+LOOKS = {"mean": "means", "draw": "draws", "clip": "clipped"}
+
+
+def residuals(model: Any, params: Any, x: np.ndarray, seed: int = 0) -> np.ndarray:
+    """What the mean of p(x|z) leaves of each row, with z drawn from q: the optimal sigma is its root mean square."""
+    keys = jax.random.split(jax.random.key(seed + 7), len(x))
+    return x - np.asarray(_again(model, params, keys, jnp.asarray(x)))
+
+
+@jax.jit
+def _again(model: Any, params: Any, keys: jax.Array, x: jax.Array) -> jax.Array:
+    one = lambda row: vj.reconstruct(model, params, *row)  # noqa: E731
+    return jax.lax.map(one, (keys, x), batch_size=min(len(x), 256))
+
+
+def renoised(model: vj.VAE, params: Any, sigma: float) -> tuple[vj.VAE, Any]:
+    """The same networks with Gaussian noise of this standard deviation."""
+    head = vj.heads.normal("shared", floor=0.0)
+    other = vj.VAE(model.encoder, model.decoder, model.latent_dim, model.posterior_head, head)
+    return other, params | {"likelihood": {"log_scale": jnp.log(sigma)}}
+
+
+def both(model: Any, params: Any, seed: int = 1, count: int = 10) -> list[np.ndarray]:
+    """Means of samples, and draws from the same z."""
+    return [samples(model, params, seed, count, mode=mode) for mode in ("mean", "ancestral")]
+
+
+def noise_scores(means: np.ndarray, drawn: np.ndarray, left: Any, grey: np.ndarray, judge: Any) -> dict[str, float]:
+    """What stands between draws and their means, and how means, draws and clipped draws look.
+
+    Args:
+      means: of samples, rows.
+      drawn: draws from the same z.
+      left: what the means of reconstructions leave of data (`residuals`), or `None`.
+      grey: test images, rows.
+      judge: a classifier of `vj.evaluate.train_classifier`.
+    """
+    lag1 = lambda rows: vj.evaluate.lag1_correlation(rows.reshape(-1, *judge.shape))  # noqa: E731
+    found = {} if left is None else {"data_lag1": lag1(left)}
+    for name, rows in (("mean", means), ("draw", drawn), ("clip", np.clip(drawn, 0, 1))):
+        found |= quality(name, rows, grey, judge)
+    found |= {"noise_lag1": lag1(drawn - means), "outside": 100 * found["draw_out_of_range"]}
+    return found | {"distance": float(np.linalg.norm(drawn - means, axis=1).mean())}
+
+
+def looks(study: Study, title: str, grid: Grid, names: Iterable[str], *, kinds: Sequence[str] = tuple(LOOKS)) -> None:
+    """The table of `noise_scores`: Fréchet distances, then precisions, of means, draws and clipped draws."""
+    numbers = {f"{kind}_{part}": digits for part, digits in (("frechet", 1), ("precision", 2)) for kind in kinds}
+    columns = ("Fréchet and precision of", *(LOOKS[kind] for kind in kinds), *(LOOKS[kind] for kind in kinds))
+    study.table(title, columns, grid.rows({name: name for name in names}, numbers))
+
+
+def noise_grid(data: vj.data.Dataset, left: np.ndarray, pairs: Iterable[Sequence[np.ndarray]]) -> Figure:
+    """Rows of ten: what means leave of `data`, and below it the noise of each pair of means and draws of `both`."""
+    rows = np.stack([left, *(draws - means for means, draws in pairs)])
+    return vj.plots.image_grid(rows.reshape(-1, *data.train.x.shape[1:]), symmetric=True)
+
+
+@jax.jit
+def _moved(model: Any, params: Any, z: jax.Array, noise: jax.Array, spread: Any) -> jax.Array:
+    return jax.vmap(lambda z, e: vj.decode(model, params, z + spread * e))(z, noise)
+
+
+def moved(model: Any, params: Any, z: np.ndarray, variance: float, seed: int = 0) -> np.ndarray:
+    """Decoded z with noise on it, of the spread that moves the images by this mean square (found by bisection)."""
+    noise = np.random.default_rng(seed).normal(size=z.shape).astype(np.float32)
+    at, low, high = _moved(model, params, z, noise, 0.0), 0.0, 32.0
+    for _ in range(25 if variance else 0):
+        middle = (low + high) / 2
+        far = float(jnp.square(_moved(model, params, z, noise, middle) - at).sum(1).mean()) > variance
+        low, high = (low, middle) if far else (middle, high)
+    return np.asarray(_moved(model, params, z, noise, low))

@@ -1,0 +1,95 @@
+"""Noise of decoders, as experiments look at it: against noise whose law is known."""
+
+import jax
+import numpy as np
+import pytest
+
+import vaejax as vj
+from experiments import noise
+from experiments.grid import Grid
+from experiments.study import Base, Study
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A model of 4 x 4 pixels with sigma = 0.5, its weights as they are drawn, but larger."""
+    model = vj.zoo.vae(16, 2, hidden=(8,), likelihood=vj.heads.normal(0.5))
+    return model, jax.tree.map(lambda leaf: 3 * leaf, model.init(jax.random.key(0)))
+
+
+@pytest.fixture(scope="module")
+def judge():
+    """A classifier of 4 x 4 pixels that has learned nothing: distances in its features are distances."""
+    parts = vj.networks.MLP((16, 8, 6), activate_output=True), vj.networks.Linear(6, 2)
+    network = vj.networks.Sequential(parts)
+    return vj.evaluate.Classifier("drawn", network, network.init(jax.random.key(1)), (4, 4, 1), 2)
+
+
+def test_what_a_mean_of_zero_leaves_is_the_image(fitted):
+    model, params = fitted
+    x = np.random.default_rng(0).random((5, 16), np.float32)
+    np.testing.assert_array_equal(noise.residuals(model, jax.tree.map(np.zeros_like, params), x), x)
+    left = noise.residuals(model, params, x)
+    assert not np.allclose(left, noise.residuals(model, params, x, seed=1))  # another z
+    certain = {"kernel": params["encoder"]["layer1"]["kernel"], "bias": np.float32([0, 0, -20, -20])}
+    params = params | {"encoder": params["encoder"] | {"layer1": certain}}
+    z = vj.evaluate.codes(model, params, jax.random.key(0), x, temperature=0.0)
+    means = jax.vmap(lambda z: vj.decode(model, params, z))(z)
+    np.testing.assert_allclose(noise.residuals(model, params, x), x - means, atol=1e-2)
+
+
+def test_another_noise_has_the_same_means(fitted):
+    model, params = fitted
+    other, changed = noise.renoised(model, params, 0.25)
+    z = np.float32([1.0, -2.0])
+    found, p = other.likelihood(changed, z), model.likelihood(params, z)
+    np.testing.assert_array_equal(found.mean, p.mean)
+    np.testing.assert_allclose(found.stddev, np.broadcast_to(0.25, 16), rtol=1e-6)
+
+
+def test_draws_stand_sigma_from_their_means(fitted, judge):
+    means, draws = noise.both(*fitted, seed=0, count=4000)
+    off = draws - means
+    np.testing.assert_allclose(off.std(0), np.full(16, 0.5), rtol=0.1)
+    assert abs(off.mean()) < 0.02 and abs(np.corrcoef(off.ravel(), means.ravel())[0, 1]) < 0.02
+    grey, smooth = (
+        np.random.default_rng(1).random((300, 16), np.float32),
+        np.arange(600.0).reshape(600, 1) + np.zeros(16),
+    )
+    found = noise.noise_scores(means[:600], draws[:600], smooth, grey, judge)
+    assert found["distance"] == pytest.approx(0.5 * np.sqrt(2) * 2.758, rel=0.02)  # the mean of chi with 16 degrees
+    assert abs(found["noise_lag1"]) < 0.02 and found["data_lag1"] == pytest.approx(1.0)
+    assert found["outside"] == pytest.approx(100 * np.mean((draws[:600] < 0) | (draws[:600] > 1)), abs=1e-3)
+    assert found["draw_out_of_range"] > found["clip_out_of_range"] == 0.0
+    assert "data_lag1" not in noise.noise_scores(means[:600], draws[:600], None, grey, judge)
+
+
+def test_noise_on_z_moves_images_by_what_is_asked(fitted):
+    model, params = fitted
+    z = np.random.default_rng(2).normal(size=(50, 2)).astype(np.float32)
+    still = noise.moved(model, params, z, 0.0)
+    np.testing.assert_allclose(still, jax.vmap(lambda z: vj.decode(model, params, z))(z), atol=1e-6)
+    for variance in (0.1, 2.0):
+        moved = noise.moved(model, params, z, variance, seed=3)
+        assert np.square(moved - still).sum(1).mean() == pytest.approx(variance, rel=1e-3)
+
+
+def test_the_table_of_looks(tmp_path):
+    numbers = {
+        f"{kind}_{part}": v for v, kind in enumerate(("mean", "draw", "clip")) for part in ("frechet", "precision")
+    }
+    study = Study("a.b", Base(out=tmp_path, work=tmp_path), "?")
+    noise.looks(study, "Looks", Grid({"v, seed 0": numbers}, 1), ["v"], kinds=("draw", "mean"))
+    assert study.tables[0]["columns"] == ["Fréchet and precision of", "draws", "means", "draws", "means"]
+    assert study.tables[0]["rows"] == [["v", "1.0", "0.0", "1.00", "0.00"]]
+
+
+def test_the_picture_of_noise_is_grey_at_zero():
+    x = np.random.default_rng(4).random((10, 4, 4, 1), np.float32)
+    split = vj.data.Split(x, np.zeros(10, np.int32))
+    rows = x.reshape(10, 16)
+    figure = noise.noise_grid(vj.data.Dataset(split, split, split), rows, [(rows, rows - 2.0), (rows, rows)])
+    shown = figure.axes[0].images[0]
+    low, high = shown.get_clim()
+    assert low == -high == -2.0 and shown.get_array().shape == (3 * 5 - 1, 10 * 5 - 1)
+    np.testing.assert_allclose(shown.get_array()[5:9, :4], np.full((4, 4), -2.0), atol=1e-6)
