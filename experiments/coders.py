@@ -1,5 +1,6 @@
 """Ways to put an image into a few numbers: PCA, k-means, a mixture, an autoencoder, VAEs."""
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 import vaejax as vj
 from experiments.study import Study
 
-__all__ = ["NAMES", "Coded", "code"]
+__all__ = ["NAMES", "Coded", "clusters", "code", "probes"]
 
 NETS = {"autoencoder": None, "VAE, σ = 1": 1.0, "VAE, σ shared": "shared"}
 NAMES = ("pixels", "k-means", "GMM", "PCA", *NETS)
@@ -61,3 +62,24 @@ def code(study: Study, config: Any, data: vj.data.Dataset, few: vj.data.Split, n
     kl = vj.evaluate.run(model, params, key, test, k=1, quick=True)["kl"].value if NETS[name] else None
     decoded = np.asarray(jax.vmap(lambda z: vj.decode(model, params, z))(held))
     return Coded(train, held, decoded, 32 * m, kl)
+
+
+def probes(found: Coded, known: np.ndarray, test: vj.data.Split) -> dict[str, float]:
+    """What can be told from codes, and what they cost; `known` are the labels of the training rows."""
+    sets = found.train, known, found.test, test.y
+    return {
+        "linear": vj.evaluate.linear_probe(*sets),
+        "knn": vj.evaluate.knn_probe(*sets),
+        "bits": found.bits,
+        "rmse": np.sqrt(np.mean((found.decoded - test.x) ** 2)),
+        "kl_bits": np.nan if found.kl is None else found.kl / math.log(2),
+    }
+
+
+def clusters(name: str, codes: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, float]:
+    """NMI with the labels of ten clusters of the codes, by k-means and by a mixture; k-means' and the GMM's own."""
+    if name in ("k-means", "GMM"):
+        return {name.replace("-", "").lower(): vj.evaluate.nmi(codes.argmax(1), labels)}
+    methods = ("kmeans",) if name == "pixels" else ("kmeans", "gmm")  # full covariances need codes that are short
+    cut = functools.partial(vj.evaluate.cluster, jax.random.key(seed), codes, 10, num_restarts=3)
+    return {method: vj.evaluate.nmi(cut(method=method), labels) for method in methods}

@@ -8,18 +8,21 @@ more for the VAE. sigma = 1 costs probes and squared error; the autoencoder has 
 
 import dataclasses
 import functools
-import math
 
-import jax
 import numpy as np
 
 import vaejax as vj
 from experiments import images
-from experiments.coders import NAMES, code
+from experiments.coders import NAMES, clusters, code, probes
 from experiments.study import Study
 
-NUMBERS = {"kmeans": 3, "gmm": 3, "linear": 3, "knn": 3, "rmse": 4, "bits": 0, "ratio": 1, "kl_bits": 1}
-COLUMNS = ("code", "NMI, k-means", "NMI, GMM", "linear probe", "5-NN probe", "RMSE", "bits", "ratio", "KL, bits")
+COLUMNS = {
+    "NMI, k-means": ("kmeans", 3),
+    "NMI, GMM": ("gmm", 3),
+    "linear probe": ("linear", 3),
+    "5-NN probe": ("knn", 3),
+}
+COLUMNS |= {"RMSE": ("rmse", 4), "bits": ("bits", 0), "ratio": ("ratio", 1), "KL, bits": ("kl_bits", 1)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,24 +47,11 @@ def main(config: Config) -> dict:
 
     def cell(name: str, seed: int) -> dict:
         found = made(name, seed)
-        sets = found.train, few.y, found.test, test.y
-        numbers = {"linear": vj.evaluate.linear_probe(*sets), "knn": vj.evaluate.knn_probe(*sets), "bits": found.bits}
-        numbers["rmse"] = np.sqrt(np.mean((found.decoded - test.x) ** 2))
-        numbers["kl_bits"] = np.nan if found.kl is None else found.kl / math.log(2)
-        if name in ("k-means", "GMM"):
-            own = {name.replace("-", "").lower(): found.test.argmax(1)}
-        else:  # a mixture with full covariances needs codes that are short
-            methods = ("kmeans",) if name == "pixels" else ("kmeans", "gmm")
-            own = {
-                h: vj.evaluate.cluster(jax.random.key(seed), found.test, 10, method=h, num_restarts=3) for h in methods
-            }
-        numbers |= {how: vj.evaluate.nmi(labels, test.y) for how, labels in own.items()}
+        numbers = probes(found, few.y, test) | clusters(name, found.test, test.y, seed)
         return numbers | {"ratio": made("pixels", 0).bits / found.bits}
 
     grid, m = study.grid(cell, {name: (name,) for name in config.codes}), config.latent_dim
-    study.table(
-        f"Codes of {m} numbers, or of 10 classes", COLUMNS, grid.rows({name: name for name in config.codes}, NUMBERS)
-    )
+    study.compare(f"Codes of {m} numbers, or of 10 classes", grid, config.codes, COLUMNS, first="code")
     first = np.array([np.argmax(test.y == digit) for digit in range(10)])
     rows = {name: made(name, 0).decoded[first].reshape(10, *raw.test.x.shape[1:3]) for name in config.codes}
     caption = f"Ten test images, and what is left of them in one of ten classes or in {m} numbers."
@@ -71,9 +61,8 @@ def main(config: Config) -> dict:
     def said(number: str) -> str:
         short = {name: grid.mean(name, number) for name in config.codes[1:]}
         best = max(short, key=lambda name: np.nan_to_num(short[name]))
-        return (
-            ", ".join(f"{n} {grid.say(n, number, 3)}" for n in ("VAE, σ shared", "PCA", "pixels")) + f"; best: {best}"
-        )
+        three = [f"{name} {grid.say(name, number, 3)}" for name in ("VAE, σ shared", "PCA", "pixels")]
+        return f"{', '.join(three)}; best: {best}"
 
     error = ", ".join(f"{name} {grid.say(name, 'rmse', 4)}" for name in config.codes[3:])
     return study.finish(

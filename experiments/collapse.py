@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 import vaejax as vj
-from experiments import images
+from experiments import images, pca
 from experiments.study import Study
 
 KINDS = {"linear VAE": True, "VAE": False}
@@ -42,13 +42,10 @@ class Config(images.Config):
 
 def main(config: Config) -> dict:
     study = Study(__name__, config)
-    x = images.rows(images.load(config.data, config.part)).train.x
-    x = x - x.mean(0)
-    values, axes = np.linalg.eigh(x.T @ x / len(x))
-    values, x = values[::-1], x @ axes[:, ::-1][:, : config.axes]
-    slow = {"learning_rate": 0.02, "cosine": config.epochs * (len(x) // 128)}
+    values, x = pca.components(images.rows(images.load(config.data, config.part)).train.x, config.axes)
 
     def fixed(linear: bool, share: float, seed: int) -> dict:
+        slow = {"learning_rate": 0.02, "cosine": config.epochs * (len(x) // 128)}
         head = vj.heads.normal(float(np.sqrt(share * values[0])))
         zoo, options = (vj.zoo.linear_vae, {}) if linear else (vj.zoo.vae, {"hidden": config.hidden})
         model = zoo(x.shape[1], config.latent_dim, likelihood=head, **options)
@@ -57,30 +54,20 @@ def main(config: Config) -> dict:
         return {"active": vj.active_units(model, params, x).count, "length": length}
 
     cells = {f"{kind}, {share}": (linear, share) for kind, linear in KINDS.items() for share in config.shares}
-    grid, kept = study.grid(fixed, cells), values[: config.latent_dim]
-    above = {share: int((kept > share * values[0]).sum()) for share in config.shares}
-    lengths = {share: float(np.maximum(kept - share * values[0], 0).sum()) for share in config.shares}
-    rows = [
-        (
-            f"{share} ({share * values[0]:.2f})",
-            str(above[share]),
-            *(grid.say(f"{k}, {share}", "active", 1) for k in KINDS),
-        )
-        + (f"{lengths[share]:.2f}", grid.say(f"linear VAE, {share}", "length", 2))
-        for share in config.shares
-    ]
+    grid, (above, lengths) = study.grid(fixed, cells), pca.above(values[: config.latent_dim], config.shares)
     columns = ("σ²/λ₁ (σ²)", "eigenvalues above", "active, linear", "active, networks", "Σ(λ-σ²)", "squared columns")
+    rows = []
+    for share in config.shares:
+        active = [grid.say(f"{kind}, {share}", "active", 1) for kind in KINDS]
+        length = f"{lengths[share]:.2f}", grid.say(f"linear VAE, {share}", "length", 2)
+        rows.append((f"{share} ({share * values[0]:.2f})", str(above[share]), *active, *length))
     study.table(f"Latents in use of {config.latent_dim}", columns, rows)
-    drawn = {kind: grid.line({f"{kind}, {s}": s for s in config.shares}, "active") for kind in KINDS}
-    study.lines(
-        "collapse",
-        {"eigenvalues above σ²": (list(above), list(above.values()))} | drawn,
-        x_label="fixed σ² over the largest eigenvalue",
-        y_label="active latents",
-        log_x=True,
-        caption=f"Latents in use of {config.latent_dim} (posterior means of variance above 0.01), by a fixed sigma.",
-        claim="Beaulac, section 3.6.2: sigma is what drives posterior collapse.",
-    )
+    drawn = {"eigenvalues above σ²": (list(above), list(above.values()))}
+    drawn |= {kind: grid.line({f"{kind}, {s}": s for s in config.shares}, "active") for kind in KINDS}
+    about = f"Latents in use of {config.latent_dim} (posterior means of variance above 0.01), by a fixed sigma."
+    claim = "Beaulac, section 3.6.2: sigma is what drives posterior collapse."
+    labels = {"x_label": "fixed σ² over the largest eigenvalue", "y_label": "active latents", "log_x": True}
+    study.lines("collapse", drawn, caption=about, claim=claim, **labels)
     off = {kind: max(abs(grid.mean(f"{kind}, {s}", "active") - above[s]) for s in config.shares) for kind in KINDS}
     far = max(abs(grid.mean(f"linear VAE, {s}", "length") - length) for s, length in lengths.items())
     return study.finish(

@@ -10,9 +10,11 @@ from scipy.stats import norm
 
 import vaejax as vj
 from experiments.scores import samples
-from experiments.study import Study
+from experiments.study import Study, mean_and_error
 
-__all__ = ["inverse", "one_dimension", "points", "slopes", "ways"]
+__all__ = ["drawn", "fitted", "inverse", "numbers", "one_dimension", "points", "quantiles", "slopes", "ways"]
+
+LINE = np.linspace(-3.0, 3.0, 61)  # z of the one dimension
 
 
 def points(name: str, count: int) -> tuple[vj.data.Dataset, int]:
@@ -66,6 +68,32 @@ def ways(model: vj.TwoStage, both: Any, data: vj.data.Dataset, seed: int, mode: 
     }
 
 
+def fitted(study: Study, name: str, seed: int = 0) -> tuple[vj.data.Dataset, vj.TwoStage, Any]:
+    """A set of points, its model of two stages, and the parameters of both."""
+    config: Any = study.config
+    data, latents = points(name, config.rows)
+    warm = vj.objectives.two_stage(second=vj.objectives.warm_up(config.rows * config.epochs // 400))
+    model = vj.zoo.two_stage(data.test.x.shape[1], latents, hidden=(64, 64), activation="silu", objective=warm)
+    return data, model, study.fit(model, data.train.x, seed=seed, epochs=config.epochs, learning_rate=2e-3).params
+
+
+def numbers(data: vj.data.Dataset, model: vj.TwoStage, both: Any, seed: int) -> dict[str, Any]:
+    """The first stage's sigma and latents in use, and MMD² between the test points and each way to draw."""
+    x, first = data.test.x, both["first"]
+    scale = model.first.likelihood(first, jnp.zeros(model.first.latent_dim)).scale.mean()
+    gaps = {way: vj.mmd(y, x, 0.3 * x.std()) for way, y in ways(model, both, data, seed).items()}
+    return gaps | {"active": int(vj.active_units(model.first, first, x).count), "sigma": scale}
+
+
+def drawn(name: str, data: vj.data.Dataset, model: vj.TwoStage, both: Any, most: int = 1500) -> dict[str, np.ndarray]:
+    """Points in the plane: each way to draw, two stages with their noise, and before the ring the z it is made of."""
+    found = ways(model, both, data, 0)
+    found["two stages, with noise"] = ways(model, both, data, 0, "ancestral")["two stages"]
+    if name == "ring":
+        found = {"z": np.random.default_rng(0).normal(size=(most, 2))} | found
+    return {way: x[:most, :2] for way, x in found.items()}
+
+
 def slopes(sigma: float, seed: int) -> dict[str, Any]:
     """Size and spread of the gradient by the ring's radius, 100 draws of the prior each."""
     x = vj.data.ring(64, test=0, seed=seed).train.x
@@ -82,7 +110,13 @@ def one_dimension(study: Study, rows: int, epochs: int, seed: int) -> dict[str, 
     params = study.fit(model, train, seed=seed, epochs=epochs, learning_rate=2e-3).params
     truth = np.log(0.4 * norm.pdf(test, -2.0, 1.0) + 0.6 * norm.pdf(test, 1.0, 0.3)).mean()
     score = vj.importance_bounds(model, params, jax.random.key(seed), test, k=500).mean()
-    z = jnp.linspace(-3.0, 3.0, 61)[:, None]
+    z = jnp.linspace(-3.0, 3.0, len(LINE))[:, None]
     mean = np.asarray(jax.jit(jax.vmap(functools.partial(vj.decode, model, params)))(z))[:, 0]
     distance = np.abs(np.sort(_below(inverse(rng.random(2000)))) - np.arange(2000) / 2000).max()
     return {"gap": truth - score, "mean": mean if mean[-1] > mean[0] else mean[::-1], "distance": distance}
+
+
+def quantiles(means: Any) -> dict[str, tuple]:
+    """Lines of the quantile function and of decoders' means (a row each) with their standard error, by z."""
+    line = [mean_and_error(each) for each in np.transpose(means)]
+    return {"quantile function": (LINE, inverse(norm.cdf(LINE))), "decoder's mean": (LINE, *np.transpose(line))}

@@ -1,5 +1,7 @@
 """Gaussian mixtures by plain EM: the climb of the bound, and what happens where a component owns one datum."""
 
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,7 +10,7 @@ import numpy as np
 
 import vaejax as vj
 
-__all__ = ["alone", "climb", "fitted", "shrink", "spike"]
+__all__ = ["alone", "climb", "fitted", "kilonats", "shrink", "singular", "spike"]
 
 
 def _start(x: jax.Array, k: int, seed: int) -> tuple[vj.GMM, dict[str, Any]]:
@@ -84,3 +86,18 @@ def alone(x: np.ndarray, sigma: float) -> float:
     params["decoder"]["layer0"]["bias"] = jnp.asarray(x)
     params["likelihood"]["log_scale"] = jnp.log(jnp.asarray(sigma, jnp.float32))
     return float(vj.elbo(model, params, jax.random.key(0), jnp.asarray(x)).value)
+
+
+def singular(x: np.ndarray, sigmas: Sequence[float]) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Cells of log-likelihoods as a component shrinks on the first row: mixtures of all rows, a VAE of that one."""
+    curves: dict[str, Callable[[float], float]] = {
+        f"GMM, K = {k}, {len(x)} data": functools.partial(spike, x, k=k) for k in (1, 2)
+    }
+    curves["VAE, one datum"] = functools.partial(alone, x[0])
+    return {name: lambda curve=curve: {"y": [curve(s) for s in sigmas]} for name, curve in curves.items()}
+
+
+def kilonats(found: Mapping[str, Mapping[str, Any]], sigmas: Sequence[float]) -> dict[str, tuple]:
+    """Lines of these cells; what falls without end, K = 1, is cut at three times the least of the others."""
+    low = 3 * min(min(cell["y"]) for name, cell in found.items() if "K = 1" not in name)
+    return {name: (sigmas, np.maximum(cell["y"], low) / 1000) for name, cell in found.items()}

@@ -1,6 +1,7 @@
 """What `why_recognition` is made of: a proposal that does not look, two gradients, and two ways to spoil an image."""
 
 import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import vaejax as vj
+from experiments import images
+from experiments.scores import samples
+from experiments.study import Grid, Study, judge
 
-__all__ = ["by_batches", "gradients", "likeness", "spoilt", "unseeing"]
+__all__ = ["Digits", "below", "by_batches", "distances", "gradients", "likeness", "spoilt", "unseeing"]
 
 
 def unseeing(model: vj.VAE, params: Any) -> tuple[vj.VAE, Any]:
@@ -89,3 +93,52 @@ def likeness(grey: np.ndarray, named: vj.evaluate.Classifier) -> dict[str, float
         away = {how: np.linalg.norm(form(x) - form(grey), axis=1) for how, x in changed.items()}
         found |= {name: np.mean(away["torn"] < away["moved"])} | {f"{name}, {how}": v.mean() for how, v in away.items()}
     return found | {how: np.mean(named.labels(x) == named.labels(grey)) for how, x in changed.items()}
+
+
+def distances(like: Mapping[str, float]) -> list[tuple[str, ...]]:
+    """Rows of a table of `likeness`: how far moved and torn images are from their originals."""
+    return [(way, *(f"{like[f'{way}, {how}']:.2f}" for how in ("moved", "torn"))) for way in ("pixels", "features")]
+
+
+def below(grid: Grid, draws: Sequence[int]) -> dict[str, dict[int, float]]:
+    """How far log p(x) by so many draws of the prior and of q is below that by the most draws of q."""
+    most = grid.mean(f"q, {draws[-1]}", "log p")
+    return {of: {n: most - grid.mean(f"{of}, {n}", "log p") for n in draws} for of in ("prior", "q")}
+
+
+class Digits:
+    """VAEs of images that are binarised once, of one study, by their seed, and what is measured of them."""
+
+    def __init__(self, study: Study, data: vj.data.Dataset):
+        self.study, self.data, self.binary = study, data, images.rows(data, images.binary)
+        self.x, self.grey = self.binary.test.x[: study.config.test], images.grey(data.test)
+        self.judge = judge(study.config, data)
+
+    @functools.cache  # noqa: B019 (a study has one of these)
+    def fitted(self, seed: int) -> tuple[vj.VAE, Any]:
+        """Model and parameters."""
+        model, fit = images.trained(self.study, self.binary, vj.heads.bernoulli(), seed)
+        return model, fit.best
+
+    def evidence(self, proposal: str, draws: int, seed: int) -> dict[str, Any]:
+        """Estimate of log p(x) by draws of each row from "q" or the "prior", and how many of them count."""
+        model, params = self.fitted(seed) if proposal == "q" else unseeing(*self.fitted(seed))
+        found = vj.evaluate.log_evidence_estimate(model, params, jax.random.key(seed), self.x, k=draws, progress=False)
+        return {"log p": found.mean[0], "error": np.mean(found.standard_error), "ess": np.mean(found.ess)}
+
+    def gradients(self, seed: int) -> dict[str, Any]:
+        """Noise of two gradients of eight test images, and of batches against 512 training images."""
+        apart = by_batches(*self.fitted(seed), jax.random.key(0), self.binary.train.x[:512], batch=128)
+        return gradients(*self.fitted(seed), self.x[:8]) | {"batches": apart}
+
+    def likeness(self) -> dict[str, float]:
+        """`likeness` of 500 test images."""
+        return likeness(self.grey[:500], self.judge)
+
+    def spoilt(self, count: int) -> np.ndarray:
+        """The first test images, then moved, then torn."""
+        return np.concatenate([self.grey[:count], *spoilt(self.grey[:count])])
+
+    def means(self, count: int) -> np.ndarray:
+        """Means of p(x|z) for z of the prior, as images."""
+        return samples(*self.fitted(0), 1, count, mode="mean").reshape(-1, *self.grey.shape[1:])

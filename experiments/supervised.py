@@ -42,6 +42,15 @@ class Supervised:
         sampler = vj.evaluate.from_prior(*self.fitted(name, seed), **how)
         return vj.evaluate.draws(sampler, jax.random.key(7), len(labels), np.asarray(labels))
 
+    def fours(self, name: str, count: int, **how: Any) -> np.ndarray:
+        """So many fours, the same z for all settings."""
+        return self.samples(name, np.full(count, 4), **how)
+
+    def offsets(self, name: str) -> np.ndarray:
+        """Two fours, each at mean + k sigma for k = -2 to 2."""
+        each = [self.samples(name, [4, 4], mode="offset", offset=float(k)) for k in range(-2, 3)]
+        return np.stack(each, 1).reshape(-1, *each[0].shape[1:])
+
     def plane(self, name: str, digit: int) -> np.ndarray:
         """Decodes over the latent plane."""
         return np.asarray(vj.evaluate.plane(*self.fitted(name), digit, steps=self.config.side))
@@ -50,6 +59,10 @@ class Supervised:
         """A draw of q(z | x, y) for test images."""
         test, key = self.data.test.take(slice(0, count)), jax.random.key(seed)
         return vj.evaluate.codes(*self.fitted(name, seed), key, test.x, test.y)
+
+    def labelled_codes(self, name: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """A draw of q(z | x, y) for the first test images, and their labels."""
+        return self.codes(name, count=count), self.data.test.y[:count]
 
     def numbers(self, name: str, judge: vj.evaluate.Classifier, seed: int) -> dict[str, Any]:
         """Bound, latents, and how often the classifier sees the digit that a sample was asked to be."""

@@ -11,16 +11,13 @@ the data with two stages than with one (clusters: MMD² 0.119 and 0.012); gradie
 
 import dataclasses
 
-import jax.numpy as jnp
-import numpy as np
-from scipy.stats import norm
-
 import vaejax as vj
 from experiments import manifolds
-from experiments.study import Base, Study, mean_and_error
+from experiments.study import Base, Study
 
-NUMBERS = {"sigma": 4, "active": 1, "one stage": 4, "two stages": 4, "mixture": 4, "kernels": 4, "data": 4}
-COLUMNS = ("data", "sigma", "active", "MMD², one stage", "two stages", "mixture of codes", "kernels at codes", "data")
+WAYS = {"MMD², one stage": "one stage", "two stages": "two stages", "mixture of codes": "mixture"}
+WAYS |= {"kernels at codes": "kernels", "data": "data"}
+COLUMNS = {"sigma": ("sigma", 4), "active": ("active", 1)} | {column: (way, 4) for column, way in WAYS.items()}
 SCALES = (1.0, 0.3, 0.1, 0.03, 0.01)
 
 
@@ -46,51 +43,33 @@ class Config(Base):
 
 def main(config: Config) -> dict:
     study = Study(__name__, config)
-    names = (*config.sets, *(f"r = {r}" for r in config.ranks))
-
-    def fitted(name: str, seed: int) -> tuple:
-        data, latents = manifolds.points(name, config.rows)
-        warm = vj.objectives.two_stage(second=vj.objectives.warm_up(config.rows * config.epochs // 400))
-        model = vj.zoo.two_stage(data.test.x.shape[1], latents, hidden=(64, 64), activation="silu", objective=warm)
-        return data, model, study.fit(model, data.train.x, seed=seed, epochs=config.epochs, learning_rate=2e-3).params
+    ranks = {f"r = {rank}": f" (predicted {rank})" for rank in config.ranks}
+    names = (*config.sets, *ranks)
 
     def cell(name: str, seed: int) -> dict:
-        data, model, both = fitted(name, seed)
-        active = vj.active_units(model.first, both["first"], data.test.x).count
-        scale = model.first.likelihood(both["first"], jnp.zeros(model.first.latent_dim)).scale.mean()
-        x = data.test.x
-        gaps = {way: vj.mmd(y, x, 0.3 * x.std()) for way, y in manifolds.ways(model, both, data, seed).items()}
-        return gaps | {"active": int(active), "sigma": scale}
+        return manifolds.numbers(*manifolds.fitted(study, name, seed), seed)
 
     grid = study.grid(cell, {name: (name,) for name in names})
     steep = study.grid(manifolds.slopes, {f"sigma {sigma:g}": (sigma,) for sigma in SCALES})
     flat = study.grid(manifolds.one_dimension, {"line": (study, config.rows, config.epochs)})
-    study.table("Means of samples against test data", COLUMNS, grid.rows({name: name for name in names}, NUMBERS))
+    study.compare("Means of samples against test data", grid, names, COLUMNS, first="data")
+    claim = "Doersch, figure 2: a Gaussian mapped to a ring by z/10 + z/|z|"
     for name in config.sets:
-        data, model, both = fitted(name, 0)
-        shown = manifolds.ways(model, both, data, 0)
-        shown["two stages, with noise"] = manifolds.ways(model, both, data, 0, "ancestral")["two stages"]
-        if name == "ring":
-            shown = {"z": np.random.default_rng(0).normal(size=(1500, 2))} | shown
-        picture = vj.plots.planes({way: x[:1500, :2] for way, x in shown.items()}, columns=4)
+        picture = vj.plots.planes(manifolds.drawn(name, *manifolds.fitted(study, name)), columns=4)
         text = f"{name}: means of samples (pushforwards) four ways, the data, and draws with their noise (a mixture)."
-        study.figure(
-            name, picture, caption=text, claim="Doersch, figure 2: a Gaussian mapped to a ring by z/10 + z/|z|"
-        )
+        study.figure(name, picture, caption=text, claim=claim)
     series = {name: steep.line({f"sigma {s:g}": s for s in SCALES}, name) for name in ("size", "spread")}
     text = "Gradient of log p(x) by the radius of the ring, with 100 draws of the prior, and its spread over the draws."
     study.lines("slopes", series, x_label="σ", y_label="gradient", log_x=True, log_y=True, caption=text)
-    z, means = np.linspace(-3.0, 3.0, 61), np.transpose(flat.values("line", "mean"))
-    series = {"quantile function": (z, manifolds.inverse(norm.cdf(z)))}
-    series["decoder's mean"] = (z, *np.transpose([mean_and_error(each) for each in means]))
     text = "One latent, one dimension: the decoder's mean and the quantile function. Bands: standard errors over seeds."
+    series = manifolds.quantiles(flat.values("line", "mean"))
     study.lines("quantiles", series, x_label="z", y_label="x", caption=text)
     better = [name for name in names if grid.mean(name, "two stages") < grid.mean(name, "one stage")]
     least, most = (steep.mean(f"sigma {s:g}", "spread") for s in (SCALES[0], SCALES[-1]))
-    found = "; ".join(f"{name}: {grid.say(name, 'active', 1)}, σ {grid.say(name, 'sigma', 3)}" for name in names)
+    found = [f"{n}: {grid.say(n, 'active', 1)}{ranks.get(n, '')}, σ {grid.say(n, 'sigma', 3)}" for n in names]
     on = {way: grid.say("clusters", way, 4) for way in ("one stage", "two stages", "kernels")}
     return study.finish(
-        f"Latents in use, and the learned σ: {found}. Two stages are closer to the data than one on "
+        f"Latents in use, and the learned σ: {'; '.join(found)}. Two stages are closer to the data than one on "
         f"{', '.join(better) or 'none'} of {', '.join(names)}; clusters: MMD² {on['one stage']} with one and "
         f"{on['two stages']} with two (predicted 0.119 and 0.012), {on['kernels']} with kernels at the codes. From σ "
         f"= 1 to 0.01 the spread of the gradient grows {most / least:.0f}-fold (σ⁻² would be 10 000-fold). In one "

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+import vaejax as vj
+from experiments import pca
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    return (rng.normal(size=(300, 5)) @ np.diag([3.0, 2.0, 1.0, 0.5, 0.5]) + 1.0).astype(np.float32)
+
+
+def test_wider_layers_err_less_but_not_with_squares():
+    errors = {unit: [pca.approximate(width, unit, 0)["error"] for width in (4, 64)] for unit in pca.UNITS}
+    assert errors["tanh"][1] < 0.5 * errors["tanh"][0] and errors["relu"][1] < 0.5 * errors["relu"][0]
+    assert errors["x²"][1] == pytest.approx(errors["x²"][0])  # any number of them is one parabola
+
+
+def test_em_climbs_to_the_closed_form(rows):
+    slow, fast = (pca.climb(rows[:250], rows[250:], 2, 40, faster, 0) for faster in (False, True))
+    for found in (slow, fast):
+        assert len(found["gap"]) == 40 and np.all(np.diff(found["gap"]) < 1e-5) and found["last"] == found["gap"][-1]
+    assert abs(fast["last"]) < 1e-4 and fast["iwae"] == pytest.approx(fast["exact"], abs=1e-3)
+    params = vj.em.ppca_exact(vj.PPCA(5, 2), rows[:250])
+    covariance = np.asarray(params["weight"]) @ np.asarray(params["weight"]).T
+    covariance += np.exp(2 * float(params["log_scale"])) * np.eye(5)
+    off = rows[250:] - np.asarray(params["mean"])
+    log_p = -0.5 * (np.sum(off @ np.linalg.inv(covariance) * off, 1) + np.linalg.slogdet(2 * np.pi * covariance)[1])
+    assert fast["exact"] == pytest.approx(log_p.mean(), rel=1e-4)
+
+
+def test_components_are_uncorrelated_and_have_the_eigenvalues_as_variances(rows):
+    values, x = pca.components(rows, 3)
+    assert x.shape == (300, 3) and len(values) == 5
+    np.testing.assert_allclose(x.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(x.T @ x / len(x), np.diag(values[:3]), atol=1e-4)
+    assert values.sum() == pytest.approx(rows.var(0).sum(), rel=1e-5)
+
+
+def test_what_is_above_a_share_of_the_largest_eigenvalue():
+    count, length = pca.above(np.array([4.0, 3.0, 1.0]), (1.2, 0.5, 0.1))
+    assert count == {1.2: 0, 0.5: 2, 0.1: 3}
+    assert length == pytest.approx({1.2: 0.0, 0.5: 3.0, 0.1: 6.8})

@@ -1,0 +1,37 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vaejax as vj
+from experiments.supervised import Supervised
+
+
+@pytest.fixture(scope="module")
+def family():
+    """Fits that are not fitted: a decoder that gives the digit's number in every pixel, with sigma 0.5, for all z."""
+    family = Supervised(None, None, vj.data.digits())
+    model = vj.zoo.conditional_vae((8, 8, 1), 2, 10, hidden=(), likelihood=vj.heads.normal("shared"))
+    params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
+    kernel = params["decoder"]["layer0"]["kernel"]
+    params["decoder"]["layer0"]["kernel"] = kernel.at[-10:].set(jnp.arange(10.0)[:, None])
+    params["likelihood"]["log_scale"] = jnp.log(jnp.full_like(params["likelihood"]["log_scale"], 0.5))
+    family.fitted = lambda name, seed=0: (model, params)
+    return family
+
+
+def test_fours_are_asked_for(family):
+    np.testing.assert_allclose(family.fours("any", 7, mode="mean"), np.full((7, 8, 8, 1), 4.0), rtol=1e-6)
+    np.testing.assert_allclose(family.fours("any", 50, mode="ancestral").std(), 0.5, rtol=0.1)
+
+
+def test_offsets_go_by_sigma_along_a_row_of_each_four(family):
+    found = family.offsets("any")
+    assert found.shape == (10, 8, 8, 1)
+    np.testing.assert_allclose(found[:, 0, 0, 0], 2 * [3.0, 3.5, 4.0, 4.5, 5.0], rtol=1e-2)
+
+
+def test_codes_come_with_their_labels(family):
+    z, labels = family.labelled_codes("any", 30)
+    assert z.shape == (30, 2)
+    np.testing.assert_array_equal(labels, family.data.test.y[:30])
