@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import faces, images
+from experiments import faces, images, portraits
 from vaejax import data
 
 
@@ -77,7 +77,7 @@ def test_celeba_through_tfds(monkeypatch):
 def test_without_faces_others_stand_in(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     config = dataclasses.replace(faces.Config.smoke(), celeba=True)
-    assert list(faces.sources(config)) == ["sprites", "digits"]
+    assert list(portraits.sources(config)) == ["sprites", "digits"]
 
 
 @pytest.mark.slow

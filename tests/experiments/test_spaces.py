@@ -9,23 +9,7 @@ import pytest
 from experiments import spaces
 from experiments.grid import Grid
 from experiments.mnist_latents import Config
-
-
-class Untrained:
-    """A study whose fits are first guesses, which keeps what it is shown."""
-
-    def __init__(self):
-        self.drawn, self.asked = {}, []
-
-    def fit(self, model, data, *, seed=0, **how):
-        self.asked.append((type(model.encoder).__name__, len(data.train), how["epochs"], "transform" in how))
-        return types.SimpleNamespace(best=model.init(jax.random.key(seed)))
-
-    def figure(self, name, figure, **said):
-        self.drawn[name] = figure
-
-    def lines(self, name, series, **said):
-        self.drawn[name] = series
+from tests.untrained import Untrained
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +29,11 @@ def test_each_model_has_its_own_data(made):
     study.asked.clear()
     sizes = [found.fitted(3)[0].latent_dim, found.convolutional()[0].latent_dim, found.plane()[0].latent_dim]
     assert sizes == [3, 8, 2]
-    assert [rest for _, *rest in study.asked] == [[1200, 7, True], [300, 3, True], [1200, 7, False]]
+    assert [(len(data.train), how["epochs"], "transform" in how) for data, how in study.asked] == [
+        (1200, 7, True),
+        (300, 3, True),
+        (1200, 7, False),
+    ]
 
 
 def test_what_is_lost_and_what_is_carried_are_the_bound(made, monkeypatch):
