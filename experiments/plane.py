@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -13,9 +13,9 @@ import numpy as np
 import vaejax as vj
 from experiments.divergences import mixture
 from experiments.scores import samples
-from experiments.study import Base, Study
+from experiments.study import Base, Study, mean_and_error
 
-__all__ = ["KINDS", "SETS", "Config", "cell", "dataset", "drawn", "fit", "model", "panels"]
+__all__ = ["KINDS", "SETS", "Config", "by_epoch", "cell", "dataset", "drawn", "fit", "model", "panels", "settling"]
 
 NORMAL, FULL = vj.heads.normal, vj.heads.full_normal
 
@@ -190,3 +190,17 @@ def cell(study: Study, name: str, kind: str, epochs: int | None, seed: int) -> d
             "fails": float(score < line or shares.min() < 0.1),
         }
     return found
+
+
+def settling(loss: np.ndarray) -> tuple[dict[str, tuple], int]:
+    """A line of the running mean of a loss by batch, and after how many batches it is within 0.1 nats of its end."""
+    width = min(25, len(loss) // 2)
+    smooth = np.convolve(loss, np.ones(width) / width, "valid")
+    settled = int(np.argmax(smooth < np.mean(loss[-len(loss) // 5 :]) + 0.1)) + width
+    return {f"loss, mean of {width} batches": (np.arange(width, len(loss) + 1)[:1500], smooth[:1500])}, settled
+
+
+def by_epoch(terms: Mapping[str, np.ndarray]) -> dict[str, tuple]:
+    """Lines of means over runs and their standard errors, of `{label: values of runs by epochs}`."""
+    each = {label: np.transpose([mean_and_error(epoch) for epoch in values.T]) for label, values in terms.items()}
+    return {label: (np.arange(1, line.shape[1] + 1), *line) for label, line in each.items()}
