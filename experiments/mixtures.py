@@ -10,7 +10,7 @@ import numpy as np
 
 import vaejax as vj
 
-__all__ = ["alone", "climb", "fitted", "kilonats", "shrink", "singular", "spike"]
+__all__ = ["alone", "any_q", "climb", "exactly", "fitted", "half_steps", "kilonats", "shrink", "singular", "spike"]
 
 
 def _start(x: jax.Array, k: int, seed: int) -> tuple[vj.GMM, dict[str, Any]]:
@@ -18,6 +18,16 @@ def _start(x: jax.Array, k: int, seed: int) -> tuple[vj.GMM, dict[str, Any]]:
     chosen = jax.random.choice(jax.random.key(seed), len(x), (k,), replace=False)
     tril = jnp.tile(jnp.linalg.cholesky(jnp.cov(x.T, bias=True)), (k, 1, 1))
     return vj.GMM(k, x.shape[1]), {"logits": jnp.zeros(k), "means": x[chosen], "scale_tril": tril}
+
+
+def exactly(function: Callable[..., dict[str, Any]], x: np.ndarray) -> Callable[..., dict[str, Any]]:
+    """This function of rows and more, of these rows, in float64."""
+
+    def call(*arguments: Any) -> dict[str, Any]:
+        with jax.enable_x64(True):
+            return function(jnp.asarray(x, jnp.float64), *arguments)
+
+    return call
 
 
 def climb(x: jax.Array, k: int, steps: int, seed: int) -> dict[str, Any]:
@@ -41,6 +51,19 @@ def climb(x: jax.Array, k: int, steps: int, seed: int) -> dict[str, Any]:
         "kl": kl,
         "error": np.abs(any_q + kl - end).max(),
     }
+
+
+def half_steps(found: Mapping[str, Any], most: int = 16) -> dict[str, tuple]:
+    """Lines of log-likelihood and bound after the first half steps of a `climb`, by the number of the step."""
+    at = np.arange(2, most + 2) / 2
+    return {"ln p(x)": (at, found["exact"][:most]), "bound": (at, found["bound"][:most])}
+
+
+def any_q(found: Mapping[str, Any]) -> dict[str, tuple]:
+    """Lines of the bound of a `climb` at its last parameters by the step whose q it has, with its KL, and ln p(x)."""
+    bound, kl = np.asarray(found["any_q"]), np.asarray(found["kl"])
+    lines = {"bound": bound, "bound + KL(q, p(z|x))": bound + kl, "ln p(x)": np.full(len(bound), found["end"])}
+    return {name: (np.arange(len(bound)), line) for name, line in lines.items()}
 
 
 def shrink(x: jax.Array, k: int, prior: float, floor: float, seed: int) -> dict[str, float]:

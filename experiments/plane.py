@@ -3,35 +3,19 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 import vaejax as vj
+from experiments.divergences import mixture
 from experiments.scores import samples
-from experiments.study import Base, Study
+from experiments.study import Base, Study, mean_and_error
 
-Mixture, TrilNormal = vj.distributions.Mixture, vj.distributions.TrilNormal
-
-__all__ = [
-    "descend",
-    "moments",
-    "reverse_kl",
-    "KINDS",
-    "SETS",
-    "Config",
-    "cell",
-    "dataset",
-    "fit",
-    "drawn",
-    "mixture",
-    "model",
-    "panels",
-]
+__all__ = ["KINDS", "SETS", "Config", "by_epoch", "cell", "dataset", "drawn", "fit", "model", "panels", "settling"]
 
 NORMAL, FULL = vj.heads.normal, vj.heads.full_normal
 
@@ -137,15 +121,6 @@ def fit(study: Study, name: str, kind: str, epochs: int | None = None) -> vj.Fit
     return study.fit(model(kind), rows, members=config.seeds_of(name), epochs=epochs, batch_size=32)
 
 
-def mixture(apart: float = 1.0) -> Mixture:
-    """The three Gaussians of section 4.5, with the lost sign of the third offset, so much as far apart."""
-    offsets = apart * np.sqrt(27.0) * np.array([[0.0, 1.0], [-1.0, -0.5], [1.0, -0.5]])
-    turns = np.array([0.0, 2.0 * np.pi / 3.0, np.pi / 3.0])
-    rotations = np.stack([[[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]] for t in turns])
-    tril = np.linalg.cholesky(rotations @ np.diag([3.0, 1.0 / 3.0]) @ rotations.swapaxes(1, 2))
-    return Mixture(jnp.zeros(3), TrilNormal(jnp.asarray(offsets, jnp.float32), jnp.asarray(tril, jnp.float32)))
-
-
 def _truth(name: str, x: np.ndarray, draws: int) -> np.ndarray:
     """True log-densities: exact of the mixture, else the mean of the noise's density over draws without noise."""
     points = SETS[name]
@@ -217,45 +192,15 @@ def cell(study: Study, name: str, kind: str, epochs: int | None, seed: int) -> d
     return found
 
 
-def moments(p: Mixture) -> TrilNormal:
-    """The Gaussian of least KL(p || q): the one with the mean and the covariance of p."""
-    means, tril = np.asarray(p.components.loc), np.asarray(p.components.scale_tril)
-    off = means - means.mean(0)[None]
-    cov = (tril @ tril.swapaxes(1, 2) + off[:, :, None] * off[:, None]).mean(0)
-    return TrilNormal(jnp.asarray(means.mean(0)), jnp.asarray(np.linalg.cholesky(cov), jnp.float32))
+def settling(loss: np.ndarray) -> tuple[dict[str, tuple], int]:
+    """A line of the running mean of a loss by batch, and after how many batches it is within 0.1 nats of its end."""
+    width = min(25, len(loss) // 2)
+    smooth = np.convolve(loss, np.ones(width) / width, "valid")
+    settled = int(np.argmax(smooth < np.mean(loss[-len(loss) // 5 :]) + 0.1)) + width
+    return {f"loss, mean of {width} batches": (np.arange(width, len(loss) + 1)[:1500], smooth[:1500])}, settled
 
 
-@functools.partial(jax.jit, static_argnames="nodes")
-def reverse_kl(q: TrilNormal, p: Mixture, nodes: int = 32) -> jax.Array:
-    """KL(q || p) in the plane, by Gauss-Hermite quadrature."""
-    t, w = np.polynomial.hermite_e.hermegauss(nodes)
-    noise = jnp.asarray(np.stack(np.meshgrid(t, t), -1).reshape(-1, 2), jnp.float32)
-    weights = jnp.asarray(np.outer(w, w).ravel() / (2.0 * np.pi), jnp.float32)
-    z = q.loc[None] + noise @ q.scale_tril.T
-    tril = p.components.scale_tril
-    first = (z[:, None, 0] - p.components.loc[None, :, 0]) / tril[None, :, 0, 0]  # by hand: a solve a point is slow
-    second = (z[:, None, 1] - p.components.loc[None, :, 1] - tril[None, :, 1, 0] * first) / tril[None, :, 1, 1]
-    constant = jax.nn.log_softmax(p.logits) - jnp.log(2.0 * jnp.pi * tril[:, 0, 0] * tril[:, 1, 1])
-    log_p = jax.nn.logsumexp(constant[None] - 0.5 * (first**2 + second**2), 1)
-    entropy = 1.0 + math.log(2.0 * math.pi) + jnp.sum(jnp.log(jnp.diagonal(q.scale_tril)))
-    return -entropy - jnp.sum(weights * log_p)
-
-
-@functools.partial(jax.jit, static_argnames="steps")
-def descend(p: Mixture, locs: jax.Array, steps: int) -> TrilNormal:
-    """Gaussians of locally least KL(q || p), by Adam from unit Gaussians at these places."""
-    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, steps))
-
-    def gaussian(raw: tuple[jax.Array, jax.Array]) -> TrilNormal:
-        return TrilNormal(raw[0], jnp.tril(raw[1], -1) + jnp.diag(jnp.exp(jnp.diagonal(raw[1]))))
-
-    def one(loc: jax.Array) -> TrilNormal:
-        def step(carry: Any, _: None) -> tuple[Any, None]:
-            raw, state = carry
-            change, state = optimizer.update(jax.grad(lambda raw: reverse_kl(gaussian(raw), p))(raw), state)
-            return (optax.apply_updates(raw, change), state), None
-
-        raw = (loc, jnp.zeros((2, 2)))
-        return gaussian(jax.lax.scan(step, (raw, optimizer.init(raw)), None, steps)[0][0])
-
-    return jax.vmap(one)(locs)
+def by_epoch(terms: Mapping[str, np.ndarray]) -> dict[str, tuple]:
+    """Lines of means over runs and their standard errors, of `{label: values of runs by epochs}`."""
+    each = {label: np.transpose([mean_and_error(epoch) for epoch in values.T]) for label, values in terms.items()}
+    return {label: (np.arange(1, line.shape[1] + 1), *line) for label, line in each.items()}

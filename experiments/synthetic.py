@@ -9,18 +9,17 @@ short of the entropy; at the printed noise of 0.2 the figure eight is within 0.0
 the mixture join its components, none leaves one out.
 """
 
-import numpy as np
-
 import vaejax as vj
 from experiments import plane
-from experiments.study import Study, mean_and_error
+from experiments.study import Study
 
 Config = plane.Config
-BOTH, NUMBERS = (
-    ("diagonal", "full"),
-    {"nll": 3, "entropy": 3, "best nll": 3, "gaussian nll": 3, "above the best": 4, "fails": 1},
-)
-COLUMNS = ("data, heads", "NLL", "entropy", "best on these rows", "a Gaussian", "above the best", "share of failures")
+BOTH = ("diagonal", "full")
+COLUMNS = {"NLL": ("nll", 3), "entropy": ("entropy", 3), "best on these rows": ("best nll", 3)}
+COLUMNS |= {"a Gaussian": ("gaussian nll", 3), "above the best": ("above the best", 4)}
+COLUMNS |= {"share of failures": ("fails", 1)}
+PARTS = {"least share of a component": ("least share", 3), "share of points between": ("between", 3)}
+PARTS |= {"inference gap, nats": ("inference gap", 3)}
 CLAIMS = {
     "4.1 axis": "3: generation and reconstruction work well",
     "4.2 rotated": "4: both heads learn the rotated Gaussian, full covariances slightly better",
@@ -37,10 +36,8 @@ def main(config: Config) -> dict:
     variants = {f"{name}, {kind}": (study, name, kind, None) for name in kinds for kind in kinds[name]}
     three = [f"4.5 mixture, {kind}" for kind in BOTH]
     grid = study.grid(plane.cell, variants, seeds={label: config.seeds_of(how[1]) for label, how in variants.items()})
-    study.table("Nats a test point", COLUMNS, grid.rows({label: label for label in variants}, NUMBERS))
-    columns = ("heads", "least share of a component", "share of points between", "inference gap, nats")
-    parts = grid.rows({label: label for label in three}, {"least share": 3, "between": 3, "inference gap": 3})
-    study.table("The mixture's components among generated points", columns, parts)
+    study.compare("Nats a test point", grid, list(variants), COLUMNS, first="data, heads")
+    study.compare("The mixture's components among generated points", grid, three, PARTS, first="heads")
     for i, name in enumerate(kinds):
         about = f"{name}: test points; points drawn with their noise; the mean of p(x|z) at one z of each test point."
         claim = f"Guo, Liao and Zhou, figure {CLAIMS[name]}" if name in CLAIMS else ""
@@ -51,16 +48,12 @@ def main(config: Config) -> dict:
     claim = "Guo, Liao and Zhou, figure 7d: a run that fits one of the peaks only"
     study.figure("runs", vj.plots.planes(panels), caption=about, claim=claim)
     loss = -plane.fit(study, "4.1 axis", "diagonal").history.batches.mean(0)
-    width = min(25, len(loss) // 2)
-    smooth = np.convolve(loss, np.ones(width) / width, "valid")
-    settled = int(np.argmax(smooth < np.mean(loss[-len(loss) // 5 :]) + 0.1)) + width
-    series = {f"loss, mean of {width} batches": (np.arange(width, len(loss) + 1)[:1500], smooth[:1500])}
+    series, settled = plane.settling(loss)
     about = f"Loss of 4.1; within 0.1 nats of its end after {settled} batches of 32."
     claim = "Guo, Liao and Zhou, figure 3d: converged after about 250 batches"
     study.lines("loss", series, x_label="batches", y_label="-ELBO, nats", caption=about, claim=claim)
     history = plane.fit(study, "4.5 mixture", "diagonal").history
-    terms = {label: np.array([mean_and_error(each) for each in history[n].T]).T for label, n in FORCES.items()}
-    series = {label: (np.arange(1, v.shape[1] + 1), *v) for label, v in terms.items()}
+    series = plane.by_epoch({label: history[name] for label, name in FORCES.items()})
     about = "Mixture, diagonal: the three terms of the bound and their sum. Bands: standard errors over seeds."
     claim = "Guo, Liao and Zhou, figure 2: three forces, to the likelihood, to the prior, and apart"
     study.lines("forces", series, x_label="epoch", y_label="nats a point", caption=about, claim=claim)

@@ -18,3 +18,25 @@ def test_what_falls_without_end_is_cut():
     lines = mixtures.kilonats(found, (1.0, 0.1))
     assert lines["GMM, K = 2"][0] == (1.0, 0.1)
     assert lines["GMM, K = 1"][1] == pytest.approx([-0.01, -6.0]) and lines["GMM, K = 2"][1] == pytest.approx([-2, 1])
+
+
+def test_what_is_done_exactly_is_done_in_float64():
+    seen = []
+    mixtures.exactly(lambda x, *more: seen.append((x.dtype, np.asarray(x + 1e-12 - x), more)), np.ones(2))(1, "a")
+    (dtype, small, more), *_ = seen
+    assert dtype == np.float64 and more == (1, "a")
+    np.testing.assert_allclose(small, 1e-12, rtol=1e-3)
+
+
+def test_lines_of_a_climb_agree_where_q_is_the_posterior():
+    x = np.random.default_rng(0).normal(size=(40, 2)) + np.repeat([[0.0], [6.0]], 20, 0)
+    found = mixtures.exactly(mixtures.climb, x)(2, 10, 0)
+    lines = mixtures.half_steps(found)
+    (at, exact), (_, bound) = lines["ln p(x)"], lines["bound"]
+    np.testing.assert_allclose(at, np.arange(2, 18) / 2)
+    assert np.all(np.diff(bound) > -1e-12) and np.all(exact >= bound - 1e-12)
+    np.testing.assert_allclose(exact[::2], bound[::2])  # after an E step
+    lines = mixtures.any_q(found)
+    step, bound = lines["bound"]
+    assert len(step) == 11 and bound[-1] == pytest.approx(float(found["end"]), abs=1e-9)
+    np.testing.assert_allclose(lines["bound + KL(q, p(z|x))"][1], lines["ln p(x)"][1], atol=1e-9)
