@@ -12,9 +12,21 @@ import vaejax as vj
 from experiments.scores import quality, samples
 from experiments.study import Grid, Study
 
-__all__ = ["LAGS", "both", "looks", "moved", "noise_grid", "noise_scores", "renoised", "residuals"]
+__all__ = [
+    "LAGS",
+    "both",
+    "looks",
+    "moved",
+    "noise_grid",
+    "no_latents",
+    "noise_scores",
+    "pixel_gaussian",
+    "renoised",
+    "residuals",
+]
 
 LAGS = {"lag 1, data": ("data_lag1", 2), "lag 1, noise": ("noise_lag1", 2)}  # columns of tables of `noise_scores`
+FLOORS = {1e-3: 645.5, 1e-4: 841.4, 1e-6: 1080.4}  # of `pixel_gaussian`, and its value on MNIST's 60 000 images
 LOOKS = {"mean": "means", "draw": "draws", "clip": "clipped"}
 
 
@@ -87,3 +99,18 @@ def moved(model: Any, params: Any, z: np.ndarray, variance: float, seed: int = 0
         far = float(jnp.square(_moved(model, params, z, noise, middle) - at).sum(1).mean()) > variance
         low, high = (low, middle) if far else (middle, high)
     return np.asarray(_moved(model, params, z, noise, low))
+
+
+def pixel_gaussian(x: np.ndarray, floor: float) -> float:
+    """Mean log-likelihood of rows under a Gaussian fitted to each column, of variance `floor` at least: no latents."""
+    variance = np.var(x, 0, dtype=np.float64)
+    held = np.maximum(variance, floor)
+    return -0.5 * float(np.sum(np.log(2 * np.pi * held) + variance / held))
+
+
+def no_latents(study: Study, x: np.ndarray) -> float:
+    """A table of `pixel_gaussian` by its floor; the value at a floor of 0.0001."""
+    found = {floor: pixel_gaussian(x, floor) for floor in FLOORS}
+    rows = [(f"{floor:g}", f"{found[floor]:.1f}", f"{known} (MNIST)") for floor, known in FLOORS.items()]
+    study.table("No latents: a Gaussian a pixel, training images", ("floor of its variance", "nats", "known"), rows)
+    return found[1e-4]

@@ -1,7 +1,7 @@
 """Does fixing the decoder's sigma make a more useful model, and why?
 
 Decoders with sigma fixed, shared and learned, optimal, one a pixel, or sigma(z), with all pixels and without those of
-variance below 0.01 (340 on MNIST): held-out likelihood, active units, how good means of samples are, the least sigma.
+variance below 0.01 (340 on MNIST), and no latents at all: one Gaussian a pixel.
 
 Prediction: sigma = 1: test log-likelihood -735 to -743. Shared and optimal sigma: above 154 (pPCA, M = 8), and the
 best means. sigma(z): the highest likelihood, from background pixels, and unstable.
@@ -14,18 +14,18 @@ import numpy as np
 
 import vaejax as vj
 from experiments import images
-from experiments.scores import samples, scores
+from experiments.noise import both, no_latents
+from experiments.scores import latent_scores, scores
 from experiments.study import Study, judge
 
-NORMAL = vj.heads.normal
 SCALES = {"σ = 1": 1.0, "σ = 1/2": 0.5, "σ = 0.1": 0.1, "σ shared": "shared", "σ* optimal": "optimal"}
-HEADS = {name: NORMAL(scale) for name, scale in SCALES.items()} | {
-    "σ a pixel": NORMAL("per_pixel_constant"),
-    "σ(z), floor 0.001": NORMAL("per_pixel"),
-    "σ(z), no floor": NORMAL("per_pixel", floor=0.0),
-}
-NUMBERS = {"iwae": 1, "reconstruction_rmse": 3, "active": 1, "least_sigma": 4, "mean_frechet": 1, "mean_entropy": 2}
-COLUMNS = ("decoder", "IWAE, nats", "RMSE", "active", "least σ", "Fréchet of means", "their entropy")
+SCALES |= {"σ a pixel": "per_pixel_constant", "σ(z), floor 0.001": "per_pixel"}
+HEADS = {name: vj.heads.normal(scale) for name, scale in SCALES.items()}
+HEADS["σ(z), no floor"] = vj.heads.normal("per_pixel", floor=0.0)
+NUMBERS = {"IWAE, nats": ("iwae", 1), "RMSE": ("reconstruction_rmse", 3), "KL": ("kl", 1), "active": ("active", 1)}
+NUMBERS |= {"KL of q(z)": ("aggregate_kl", 2), "least σ": ("least_sigma", 4), "worst epoch": ("fall", 0)}
+NUMBERS |= {"Fréchet of means": ("mean_frechet", 1), "their entropy": ("mean_entropy", 2)}
+SAID = {"iwae": 1, "reconstruction_rmse": 3, "active": 1, "mean_frechet": 1, "aggregate_kl": 2, "fall": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,47 +38,44 @@ class Config(images.Config):
 
 
 def main(config: Config) -> dict:
-    study = Study(__name__, config)
-    data = images.load(config.data)
+    study, data = Study(__name__, config), images.load(config.data)
     wide = np.var(images.grey(data.train), axis=0).ravel() >= 0.01
-    forms = {
-        "": images.rows(data),
-        ", wide": images.rows(data, kept=wide),
-        ", dequantised": images.rows(data, images.dequantised),
-    }
-    names = {name: (name, "") for name in config.decoders} | {
-        "σ(z), dequantised": ("σ(z), floor 0.001", ", dequantised")
-    }
-    again = {f"{name}, wide": (name, ", wide") for name in ("σ = 1", "σ shared", "σ(z), floor 0.001")}
+    forms = {"": images.rows(data), "u": images.rows(data, images.dequantised), "wide": images.rows(data, kept=wide)}
+    names = {n: (n, "") for n in config.decoders} | {"σ(z), dequantised": ("σ(z), floor 0.001", "u")}
+    again = {f"{name}, wide": (name, "wide") for name in ("σ = 1", "σ shared", "σ(z), floor 0.001")}
 
     def fitted(name: str, form: str, seed: int) -> tuple:
         zoo = vj.zoo.sigma_vae if "*" in name else functools.partial(vj.zoo.vae, likelihood=HEADS[name])
         model = zoo(forms[form].train.x.shape[1], config.latent_dim, hidden=config.hidden)
-        return model, study.fit(model, forms[form], seed=seed, epochs=config.epochs).best
+        return model, study.fit(model, forms[form], seed=seed, epochs=config.epochs)
 
     def cell(name: str, form: str, seed: int) -> dict:
-        judged = None if form == ", wide" else judge(config, data)
-        return scores(*fitted(name, form, seed), forms[form].test.x, k=config.k, judge=judged)
+        (model, fit), test = fitted(name, form, seed), forms[form].test.x
+        how = {} if form == "wide" else {"judge": judge(config, data)}
+        found = scores(model, fit.best, test, k=config.k, **how) | latent_scores(model, fit.best, test)
+        return found | {"fall": np.max(-np.diff(fit.history["validation_elbo"]), initial=0.0)}
 
     grid = study.grid(cell, names | again)
-    study.table("All pixels", COLUMNS, grid.rows({name: name for name in names}, NUMBERS))
-    title = f"The {wide.sum()} pixels of variance 0.01 and more"
-    study.table(title, COLUMNS[:5], grid.rows({name: name for name in again}, dict(list(NUMBERS.items())[:4])))
-    for i, name in enumerate(config.decoders):
-        drawn = np.concatenate([samples(*fitted(name, "", 0), 1, 10, mode=m) for m in ("mean", "ancestral")])
-        picture = vj.plots.image_grid(drawn.reshape(-1, *data.train.x.shape[1:]), limits=(0, 1), title=name)
-        study.figure(f"samples_{i}", picture, caption=f"{name}: above means of samples, below draws with their noise.")
-    best = max(config.decoders, key=lambda name: grid.mean(name, "iwae"))
-    look = min(config.decoders, key=lambda name: grid.mean(name, "mean_frechet"))
-    gain, left = (
-        grid.mean(f"σ(z), floor 0.001{f}", "iwae") - grid.mean(f"σ shared{f}", "iwae") for f in ("", ", wide")
-    )
-    said = {name: grid.say(name, "iwae", 1) for name in config.decoders}
+    study.compare("All pixels", grid, [*names], NUMBERS, first="decoder")
+    study.compare(f"The {wide.sum()} pixels of variance 0.01 and more", grid, [*again], NUMBERS, first="decoder")
+    alone = no_latents(study, images.rows(vj.data.mnist() if config.data == "mnist" else data).train.x)
+    shown = [rows for name in config.decoders for rows in both(fitted(name, "", 0)[0], fitted(name, "", 0)[1].best)]
+    caption = "Two rows a decoder, above means of samples, below draws with noise: " + ", ".join(config.decoders) + "."
+    study.figure("samples", images.grid(data, shown), caption=caption)
+    best = max(names, key=lambda name: grid.mean(name, "iwae"))
+    least = ("mean_frechet", "aggregate_kl", "reconstruction_rmse")
+    look, near, sharp = (min(names, key=lambda name, n=n: grid.mean(name, n)) for n in least)
+    pair = ("σ(z), floor 0.001", "σ shared")
+    over = {form: np.subtract(*(grid.mean(name + form, "iwae") for name in pair)) for form in ("", ", wide")}
+    one, two, free = ([grid.say(n, s, d) for s, d in SAID.items()] for n in ("σ = 1", *pair[::-1]))
     return study.finish(
-        f"Not by likelihood: σ = 1 has {said['σ = 1']} nats, one learned σ {said['σ shared']}, and the most has {best} "
-        f"({said[best]}). Of the {gain:.0f} nats that σ(z) gains over one σ, {left:.0f} are there without the "
-        f"{(~wide).sum()} pixels of low variance. The means of samples are closest to the data with {look} (Fréchet "
-        f"{grid.say(look, 'mean_frechet', 1)}; σ = 1: {grid.say('σ = 1', 'mean_frechet', 1)}, with "
-        f"{grid.say('σ = 1', 'active', 1)} of {config.latent_dim} units active).",
+        f"Not by likelihood: σ = 1 has {one[0]} nats, one learned σ {two[0]}, most {best} ({grid.say(best, 'iwae')}). "
+        f"Of the {over['']:.0f} nats that σ(z) gains over one σ, {over[', wide']:.0f} are there without the "
+        f"{(~wide).sum()} pixels of low variance; without latents a Gaussian a pixel has {alone:.0f} (variance 0.0001 "
+        f"at least). Reconstructions are best with {sharp} (RMSE {grid.say(sharp, 'reconstruction_rmse', 3)}; σ = 1: "
+        f"{one[1]}, {one[2]} of {config.latent_dim} units active), means of samples with {look} (Fréchet "
+        f"{grid.say(look, 'mean_frechet', 1)}; σ = 1: {one[3]}, one learned σ: {two[3]}), and q(z) is nearest to the "
+        f"prior with {near} ({grid.say(near, 'aggregate_kl')} nats; {one[4]} and {two[4]}). From one epoch to the next "
+        f"σ(z) lost up to {free[5]} nats on the validation images, one learned σ {two[5]}.",
         protocol=images.protocol(data, config.k),
     )

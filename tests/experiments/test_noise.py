@@ -1,8 +1,11 @@
 """Noise of decoders, as experiments look at it: against noise whose law is known."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 import vaejax as vj
 from experiments import noise
@@ -93,3 +96,18 @@ def test_the_picture_of_noise_is_grey_at_zero():
     low, high = shown.get_clim()
     assert low == -high == -2.0 and shown.get_array().shape == (3 * 5 - 1, 10 * 5 - 1)
     np.testing.assert_allclose(shown.get_array()[5:9, :4], np.full((4, 4), -2.0), atol=1e-6)
+
+
+def test_a_gaussian_a_pixel_against_scipy():
+    x = np.random.default_rng(0).normal(size=(50, 3)) * (1.0, 0.5, 0.0)
+    expected = stats.norm.logpdf(x[:, :2], x[:, :2].mean(0), x[:, :2].std(0)).sum(1).mean()
+    assert np.isclose(noise.pixel_gaussian(x[:, :2], 0.0), expected)
+    constant = stats.norm.logpdf(0.0, 0.0, 1e-3)
+    assert np.isclose(noise.pixel_gaussian(x, 1e-6), expected + constant)
+
+
+@pytest.mark.skipif("VAEJAX_DATA" not in os.environ, reason="VAEJAX_DATA does not name the folder of MNIST")
+def test_what_is_known_of_mnist_without_latents():
+    x = vj.data.mnist().train.x.reshape(-1, 784) / np.float32(255)
+    for floor, known in noise.FLOORS.items():
+        assert abs(noise.pixel_gaussian(x, floor) - known) < 0.1
