@@ -1,7 +1,6 @@
 """Does fixing the decoder's sigma make a more useful model, and why?
 
-Decoders with sigma fixed, shared and learned, optimal, one a pixel, or sigma(z), with all pixels and without those of
-variance below 0.01 (340 on MNIST), and no latents at all: one Gaussian a pixel.
+Decoders by their sigma, with all pixels and without those of variance below 0.01 (340 on MNIST); and no latents.
 
 Prediction: sigma = 1: test log-likelihood -735 to -743. Shared and optimal sigma: above 154 (pPCA, M = 8), and the
 best means. sigma(z): the highest likelihood, from background pixels, and unstable.
