@@ -1,25 +1,27 @@
 """Noise of decoders: what it is like beside what means leave of data, what it does to images, and to samples' looks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
 import vaejax as vj
+from experiments.linear import ppca
 from experiments.scores import quality, samples
 from experiments.study import Grid, Study
 
 __all__ = [
     "LAGS",
     "both",
+    "distances",
     "looks",
     "moved",
-    "noise_grid",
     "no_latents",
+    "noise_grid",
     "noise_scores",
+    "noised",
     "pixel_gaussian",
     "renoised",
     "residuals",
@@ -47,6 +49,12 @@ def renoised(model: vj.VAE, params: Any, sigma: float) -> tuple[vj.VAE, Any]:
     head = vj.heads.normal("shared", floor=0.0)
     other = vj.VAE(model.encoder, model.decoder, model.latent_dim, model.posterior_head, head)
     return other, params | {"likelihood": {"log_scale": jnp.log(sigma)}}
+
+
+def noised(rows: np.ndarray, model: vj.VAE, params: Any, seed: int) -> np.ndarray:
+    """Rows with the noise that a model of one learned sigma draws."""
+    sigma = np.float32(np.exp(params["likelihood"]["log_scale"]))
+    return rows + sigma * np.random.default_rng(seed).normal(size=rows.shape).astype(np.float32)
 
 
 def both(model: Any, params: Any, seed: int = 1, count: int = 10) -> list[np.ndarray]:
@@ -79,10 +87,28 @@ def looks(study: Study, title: str, grid: Grid, names: Iterable[str], *, kinds: 
     study.table(title, columns, grid.rows({name: name for name in names}, numbers))
 
 
-def noise_grid(data: vj.data.Dataset, left: np.ndarray, pairs: Iterable[Sequence[np.ndarray]]) -> Figure:
-    """Rows of ten: what means leave of `data`, and below it the noise of each pair of means and draws of `both`."""
-    rows = np.stack([left, *(draws - means for means, draws in pairs)])
-    return vj.plots.image_grid(rows.reshape(-1, *data.train.x.shape[1:]), symmetric=True)
+def noise_grid(
+    study: Study,
+    name: str,
+    data: vj.data.Dataset,
+    left: np.ndarray,
+    pairs: Iterable[Sequence[np.ndarray]],
+    caption: str,
+) -> None:
+    """A picture: what means leave of ten images, and below it the noise of each pair of means and draws of `both`."""
+    rows = np.stack([left, *(draws - means for means, draws in pairs)]).reshape(-1, *data.train.x.shape[1:])
+    study.figure(name, vj.plots.image_grid(rows, symmetric=True), caption=caption)
+
+
+def distances(study: Study, grid: Grid, latents: Mapping[str, int], train: np.ndarray) -> dict[int, float]:
+    """A picture: how far draws are from their means by `{variant: latents}`; with the same of pPCA, which is found."""
+    sigmas = {m: np.exp(ppca(train, m)[1]["log_scale"]) for m in latents.values()}
+    found = {m: float(np.sqrt(train.shape[1]) * sigma) for m, sigma in sigmas.items()}
+    lines = {"VAE, one learned σ": grid.line(latents, "distance")}
+    lines |= {"pPCA, σ√D": (list(found), list(found.values()))}
+    caption = "Mean distance of a draw from its mean, by the number of latents."
+    study.lines("distance", lines, x_label="latents, M", y_label="|x - μ(z)|, grey values", caption=caption)
+    return found
 
 
 @jax.jit

@@ -65,9 +65,8 @@ def main(config: Config) -> dict:
         "Beaulac, figure 3: draws are horrible, perhaps as pixels are drawn independently; a covariance may mend it."
     )
     study.figure("draws", images.grid(raw, sum(drawn.values(), [])), caption=caption, claim=claim)
-    picture = noise_grid(raw, residuals(*fitted(most, size, 0), test[:10]), drawn.values())
     caption = f"Above what μ(z) leaves of test images (r = {most}); below what each model of the other picture draws."
-    study.figure("noise", picture, caption=caption)
+    noise_grid(study, "noise", raw, residuals(*fitted(most, size, 0), test[:10]), drawn.values(), caption)
     say = lambda number, digits=1: f"{grid.say(first, number, digits)} to {grid.say(last, number, digits)}"  # noqa: E731
     return study.finish(
         f"The likelihood goes from {say('iwae')} nats between r = 0 and r = {most} (pPCA with M + r: "

@@ -20,6 +20,11 @@ def fitted():
     return model, jax.tree.map(lambda leaf: 3 * leaf, model.init(jax.random.key(0)))
 
 
+@pytest.fixture
+def study(tmp_path):
+    return Study("a.b", Base(out=tmp_path, work=tmp_path), "?")
+
+
 @pytest.fixture(scope="module")
 def judge():
     """A classifier of 4 x 4 pixels that has learned nothing: distances in its features are distances."""
@@ -77,22 +82,20 @@ def test_noise_on_z_moves_images_by_what_is_asked(fitted):
         assert np.square(moved - still).sum(1).mean() == pytest.approx(variance, rel=1e-3)
 
 
-def test_the_table_of_looks(tmp_path):
+def test_the_table_of_looks(study):
     numbers = {
         f"{kind}_{part}": v for v, kind in enumerate(("mean", "draw", "clip")) for part in ("frechet", "precision")
     }
-    study = Study("a.b", Base(out=tmp_path, work=tmp_path), "?")
     noise.looks(study, "Looks", Grid({"v, seed 0": numbers}, 1), ["v"], kinds=("draw", "mean"))
     assert study.tables[0]["columns"] == ["Fréchet and precision of", "draws", "means", "draws", "means"]
     assert study.tables[0]["rows"] == [["v", "1.0", "0.0", "1.00", "0.00"]]
 
 
-def test_the_picture_of_noise_is_grey_at_zero():
+def test_the_picture_of_noise_is_grey_at_zero(study):
     x = np.random.default_rng(4).random((10, 4, 4, 1), np.float32)
-    split = vj.data.Split(x, np.zeros(10, np.int32))
-    rows = x.reshape(10, 16)
-    figure = noise.noise_grid(vj.data.Dataset(split, split, split), rows, [(rows, rows - 2.0), (rows, rows)])
-    shown = figure.axes[0].images[0]
+    data, rows = vj.data.Dataset(vj.data.Split(x), None, None), x.reshape(10, 16)
+    noise.noise_grid(study, "noise", data, rows, [(rows, rows - 2.0), (rows, rows)], "Noise.")
+    shown = study.drawn["noise"].axes[0].images[0]
     low, high = shown.get_clim()
     assert low == -high == -2.0 and shown.get_array().shape == (3 * 5 - 1, 10 * 5 - 1)
     np.testing.assert_allclose(shown.get_array()[5:9, :4], np.full((4, 4), -2.0), atol=1e-6)
@@ -111,3 +114,22 @@ def test_what_is_known_of_mnist_without_latents():
     x = vj.data.mnist().train.x.reshape(-1, 784) / np.float32(255)
     for floor, known in noise.FLOORS.items():
         assert abs(noise.pixel_gaussian(x, floor) - known) < 0.1
+
+
+def test_distances_of_ppca_are_those_of_the_directions_that_it_drops(study):
+    x = np.random.default_rng(5).normal(size=(300, 3)).astype(np.float32) * np.float32([5.0, 2.0, 1.0])
+    grid = Grid({"a, seed 0": {"distance": 3.0}, "b, seed 0": {"distance": 2.0}}, 1)
+    found = noise.distances(study, grid, {"a": 1, "b": 2}, x)
+    values = np.linalg.eigvalsh(np.cov(x.T, bias=True))
+    assert found == pytest.approx({1: np.sqrt(3 * values[:2].mean()), 2: np.sqrt(3 * values[0])}, rel=1e-4)
+    series = study.figures[0]["series"]
+    assert series["pPCA, σ√D"] == [[1, 2], [found[1], found[2]]]
+    assert series["VAE, one learned σ"][:2] == [[1, 2], [3.0, 2.0]]
+
+
+def test_noise_is_that_of_the_learned_sigma():
+    model = vj.zoo.vae(16, 2, hidden=(8,), likelihood=vj.heads.normal("shared"))
+    params, rows = {"likelihood": {"log_scale": np.float32(np.log(0.3))}}, np.ones((2000, 16), np.float32)
+    found = noise.noised(rows, model, params, 0)
+    assert found.dtype == np.float32 and found.mean() == pytest.approx(1.0, abs=0.01)
+    assert found.std() == pytest.approx(0.3, rel=0.02)
