@@ -19,9 +19,11 @@ log_prob = jax.jit(jax.vmap(lambda q, x: q.log_prob(x), (None, 0)))
 _samples = jax.jit(jax.vmap(lambda p, key: p.sample(key), (None, 0)))
 
 
-def mixture(apart: float = 1.0) -> Mixture:
-    """The three Gaussians of section 4.5, with the lost sign of the third offset, so much as far apart."""
-    offsets = apart * np.sqrt(27.0) * np.array([[0.0, 1.0], [-1.0, -0.5], [1.0, -0.5]])
+def mixture(apart: float = 1.0, *, form: str = "corrected", equilateral: bool = False) -> Mixture:
+    """The three Gaussians of section 4.5 in the forms of `vj.data.gaussian_mixture`, so much as far apart."""
+    wide = np.sqrt(0.75) if equilateral else 1.0
+    right = -wide if form == "literal" else wide
+    offsets = apart * np.sqrt(27.0) * np.array([[0.0, 1.0], [-wide, -0.5], [right, -0.5]])
     turns = np.array([0.0, 2.0 * np.pi / 3.0, np.pi / 3.0])
     rotations = np.stack([[[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]] for t in turns])
     tril = np.linalg.cholesky(rotations @ np.diag([3.0, 1.0 / 3.0]) @ rotations.swapaxes(1, 2))

@@ -2,10 +2,11 @@
 
 import ast
 import hashlib
-import inspect
+import importlib
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,26 @@ class _Code(ast.NodeTransformer):
 
 
 def code_of(module: str) -> str:
-    """The code of a module: it changes with all but names and sentences."""
-    found = sys.modules.get(module)
-    return "" if found is None or not found.__file__ else ast.dump(_Code().visit(ast.parse(inspect.getsource(found))))
+    """The code of a module and of those of its package that it uses: it changes with all but names and sentences.
+
+    The record (`study`, `grid`, `kept`) is left out: no number is computed there.
+    """
+    trees, rest = {}, [module] if module in sys.modules else []
+    while rest:
+        name = rest.pop()
+        path = importlib.import_module(name).__file__
+        if name not in trees and path:
+            trees[name] = ast.parse(Path(path).read_text("utf-8"))
+            rest += [used for node in ast.walk(trees[name]) for used in _used(node, module.partition(".")[0])]
+    return "\n".join(ast.dump(_Code().visit(trees[name])) for name in sorted(trees))
+
+
+def _used(node: ast.AST, package: str) -> list[str]:
+    """The modules of the package that an import names, but for the record."""
+    if not isinstance(node, ast.ImportFrom) or (node.module or "").partition(".")[0] != package:
+        return []
+    names = [node.module] if node.module != package else [f"{package}.{alias.name}" for alias in node.names]
+    return [name for name in names if name.rpartition(".")[2] not in ("study", "grid", "kept")]
 
 
 def plain(value: Any) -> Any:

@@ -31,3 +31,8 @@ def test_the_worst_run_is_drawn_as_it_was_then(tmp_path, monkeypatch):
     assert panels["run 0 after 9 epochs"] == ("4.5 mixture", "diagonal", 0, 9)
     assert list(panels)[0] == "data" and len(panels) == 3
     np.testing.assert_array_equal(panels["data"], plane.dataset(config, "4.5 mixture").test.x)
+
+
+def test_how_far_runs_go_is_told_where_there_is_far_to_go():
+    found = Grid({"a, k, seed 0": {"closed": 0.25}, "b, k, seed 0": {"closed": None}}, 1)
+    assert failures.way(found, ("a", "b"), "k") == "25% (a)"

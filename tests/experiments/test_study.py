@@ -1,5 +1,6 @@
 """The record that experiments are made with."""
 
+import importlib
 import json
 
 import jax
@@ -8,6 +9,7 @@ import pytest
 
 import vaejax as vj
 from experiments import __main__ as command
+from experiments.kept import code_of
 from experiments.study import Base, Grid, Study, mean_and_error, plus_minus
 
 
@@ -45,8 +47,6 @@ def test_a_killed_study_goes_on(config):
 
 
 def test_a_cell_of_other_code_is_computed_again(config, tmp_path, monkeypatch):
-    import importlib
-
     monkeypatch.syspath_prepend(tmp_path)
     for text, count in (("x = 1; y = 'a'", 1), ("x = 1; y = f'b{x}'", 1), ("x = 2; y = 'b'", 2)):
         (tmp_path / "some_experiment.py").write_text(text)
@@ -57,6 +57,22 @@ def test_a_cell_of_other_code_is_computed_again(config, tmp_path, monkeypatch):
         Study("some_experiment", config, "?").measure({"cell": lambda: {"x": 1}})
         assert len(list((config.work / "cells" / "some_experiment").iterdir())) == count
         monkeypatch.delitem(__import__("sys").modules, "some_experiment")
+
+
+def test_the_code_of_an_experiment_is_that_of_what_it_uses_too(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    files = {"__init__": "", "one": "from some_package import study, two\n", "study": "", "two": "x = 1"}
+    (tmp_path / "some_package").mkdir()
+    for name, text in files.items():
+        (tmp_path / "some_package" / f"{name}.py").write_text(text)
+    importlib.import_module("some_package.one")
+    first = code_of("some_package.one")
+    (tmp_path / "some_package" / "study.py").write_text("y = 1")
+    (tmp_path / "some_package" / "two.py").write_text("# why\nx = 1")
+    assert code_of("some_package.one") == first
+    (tmp_path / "some_package" / "two.py").write_text("x = 2")
+    assert code_of("some_package.one") != first
+    assert code_of("not.there") == ""
 
 
 def test_fits_are_shared_between_studies(config):
