@@ -1,7 +1,7 @@
 """How well does each kind of model describe one set of points, by one number?
 
-One data set, every kind of model: the density that each gives the plane, and its held-out log-likelihood. Points on a
-lemniscate with noise; minus their entropy is the most that any model can score.
+Points on a lemniscate with noise: the density that each model gives the plane, and its held-out log-likelihood. Minus
+the entropy of the points is the most that any model can score.
 
 Prediction: Mixtures come close to the entropy, and so do VAEs, which can bend the plane; one Gaussian cannot.
 """
@@ -69,7 +69,7 @@ def main(config: Config) -> dict:
     figure.suptitle(best, fontsize=12)
     study.figure("densities", figure, caption=f"log p(x) of six models on one interface. {best}")
     ranked = sorted(MODELS, key=lambda name: -found.mean(name, "log_likelihood"))
-    study.table("Held-out", ("model", "nats a point"), found.rows({n: n for n in ranked}, {"log_likelihood": 3}))
+    study.compare("Held-out", found, ranked, {"nats a point": ("log_likelihood", 3)})
     said = ", ".join(f"{name} {found.mean(name, 'log_likelihood'):.3f}" for name in ranked)
     return study.finish(
         f"Nats a point, best first: {said}; minus the entropy is {-ENTROPY[0.02]:.3f}.",
