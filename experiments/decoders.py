@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
+
 import vaejax as vj
 from experiments import images
 from experiments.study import Study
 
-__all__ = ["GAUSSIAN", "HEADS", "fitted"]
+__all__ = ["GAUSSIAN", "HEADS", "fitted", "sigma"]
 
 NORMAL = vj.heads.normal
 GAUSSIAN = {
@@ -31,3 +33,8 @@ def fitted(study: Study, data: vj.data.Dataset, name: str, latent_dim: int, seed
     how = {"transform": vj.transforms.binarize} if name == "Bernoulli" else {}
     model, fit = images.trained(study, data, HEADS[name], seed, latent_dim, **how)
     return model, fit.best
+
+
+def sigma(params: Any) -> float:
+    """The one learned standard deviation."""
+    return float(np.exp(params["likelihood"]["log_scale"]))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import vaejax as vj
+from experiments.decoders import sigma
 from experiments.linear import ppca
 from experiments.scores import quality, samples
 from experiments.study import Grid, Study
@@ -17,7 +18,6 @@ __all__ = [
     "both",
     "distances",
     "looks",
-    "moved",
     "no_latents",
     "noise_grid",
     "noise_scores",
@@ -53,8 +53,7 @@ def renoised(model: vj.VAE, params: Any, sigma: float) -> tuple[vj.VAE, Any]:
 
 def noised(rows: np.ndarray, model: vj.VAE, params: Any, seed: int) -> np.ndarray:
     """Rows with the noise that a model of one learned sigma draws."""
-    sigma = np.float32(np.exp(params["likelihood"]["log_scale"]))
-    return rows + sigma * np.random.default_rng(seed).normal(size=rows.shape).astype(np.float32)
+    return rows + sigma(params) * np.random.default_rng(seed).normal(size=rows.shape).astype(np.float32)
 
 
 def both(model: Any, params: Any, seed: int = 1, count: int = 10) -> list[np.ndarray]:
@@ -102,29 +101,13 @@ def noise_grid(
 
 def distances(study: Study, grid: Grid, latents: Mapping[str, int], train: np.ndarray) -> dict[int, float]:
     """A picture: how far draws are from their means by `{variant: latents}`; with the same of pPCA, which is found."""
-    sigmas = {m: np.exp(ppca(train, m)[1]["log_scale"]) for m in latents.values()}
-    found = {m: float(np.sqrt(train.shape[1]) * sigma) for m, sigma in sigmas.items()}
+    scales = {m: np.exp(ppca(train, m)[1]["log_scale"]) for m in latents.values()}
+    found = {m: float(np.sqrt(train.shape[1]) * scale) for m, scale in scales.items()}
     lines = {"VAE, one learned σ": grid.line(latents, "distance")}
     lines |= {"pPCA, σ√D": (list(found), list(found.values()))}
     caption = "Mean distance of a draw from its mean, by the number of latents."
     study.lines("distance", lines, x_label="latents, M", y_label="|x - μ(z)|, grey values", caption=caption)
     return found
-
-
-@jax.jit
-def _moved(model: Any, params: Any, z: jax.Array, noise: jax.Array, spread: Any) -> jax.Array:
-    return jax.vmap(lambda z, e: vj.decode(model, params, z + spread * e))(z, noise)
-
-
-def moved(model: Any, params: Any, z: np.ndarray, variance: float, seed: int = 0) -> np.ndarray:
-    """Decoded z with noise on it, of the spread that moves the images by this mean square (found by bisection)."""
-    noise = np.random.default_rng(seed).normal(size=z.shape).astype(np.float32)
-    at, low, high = _moved(model, params, z, noise, 0.0), 0.0, 32.0
-    for _ in range(25 if variance else 0):
-        middle = (low + high) / 2
-        far = float(jnp.square(_moved(model, params, z, noise, middle) - at).sum(1).mean()) > variance
-        low, high = (low, middle) if far else (middle, high)
-    return np.asarray(_moved(model, params, z, noise, low))
 
 
 def pixel_gaussian(x: np.ndarray, floor: float) -> float:

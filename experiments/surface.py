@@ -16,7 +16,8 @@ __all__ = ["NOISE", "WIDTHS", "curves", "kernels", "means", "slopes", "variance"
 
 WIDTHS = np.geomspace(0.1, 1.0, 10)  # of the kernels that stand for noise
 # Columns of the table of `with_noise` and `kernels`.
-NOISE = {"IWAE, noise 1": ("one", 1), "σ_ML": ("sigma", 3), "IWAE, noise σ_ML": ("ml", 1)}
+NOISE = {"IWAE, noise 1": ("one", 1), "of a sum of squares": ("half", 1), "of a mean of squares": ("wide", 1)}
+NOISE |= {"σ_ML": ("sigma", 3), "IWAE, noise σ_ML": ("ml", 1)}
 NOISE |= {"kernels on means": ("kde", 1), "their width": ("width", 2)}
 
 
@@ -41,10 +42,15 @@ def slopes(model: Any, params: Any, seed: int = 4, count: int = 200) -> dict[str
 
 
 def with_noise(model: vj.VAE, params: Any, data: vj.data.Dataset, *, k: int) -> dict[str, float]:
-    """IWAE of the test rows with noise of 1, `one`, and with the best of the validation rows, `ml`, of this `sigma`."""
+    """IWAE of the test rows with noise of 1, `one`, and with the best of the validation rows, `ml`, of this `sigma`.
+
+    Losses without a sigma imply one: a sum of squared errors beside the divergence a variance of 1/2, `half`, their
+    mean over the pixels one of D/2, `wide`.
+    """
     assert data.validation is not None and data.test is not None
     found = {"sigma": float(np.sqrt((residuals(model, params, data.validation.x) ** 2).mean()))}
-    for label, sigma in (("one", 1.0), ("ml", found["sigma"])):
+    implied = {"one": 1.0, "half": 0.5**0.5, "wide": (data.test.x.shape[1] / 2) ** 0.5}
+    for label, sigma in (implied | {"ml": found["sigma"]}).items():
         bounds = vj.importance_bounds(*renoised(model, params, sigma), jax.random.key(5), data.test.x, k=k)
         found[label] = float(np.mean(bounds))
     return found

@@ -23,6 +23,7 @@ def test_sigmas_are_learned_where_the_names_say_so():
     sizes = {name: head.init(jax.random.key(0), (3,)) for name, head in decoders.GAUSSIAN.items()}
     learned = {name: params["log_scale"].shape for name, params in sizes.items() if params}
     assert learned == {"σ shared": (), "σ* optimal": (), "σ a pixel": (3,)}
+    assert decoders.sigma({"likelihood": {"log_scale": np.float32(np.log(0.3))}}) == pytest.approx(0.3)
 
 
 def test_only_a_bernoulli_decoder_learns_from_pixels_that_are_drawn(tmp_path, monkeypatch):

@@ -72,16 +72,6 @@ def test_draws_stand_sigma_from_their_means(fitted, judge):
     assert "data_lag1" not in noise.noise_scores(means[:600], draws[:600], None, grey, judge)
 
 
-def test_noise_on_z_moves_images_by_what_is_asked(fitted):
-    model, params = fitted
-    z = np.random.default_rng(2).normal(size=(50, 2)).astype(np.float32)
-    still = noise.moved(model, params, z, 0.0)
-    np.testing.assert_allclose(still, jax.vmap(lambda z: vj.decode(model, params, z))(z), atol=1e-6)
-    for variance in (0.1, 2.0):
-        moved = noise.moved(model, params, z, variance, seed=3)
-        assert np.square(moved - still).sum(1).mean() == pytest.approx(variance, rel=1e-3)
-
-
 def test_the_table_of_looks(study):
     numbers = {
         f"{kind}_{part}": v for v, kind in enumerate(("mean", "draw", "clip")) for part in ("frechet", "precision")

@@ -59,7 +59,7 @@ def test_noise_put_back_on_a_point_is_a_gaussian(data):
     params = jax.tree.map(np.zeros_like, model.init(jax.random.key(0)))
     found = surface.with_noise(model, params, data, k=500)
     assert found["sigma"] == pytest.approx(2.0)
-    for label, sigma in (("one", 1.0), ("ml", 2.0)):
+    for label, sigma in (("one", 1.0), ("half", 0.5**0.5), ("wide", 1.5**0.5), ("ml", 2.0)):
         exact = stats.norm(0.0, sigma).logpdf(data.test.x).sum(1).mean()
         assert found[label] == pytest.approx(exact, abs=0.05)  # what weights between q(z|x) and the prior leave
 
