@@ -30,6 +30,10 @@ HEADS = GAUSSIAN | {
 
 def fitted(study: Study, data: vj.data.Dataset, name: str, latent_dim: int, seed: int) -> tuple[vj.VAE, Any]:
     """The model with this head and so many latents, and its best parameters; Bernoulli: pixels are drawn each epoch."""
+    if name == "σ* optimal":
+        config: Any = study.config
+        model = vj.zoo.sigma_vae(data.train.x.shape[1], latent_dim, hidden=config.hidden)
+        return model, study.fit(model, data, seed=seed, epochs=config.epochs).best
     how = {"transform": vj.transforms.binarize} if name == "Bernoulli" else {}
     model, fit = images.trained(study, data, HEADS[name], seed, latent_dim, **how)
     return model, fit.best

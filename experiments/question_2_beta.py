@@ -1,24 +1,23 @@
 """What does a β-VAE optimise, and is it better?
 
-With Gaussian noise of fixed sigma it is the VAE with noise beta sigma^2, exactly. Measured: fits of one beta sigma^2,
-the curve of rate against distortion, and samples drawn with sigma^2 and with beta sigma^2.
-
 Prediction: The VAE with noise βσ²: at one βσ² the same fit whatever β is, as Adam does not see the scale of an
 objective. Distortion falls by β nats a nat of rate. Codes have variance 1 whatever β is. Draws with σ² have too much
 variance where β < 1 and too little where β > 1; those with βσ² have the data's.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
 import vaejax as vj
 from experiments import images, rates
-from experiments.study import Study
+from experiments.study import Study, judge
 
 COLUMNS = {"rate": ("kl", 1), "distortion": ("distortion", 1), "MSE": ("error", 4), "ELBO, σ²": ("own", 1)}
 COLUMNS |= {"IWAE, βσ²": ("iwae", 1), "active": ("active", 1), "V, σ²": ("low", 2), "V, βσ²": ("high", 2)}
 COLUMNS |= {"V of codes": ("codes", 2)}
+LOOKS = {"means": ("mean_frechet", 1), "draws, σ²": ("own_frechet", 1), "draws, βσ²": ("draw_frechet", 1)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Config(images.Config):
 def main(config: Config) -> dict:
     study, raw, zero = Study(__name__, config), images.load(config.data), config.variance
     data = images.rows(raw)
+    measured = functools.partial(rates.measured, zero=zero, k=config.k, judge=judge(config, raw))
     pair = lambda b, noise: (f"β = {b:g}, σ² = {noise / b:.3g}", (float(b), round(noise / b, 9)))  # noqa: E731
     curve, plain = (dict(pair(b, b * zero) for b in config.betas), dict(pair(1, b * zero) for b in config.plain))
     same = dict(pair(b, config.noise) for b in config.pairs)
@@ -49,32 +49,31 @@ def main(config: Config) -> dict:
         return images.trained(study, data, vj.heads.normal(float(np.sqrt(variance))), seed, beta=beta)
 
     def cell(beta: float, variance: float, seed: int) -> dict:
-        return rates.measured(*fitted(beta, variance, seed), data.test.x, beta, variance, zero=zero, k=config.k)
+        return measured(*fitted(beta, variance, seed), data.test.x, beta, variance)
 
     grid = study.grid(cell, curve | plain | same)
-    title = "Nats; distortion with noise s₀; V: variance, of draws over the data's"
-    study.compare(title, grid, [*(curve | plain | same)], COLUMNS, first="fit")
+    study.compare("Nats; V: variance over the data's", grid, [*(curve | plain | same)], COLUMNS, first="fit")
+    study.compare("Fréchet distance of samples from test images", grid, [*(curve | plain)], LOOKS, first="fit")
     weight = {name: beta for name, (beta, _) in curve.items()}
     rates.curves(study, grid, curve, plain, zero)
     apart, over_seeds = rates.one_noise(study, grid, same, config.noise)
     rates.variances(study, grid, weight, zero)
     low, high = min(weight, key=weight.get), max(weight, key=weight.get)
-    drawn = [rows for name in (low, high) for rows in rates.drawn(*fitted(*curve[name], 0), *curve[name])]
-    caption = f"{low}, then {high}: means of samples, draws with σ², draws with βσ²."
-    claim = "Beaulac, figures 9 to 11: with small β samples from the prior fail, with large β they are all alike."
-    study.figure("samples", images.grid(raw, drawn), caption=caption, claim=claim)
+    rates.pictures(study, raw, {name: (*fitted(*curve[name], 0), *curve[name]) for name in (low, high)})
+    look = min(curve, key=lambda name: grid.mean(name, "mean_frechet"))
     slopes, best = rates.slopes(grid, weight), max(curve, key=lambda name: grid.mean(name, "iwae"))
-    twins = zip((pair(b, b * zero)[0] for b in config.plain), plain, strict=True)
-    gap = max(abs(grid.mean(a, "iwae") - grid.mean(b, "iwae")) for a, b in twins)
-    both = lambda number: f"{grid.say(low, number)} and {grid.say(high, number)}"  # noqa: E731
+    gap = rates.twins(grid, zip((pair(b, b * zero)[0] for b in config.plain), plain, strict=True))
     return study.finish(
         f"The likelihood of the VAE with noise βσ². The {len(same)} pairs of βσ² = {config.noise:g} end within "
         f"{apart:.2f} nats of each other (one pair over seeds: within {over_seeds:.2f}), β-VAEs and VAEs with the "
         f"noise βs₀ within {gap:.2f} nats of IWAE. For a nat of rate distortion falls by {min(slopes):.2f} to "
         f"{max(slopes):.2f} times the predicted β. Codes have variance {grid.say(low, 'codes')} at {low}, "
-        f"{grid.say(high, 'codes')} at {high}. Draws with σ² have {both('low')} of the data's variance there, draws "
-        f"with βσ² {both('high')} (predicted: 1). The best of the curve as a likelihood is {best}, "
-        f"{grid.say(best, 'iwae', 1)} nats with the noise βσ², where squared errors are {grid.say(best, 'error', 4)}; "
-        f"σ² alone is not what was fitted: as the noise of {high} it has an ELBO of {grid.say(high, 'own', 1)}.",
+        f"{grid.say(high, 'codes')} at {high}. Draws with σ² have {grid.say(low, 'low')} and {grid.say(high, 'low')} "
+        f"of the data's variance there, draws with βσ² {grid.say(low, 'high')} and {grid.say(high, 'high')} "
+        f"(predicted: 1). The best of the curve as a likelihood is {best}, {grid.say(best, 'iwae', 1)} nats with the "
+        f"noise βσ², where squared errors are {grid.say(best, 'error', 4)}; σ² alone is not what was fitted: as the "
+        f"noise of {high} it has an ELBO of {grid.say(high, 'own', 1)}. Better to look at: means of {look} "
+        f"({grid.say(look, 'mean_frechet', 1)} from test images), where draws are {grid.say(look, 'own_frechet', 1)} "
+        f"with σ² and {grid.say(look, 'draw_frechet', 1)} with βσ².",
         protocol=images.protocol(raw, config.k),
     )

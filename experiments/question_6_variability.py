@@ -1,7 +1,6 @@
 """Is the variability of x given z useful, and is the network?
 
-Measured: what latent noise and output noise of the same total variance do to an image, and what a VAE gains in
-likelihood over pPCA with as many latents, whose values on all of MNIST are compared with reference values.
+What noise of z and of x of one total variance do to an image, and what a VAE gains over pPCA with as many latents.
 
 Prediction: For the likelihood both: without noise there is none, and the network gains 100 nats and more over pPCA
 with M = 8. For drawing only z: noise of z changes the digit and stays an image, noise of x of the same variance
@@ -37,26 +36,27 @@ class Config(images.Config):
 def main(config: Config) -> dict:
     study, raw, most = Study(__name__, config), images.load(config.data), max(config.shares)
     data, judged = images.rows(raw), judge(config, raw)
-    test, fitted = data.test.x, functools.partial(decoders.fitted, study, data, "σ shared")
+    test, fitted = data.test.x, functools.partial(decoders.fitted, study, data)
 
-    def gain(latent_dim: int, seed: int) -> dict:
-        return linear.gain(*fitted(latent_dim, seed), data, k=config.k)
+    def gain(head: str, latent_dim: int, seed: int) -> dict:
+        return linear.gain(*fitted(head, latent_dim, seed), data, k=config.k)
 
     def pictures(kind: str, share: float, seed: int) -> np.ndarray:
-        return variability.pictures(*fitted(config.latent_dim, seed), test, kind, share, seed)
+        return variability.pictures(*fitted("σ shared", config.latent_dim, seed), test, kind, share, seed)
 
     def change(kind: str, share: float, seed: int) -> dict:
         rows = pictures(kind, share, seed)
         same = {} if kind == "samples" else {"same": 100 * float((judged.labels(rows) == raw.test.y).mean())}
         return quality("draw", rows, test, judged) | same
 
-    sizes = {f"M = {m}": m for m in config.sweep}
+    sizes = {head: {f"M = {m}, {head}": m for m in config.sweep} for head in ("σ shared", "σ* optimal")}
     shares = {kind: {f"{kind}, {share:g} Dσ²": share for share in config.shares} for kind in KINDS}
     noises = {"reconstructions": ("noise of x", 0.0)}
     noises |= {name: (kind, share) for kind, each in shares.items() for name, share in each.items()}
     noises |= {"means of samples": ("samples", 0), "draws": ("samples", 1), "means of wider z": ("samples", 2)}
-    gains, changes = study.grid(gain, {name: (m,) for name, m in sizes.items()}), study.grid(change, noises)
-    study.compare("The network, nats", gains, list(sizes), GAIN, first="latents")
+    models = {name: (head, m) for head, each in sizes.items() for name, m in each.items()}
+    gains, changes = study.grid(gain, models), study.grid(change, noises)
+    study.compare("The network, nats", gains, [*models], GAIN, first="latents")
     study.compare("What noise does", changes, list(noises), LOOK, first="images")
     if config.data == "mnist":
         linear.reference(study)
@@ -68,9 +68,9 @@ def main(config: Config) -> dict:
     claim = "Beaulac, section 3.7: it is unclear whether the variability of x given z is useful for drawing."
     study.figure("noise", picture, caption=about, claim=claim)
     say = lambda name, number="draw_precision", digits=2: changes.say(name, number, digits)  # noqa: E731
-    told = ", ".join(f"{gains.say(name, 'gain', 1)} at {name}" for name in sizes)
+    told = ", ".join(f"{gains.say(name, 'gain', 1)} ({name})" for name in models)
     return study.finish(
-        f"Without noise of x there is no likelihood; over pPCA the network gains, in nats, {told}. For drawing, test "
+        f"Without noise of x there is no likelihood; over pPCA the network gains, in nats: {told}. For drawing, test "
         f"images encoded and decoded keep their digit in {say(plain, 'same', 1)} %, with noise of x of variance "
         f"{most:g} Dσ² in {say(output, 'same', 1)} %, with noise of z of the same variance in "
         f"{say(latent, 'same', 1)} %; precision is {say(plain)}, {say(output)} and {say(latent)}. Samples have the "

@@ -7,25 +7,28 @@ import jax
 import numpy as np
 
 import vaejax as vj
+from experiments import images
 from experiments.grid import Grid
 from experiments.noise import both, renoised
-from experiments.scores import samples, scores
+from experiments.scores import quality, samples, scores
 from experiments.study import Study
 
-__all__ = ["curves", "drawn", "measured", "one_noise", "slopes", "variances"]
+__all__ = ["curves", "drawn", "measured", "one_noise", "pictures", "slopes", "twins", "variances"]
 
 
 def measured(
-    model: vj.VAE, fit: Any, test: np.ndarray, beta: float, variance: float, *, zero: float, k: int
+    model: vj.VAE, fit: Any, test: np.ndarray, beta: float, variance: float, *, zero: float, k: int, judge: Any = None
 ) -> dict[str, Any]:
     """What is measured of a β-VAE with noise σ² = `variance`: `scores` with noise βσ², and the same with other noise.
 
     `distortion` is with noise s₀ = `zero`, `own` the ELBO with σ², `error` the mean squared error; `low` and `high` are
     the total variance of draws with σ² and with βσ² over that of the data, `codes` is the variance of draws of q, and
-    `epochs` the bound with noise βσ² of validation rows.
+    `epochs` the bound with noise βσ² of validation rows. `own_frechet` and the like are of draws with σ².
     """
     dim, other = test.shape[1], renoised(model, fit.best, np.sqrt(beta * variance))
-    found = scores(*other, test, k=k)
+    found = scores(*other, test, k=k, judge=judge)
+    if judge is not None:
+        found |= quality("own", samples(model, fit.best, 1, len(test), mode="ancestral"), test, judge)
     normal, own, noise = 0.5 * dim * np.log(2 * np.pi * np.array([zero, variance, beta * variance]))
     half = -(found["log_likelihood"] + noise) * beta * variance  # of the squared error
     total, spread = (float(rows.var(0).sum()) for rows in (test, samples(*other, 1, 2000, mode="mean")))
@@ -47,6 +50,14 @@ def drawn(model: vj.VAE, fit: vj.Fit, beta: float, variance: float) -> list[np.n
     return [*both(model, fit.best), noisier]
 
 
+def pictures(study: Study, data: vj.data.Dataset, fits: Mapping[str, tuple]) -> None:
+    """A picture of what is `drawn` from each of `{variant: (model, fit, beta, variance)}`."""
+    rows = [each for how in fits.values() for each in drawn(*how)]
+    caption = ", then ".join(fits) + ": means of samples, draws with σ², draws with βσ²."
+    claim = "Beaulac, figures 9 to 11: with small β samples from the prior fail, with large β they are all alike."
+    study.figure("samples", images.grid(data, rows), caption=caption, claim=claim)
+
+
 def slopes(grid: Grid, betas: Mapping[str, float]) -> list[float]:
     """By how much distortion falls for a nat of rate from each variant to the next, over their mean β.
 
@@ -56,6 +67,11 @@ def slopes(grid: Grid, betas: Mapping[str, float]) -> list[float]:
     steps = [(a, b) for a, b in zip(betas, list(betas)[1:], strict=False) if abs(rate[a] - rate[b]) > 0.1]
     falls = [(far[b] - far[a]) / (rate[a] - rate[b]) for a, b in steps]
     return [fall / np.sqrt(betas[a] * betas[b]) for fall, (a, b) in zip(falls, steps, strict=True)] or [np.inf]
+
+
+def twins(grid: Grid, pairs: Iterable[tuple[str, str]]) -> float:
+    """The most that IWAE differs by between variants that should be one model, nats."""
+    return max(abs(grid.mean(a, "iwae") - grid.mean(b, "iwae")) for a, b in pairs)
 
 
 def curves(study: Study, grid: Grid, curve: Iterable[str], plain: Iterable[str], zero: float) -> None:

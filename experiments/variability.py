@@ -55,9 +55,10 @@ def pictures(model: vj.VAE, params: Any, x: np.ndarray, kind: str, share: float,
     return moved(model, params, z, 0.0) + sigma(params) * np.sqrt(share, dtype=np.float32) * noise
 
 
-def lines(study: Study, gains: Grid, latents: Mapping[str, int], changes: Grid, shares: Mapping[str, Any]) -> None:
-    """Two pictures: likelihoods by `{variant: latents}`, and digits that are kept by `{label: {variant: share}}`."""
-    series = {"VAE, one learned σ": gains.line(latents, "iwae"), "pPCA, exact": gains.line(latents, "ppca")}
+def lines(study: Study, gains: Grid, latents: Mapping[str, Any], changes: Grid, shares: Mapping[str, Any]) -> None:
+    """Two pictures: likelihoods by `{label: {variant: latents}}`, and digits kept by `{label: {variant: share}}`."""
+    series = {f"VAE, {label}": gains.line(variants, "iwae") for label, variants in latents.items()}
+    series["pPCA, exact"] = gains.line(next(iter(latents.values())), "ppca")
     caption = "Test log-likelihood of a network and of a linear model with as many latents and one σ."
     study.lines("gain", series, x_label="latents, M", y_label="nats an image", caption=caption)
     series = {label: changes.line(variants, "same") for label, variants in shares.items()}

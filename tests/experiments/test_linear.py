@@ -41,9 +41,10 @@ def test_the_table_of_references_is_of_all_grey_values(tmp_path, monkeypatch):
     digits = vj.data.digits()
     train, test = (images.grey(part).reshape(len(part), -1) for part in (digits.train, digits.test))
     monkeypatch.setattr(vj.data, "mnist", vj.data.digits)
-    monkeypatch.setattr(linear, "MNIST", {3: (0.5, 7.0)})
+    monkeypatch.setattr(linear, "MNIST", {3: (0.5, 6.0, 7.0)})
     study = Study("a.b", Base(out=tmp_path, work=tmp_path), "?")
     linear.reference(study)
     variance = np.exp(2 * linear.ppca(train, 3)[1]["log_scale"])
-    row = ["pPCA, M = 3", f"{variance:.5f}", "0.50000", f"{linear.evidence(train, test, 3):.2f}", "7.00"]
+    both = [f"{linear.evidence(train, part, 3):.2f}" for part in (train, test)]
+    row = ["pPCA, M = 3", f"{variance:.5f}", "0.50000", both[0], "6.00", both[1], "7.00"]
     assert study.tables[0]["rows"] == [row] and study.numbers["pPCA, M = 3"]["variance"] == pytest.approx(variance)

@@ -82,3 +82,9 @@ def test_pictures_have_rates_and_betas_below(study):
     first, second = (figure["series"] for figure in study.figures)
     assert [line[:2] for line in first.values()] == [[[3.0], [5.0]], [[2.0], [6.0]]]
     assert [line[:2] for line in second.values()] == [[[4.0], [0.5]], [[4.0], [0.9]]]
+
+
+def test_twins_differ_by_the_most_of_their_pairs():
+    values = {"a": 1.0, "b": 1.5, "c": 4.0, "d": 3.0}
+    grid = Grid({f"{name}, seed 0": {"iwae": value} for name, value in values.items()}, 1)
+    assert rates.twins(grid, [("a", "b"), ("c", "d")]) == 1.0

@@ -59,7 +59,7 @@ def test_pictures_have_latents_and_shares_below(tmp_path):
     study = Study("a.b", Base(out=tmp_path, work=tmp_path), "?")
     gains = Grid({"M = 2, seed 0": {"iwae": 5.0, "ppca": 3.0}}, 1)
     changes = Grid({"small, seed 0": {"same": 90.0}, "large, seed 0": {"same": 40.0}}, 1)
-    variability.lines(study, gains, {"M = 2": 2}, changes, {"noise of x": {"small": 0.25, "large": 1.0}})
+    variability.lines(study, gains, {"one σ": {"M = 2": 2}}, changes, {"noise of x": {"small": 0.25, "large": 1.0}})
     first, second = (figure["series"] for figure in study.figures)
     assert [line[:2] for line in first.values()] == [[[2], [5.0]], [[2], [3.0]]]
     assert second["noise of x"][:2] == [[0.25, 1.0], [90.0, 40.0]]
