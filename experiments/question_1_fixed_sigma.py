@@ -14,23 +14,19 @@ import numpy as np
 
 import vaejax as vj
 from experiments import images
-from experiments.scores import samples, scores
+from experiments.decoders import GAUSSIAN
+from experiments.noise import both
+from experiments.scores import scores
 from experiments.study import Study, judge
 
-NORMAL = vj.heads.normal
-SCALES = {"σ = 1": 1.0, "σ = 1/2": 0.5, "σ = 0.1": 0.1, "σ shared": "shared", "σ* optimal": "optimal"}
-HEADS = {name: NORMAL(scale) for name, scale in SCALES.items()} | {
-    "σ a pixel": NORMAL("per_pixel_constant"),
-    "σ(z), floor 0.001": NORMAL("per_pixel"),
-    "σ(z), no floor": NORMAL("per_pixel", floor=0.0),
-}
-NUMBERS = {"iwae": 1, "reconstruction_rmse": 3, "active": 1, "least_sigma": 4, "mean_frechet": 1, "mean_entropy": 2}
-COLUMNS = ("decoder", "IWAE, nats", "RMSE", "active", "least σ", "Fréchet of means", "their entropy")
+PARTS = {"IWAE, nats": ("iwae", 1), "RMSE": ("reconstruction_rmse", 3), "active": ("active", 1)}
+PARTS |= {"least σ": ("least_sigma", 4)}
+LOOKS = {"Fréchet of means": ("mean_frechet", 1), "their entropy": ("mean_entropy", 2)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(images.Config):
-    decoders: tuple[str, ...] = tuple(HEADS)
+    decoders: tuple[str, ...] = tuple(GAUSSIAN)
 
     @classmethod
     def smoke(cls) -> "Config":
@@ -46,13 +42,12 @@ def main(config: Config) -> dict:
         ", wide": images.rows(data, kept=wide),
         ", dequantised": images.rows(data, images.dequantised),
     }
-    names = {name: (name, "") for name in config.decoders} | {
-        "σ(z), dequantised": ("σ(z), floor 0.001", ", dequantised")
-    }
+    names = {name: (name, "") for name in config.decoders}
+    names |= {"σ(z), dequantised": ("σ(z), floor 0.001", ", dequantised")}
     again = {f"{name}, wide": (name, ", wide") for name in ("σ = 1", "σ shared", "σ(z), floor 0.001")}
 
     def fitted(name: str, form: str, seed: int) -> tuple:
-        zoo = vj.zoo.sigma_vae if "*" in name else functools.partial(vj.zoo.vae, likelihood=HEADS[name])
+        zoo = vj.zoo.sigma_vae if "*" in name else functools.partial(vj.zoo.vae, likelihood=GAUSSIAN[name])
         model = zoo(forms[form].train.x.shape[1], config.latent_dim, hidden=config.hidden)
         return model, study.fit(model, forms[form], seed=seed, epochs=config.epochs).best
 
@@ -61,12 +56,12 @@ def main(config: Config) -> dict:
         return scores(*fitted(name, form, seed), forms[form].test.x, k=config.k, judge=judged)
 
     grid = study.grid(cell, names | again)
-    study.table("All pixels", COLUMNS, grid.rows({name: name for name in names}, NUMBERS))
+    study.compare("All pixels", grid, list(names), PARTS | LOOKS, first="decoder")
     title = f"The {wide.sum()} pixels of variance 0.01 and more"
-    study.table(title, COLUMNS[:5], grid.rows({name: name for name in again}, dict(list(NUMBERS.items())[:4])))
+    study.compare(title, grid, list(again), PARTS, first="decoder")
     for i, name in enumerate(config.decoders):
-        drawn = np.concatenate([samples(*fitted(name, "", 0), 1, 10, mode=m) for m in ("mean", "ancestral")])
-        picture = vj.plots.image_grid(drawn.reshape(-1, *data.train.x.shape[1:]), limits=(0, 1), title=name)
+        drawn = np.concatenate(both(*fitted(name, "", 0))).reshape(-1, *data.train.x.shape[1:])
+        picture = vj.plots.image_grid(drawn, limits=(0, 1), title=name)
         study.figure(f"samples_{i}", picture, caption=f"{name}: above means of samples, below draws with their noise.")
     best = max(config.decoders, key=lambda name: grid.mean(name, "iwae"))
     look = min(config.decoders, key=lambda name: grid.mean(name, "mean_frechet"))
