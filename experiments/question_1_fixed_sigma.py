@@ -13,14 +13,11 @@ import numpy as np
 
 import vaejax as vj
 from experiments import images
+from experiments.decoders import GAUSSIAN
 from experiments.noise import both, no_latents
 from experiments.scores import latent_scores, scores
 from experiments.study import Study, judge
 
-SCALES = {"σ = 1": 1.0, "σ = 1/2": 0.5, "σ = 0.1": 0.1, "σ shared": "shared", "σ* optimal": "optimal"}
-SCALES |= {"σ a pixel": "per_pixel_constant", "σ(z), floor 0.001": "per_pixel"}
-HEADS = {name: vj.heads.normal(scale) for name, scale in SCALES.items()}
-HEADS["σ(z), no floor"] = vj.heads.normal("per_pixel", floor=0.0)
 NUMBERS = {"IWAE, nats": ("iwae", 1), "RMSE": ("reconstruction_rmse", 3), "KL": ("kl", 1), "active": ("active", 1)}
 NUMBERS |= {"KL of q(z)": ("aggregate_kl", 2), "least σ": ("least_sigma", 4), "worst epoch": ("fall", 0)}
 NUMBERS |= {"Fréchet of means": ("mean_frechet", 1), "their entropy": ("mean_entropy", 2)}
@@ -29,7 +26,7 @@ SAID = {"iwae": 1, "reconstruction_rmse": 3, "active": 1, "mean_frechet": 1, "ag
 
 @dataclasses.dataclass(frozen=True)
 class Config(images.Config):
-    decoders: tuple[str, ...] = tuple(HEADS)
+    decoders: tuple[str, ...] = tuple(GAUSSIAN)
 
     @classmethod
     def smoke(cls) -> "Config":
@@ -44,7 +41,7 @@ def main(config: Config) -> dict:
     again = {f"{name}, wide": (name, "wide") for name in ("σ = 1", "σ shared", "σ(z), floor 0.001")}
 
     def fitted(name: str, form: str, seed: int) -> tuple:
-        zoo = vj.zoo.sigma_vae if "*" in name else functools.partial(vj.zoo.vae, likelihood=HEADS[name])
+        zoo = vj.zoo.sigma_vae if "*" in name else functools.partial(vj.zoo.vae, likelihood=GAUSSIAN[name])
         model = zoo(forms[form].train.x.shape[1], config.latent_dim, hidden=config.hidden)
         return model, study.fit(model, forms[form], seed=seed, epochs=config.epochs)
 
