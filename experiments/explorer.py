@@ -59,10 +59,10 @@ def main(config: Config) -> dict:
     kept = [latents.packed(name, *fitted(name, 0), test) for name in MODELS]
     (study.folder / "explorer.json").write_text(json.dumps({"models": kept}) + "\n")
     for i, name in enumerate(MODELS):
-        (model, params), (at, where) = fitted(name, 0), latents.places(MODELS[name][0])
+        (model, params), (at, where, how) = fitted(name, 0), latents.places(MODELS[name][0])
         shown = latents.decode(model, params, at, np.full(len(at), 4) if model.context_dim else None)
         seen = f"Means of p(x|z), {name}{', four' if model.context_dim else ''}: {where}."
-        study.figure(f"latents_{i}", vj.plots.image_grid(shown, limits=(0, 1)), caption=seen, claim=CLAIMS[i])
+        study.figure(f"latents_{i}", vj.plots.image_grid(shown, limits=(0, 1), **how), caption=seen, claim=CLAIMS[i])
     picture = vj.plots.scatter(np.asarray(kept[0]["codes"]), test.y, names=("$z_1$", "$z_2$"))
     study.figure("codes", picture, caption="Two latents: centres of q(z|x) of the test images.", claim=CLAIMS[-1])
     known, near = ([grid.say(name, number, 2) for name in MODELS] for number in ("neighbours", "off_prior"))

@@ -98,10 +98,10 @@ def trained(
     return model, study.fit(model, data, seed=seed, epochs=config.epochs, **options)
 
 
-def grid(data: vj.data.Dataset, drawn: Sequence[np.ndarray]) -> Figure:
-    """Ten images of each set of rows, one set below the other, grey values from 0 to 1."""
+def grid(data: vj.data.Dataset, drawn: Sequence[np.ndarray], names: Sequence[str] = ()) -> Figure:
+    """Ten images of each set of rows, one set below the other, with their names; grey values from 0 to 1."""
     found = np.concatenate([np.asarray(rows)[:10] for rows in drawn])
-    return vj.plots.image_grid(found.reshape(-1, *data.train.x.shape[1:]), limits=(0, 1))
+    return vj.plots.image_grid(found.reshape(-1, *data.train.x.shape[1:]), limits=(0, 1), row_labels=names)
 
 
 def take(data: vj.data.Dataset, digit: int) -> vj.data.Dataset:

@@ -37,12 +37,14 @@ def decode(model: Any, params: Any, z: Any, labels: Any = None) -> np.ndarray:
     return np.clip(means, 0, 1)[..., 0]
 
 
-def places(latents: int, count: int = 10) -> tuple[np.ndarray, str]:
-    """Rows of `count` codes to decode, and what they are."""
-    line = np.linspace(-REACH, REACH, count)
+def places(latents: int, count: int = 10) -> tuple[np.ndarray, str, dict[str, Any]]:
+    """Rows of `count` codes to decode, what they are, and how `vj.plots.image_grid` shows that."""
+    line, sides = np.linspace(-REACH, REACH, count), {"extent": (-REACH, REACH, -REACH, REACH)}
     if latents == 2:
-        return np.stack(np.meshgrid(line, -line), -1).reshape(-1, 2), "z1 to the right, z2 upwards, from -3 to 3"
-    return np.kron(np.eye(latents), line[:, None]), "a row moves each latent from -3 to 3, the others at 0"
+        return np.stack(np.meshgrid(line, -line), -1).reshape(-1, 2), "over the plane, from -3 to 3", sides
+    each = [f"$z_{{{i + 1}}}$" for i in range(latents)]
+    said = "a row moves each latent from -3 to 3, the others at 0"
+    return np.kron(np.eye(latents), line[:, None]), said, sides | {"row_labels": each, "names": ("its value", "")}
 
 
 def quantised(params: Mapping[str, Any]) -> tuple[list[dict[str, str]], dict[str, Any]]:

@@ -123,15 +123,15 @@ def draw_images(study: Study, spaces: Spaces) -> None:
     again = np.asarray(rebuilt(*spaces.convolutional(), spaces.test))
     study.figure(
         "reconstructions",
-        sheet(paired(spaces.test, again, rows=3), shape),
+        sheet(paired(spaces.test, again, rows=3), shape, row_labels=["test", "rebuilt"] * 3),
         caption="Convolutional VAE, n = 8: test images, and below each row their reconstructions from the centre of q.",
         claim="Mittas, figure 2: a convolutional VAE of eight latents reconstructs test images.",
     )
-    decoded, title = vj.evaluate.plane(*plane, steps=11, limit=1.0), "top left, and (1, 1), top right, down to -1"
+    decoded = vj.evaluate.plane(*plane, steps=11, limit=1.0)
     study.figure(
         "plane",
-        sheet(decoded, shape, columns=11, title=f"z from (-1, 1), {title}"),
-        caption="σ-VAE, n = 2: means of x over the square [-1, 1]^2; the corners (-1, 1) and (1, 1) are above.",
+        sheet(decoded, shape, columns=11, extent=(-1, 1, -1, 1)),
+        caption="σ-VAE, n = 2: means of x over the square [-1, 1]^2.",
         claim="Mittas, figure 3, left: codes of the unit ball of the largest norm decode to digits that change "
         "smoothly.",
     )

@@ -1,5 +1,6 @@
 """The supervised VAE with two latents: fits by the decoder's sigma and by beta, samples, numbers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,6 +11,8 @@ import vaejax as vj
 from experiments.study import Study
 
 __all__ = ["SETTINGS", "Supervised"]
+
+REACH = 2.0  # the latent plane is drawn from -REACH to REACH
 
 SETTINGS = {
     "small β": ("shared", 0.01),
@@ -53,7 +56,11 @@ class Supervised:
 
     def plane(self, name: str, digit: int) -> np.ndarray:
         """Decodes over the latent plane."""
-        return np.asarray(vj.evaluate.plane(*self.fitted(name), digit, steps=self.config.side))
+        return np.asarray(vj.evaluate.plane(*self.fitted(name), digit, steps=self.config.side, limit=REACH))
+
+    def extents(self, parts: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+        """Which panels of a picture are of the latent plane, by their number of images, and its sides."""
+        return {title: (-REACH, REACH) * 2 for title, part in parts.items() if len(part) == self.config.side**2}
 
     def codes(self, name: str, seed: int = 0, count: int | None = None) -> np.ndarray:
         """A draw of q(z | x, y) for test images."""

@@ -45,11 +45,12 @@ def main(config: Config) -> dict:
     study.compare("Test images given their labels", grid, config.settings, COLUMNS, first="decoder")
 
     def draw(name: str, parts: dict, about: str, claim: str, **how) -> None:
-        study.figure(name, vj.plots.panels(parts, **how), caption=about, claim=f"Beaulac, {claim}")
+        picture = vj.plots.panels(parts, extents=family.extents(parts), **how)
+        study.figure(name, picture, caption=about, claim=f"Beaulac, {claim}")
 
     parts = {"F1: learned σ, β = 5": family.plane("medium β", 4), "F7: σ = 1": family.plane("σ = 1", 4)}
     claim = "figures 1 and 7: the manifold of the four is smooth."
-    draw("four", parts, "μ(z) of the digit four, both latents from -2 to 2.", claim, across=config.side)
+    draw("four", parts, "μ(z) of the digit four over the latent plane.", claim, across=config.side)
     shown = {"F2: means, learned σ": ("medium β", "mean"), "F3: draws, learned σ": ("medium β", "ancestral")}
     shown |= {"F4: draws, a σ for each pixel": ("σ a pixel", "ancestral"), "F8: means, σ = 1": ("σ = 1", "mean")}
     parts = {title: family.fours(name, 10, mode=mode) for title, (name, mode) in shown.items()}
@@ -61,7 +62,7 @@ def main(config: Config) -> dict:
     parts = {f"{title}, q(z)": family.labelled_codes(name, 400) for name, title in BETAS.items()}
     parts |= {f"{title}, nines": family.plane(name, 9) for name, title in BETAS.items()}
     claim = "figures 9 to 11: small β leaves q(z) far from p(z), large β gives one image whatever z is."
-    about = "Above draws of q(z) by digit, below μ(z) of the nine, both latents from -2 to 2."
+    about = "Above draws of q(z) by digit, below μ(z) of the nine over the latent plane."
     draw("betas", parts, about, claim, across=config.side)
     parts = {f"F12: {name}": family.plane(name, 4) for name in FIXED}
     parts |= {f"F13, F14: draws, {name}": family.fours(name, config.side * 3) for name in FIXED}

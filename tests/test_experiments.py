@@ -65,6 +65,25 @@ def test_plots_refuse_what_they_cannot_draw():
         vj.plots.scatter(np.ones((4, 3)))
 
 
+def test_rows_of_images_are_named_and_planes_have_values():
+    named = vj.plots.image_grid(np.zeros((5, 4, 4)), columns=3, row_labels=["first", "second"]).axes[0]
+    assert [(at, text.get_text()) for at, text in zip(named.get_yticks(), named.get_yticklabels(), strict=True)] == [
+        (1.5, "first"),
+        (6.5, "second"),
+    ]
+    assert not len(named.get_xticks())
+    with pytest.raises(ValueError, match="row_labels: expected 2, one for each row, got 1"):
+        vj.plots.image_grid(np.zeros((5, 4, 4)), columns=3, row_labels=["first"])
+    values = {-1.0: 1.5, -0.5: 4.0, 0.0: 6.5, 0.5: 9.0, 1.0: 11.5}  # at the centres of three images of four pixels
+    plane = vj.plots.image_grid(np.zeros((9, 4, 4)), columns=3, extent=(-1, 1, -1, 1)).axes[0]
+    panel = vj.plots.panels({"a": np.zeros((9, 4, 4))}, across=3, extents={"a": (-1, 1, -1, 1)}).axes[0]
+    for axes in (plane, panel):
+        across, up = (side.get_majorticklabels() for side in (axes.xaxis, axes.yaxis))
+        assert dict(zip((float(text.get_text()) for text in across), axes.get_xticks(), strict=True)) == values
+        assert dict(zip((-float(text.get_text()) for text in up), axes.get_yticks(), strict=True)) == values
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("$z_1$", "$z_2$")
+
+
 def test_figures_show_their_values():
     images = np.linspace(-1, 2, 32).reshape(2, 4, 4)
     figure = vj.plots.image_grid(images, symmetric=True)

@@ -1,3 +1,5 @@
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +31,14 @@ def test_offsets_go_by_sigma_along_a_row_of_each_four(family):
     found = family.offsets("any")
     assert found.shape == (10, 8, 8, 1)
     np.testing.assert_allclose(found[:, 0, 0, 0], 2 * [3.0, 3.5, 4.0, 4.5, 5.0], rtol=1e-2)
+
+
+def test_planes_are_known_among_panels(family):
+    family.config = types.SimpleNamespace(side=3)
+    plane = family.plane("any", 7)
+    np.testing.assert_allclose(plane, np.full((9, 8, 8, 1), 7.0), rtol=1e-6)
+    parts = {"plane": plane, "draws": plane[:6], "codes": (np.zeros((4, 2)), np.zeros(4))}
+    assert family.extents(parts) == {"plane": (-2, 2, -2, 2)}
 
 
 def test_codes_come_with_their_labels(family):

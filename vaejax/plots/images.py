@@ -7,7 +7,7 @@ import numpy as np
 from vaejax.plots.base import dot_size, new_figure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -31,6 +31,46 @@ def _canvas(images: Any, columns: int) -> np.ndarray:
     return canvas
 
 
+def _centres(first: float, last: float, count: int, size: int) -> tuple[np.ndarray, list[str]]:
+    """Where at most seven round values between those of the first and the last image are, and what stands there."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = sorted((first, last))
+    values = (
+        [value for value in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= value <= high]
+        if low < high
+        else [low]
+    )
+    share = (np.array(values) - first) / ((last - first) or 1.0)
+    return (size - 1) / 2 + share * (count - 1) * (size + 1), [f"{value:g}" for value in values]
+
+
+def _mark(
+    axes: Any,
+    sizes: tuple[int, int],
+    counts: tuple[int, int],
+    row_labels: "Sequence[str]",
+    extent: tuple[float, float, float, float] | None,
+    names: tuple[str, str],
+) -> None:
+    """Text left of each row, and values below and left of a plane of images; no frame."""
+    if len(row_labels) not in (0, counts[0]):
+        raise ValueError(f"row_labels: expected {counts[0]}, one for each row, got {len(row_labels)}")
+    axes.set_frame_on(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if extent is not None:
+        left, right, bottom, top = extent
+        axes.set_xticks(*_centres(left, right, counts[1], sizes[1]), fontsize=8)
+        axes.set_xlabel(names[0])
+        if not row_labels:
+            axes.set_yticks(*_centres(top, bottom, counts[0], sizes[0]), fontsize=8)
+            axes.set_ylabel(names[1])
+    if row_labels:
+        axes.set_yticks((sizes[0] - 1) / 2 + np.arange(counts[0]) * (sizes[0] + 1), row_labels, fontsize=8)
+        axes.tick_params(axis="y", length=0)
+
+
 def image_grid(
     images: Any,
     *,
@@ -38,6 +78,9 @@ def image_grid(
     title: str = "",
     symmetric: bool = False,
     limits: tuple[float, float] | None = None,
+    row_labels: "Sequence[str]" = (),
+    extent: tuple[float, float, float, float] | None = None,
+    names: tuple[str, str] = ("$z_1$", "$z_2$"),
 ) -> "Figure":
     """Images side by side, on one grey scale with a colour bar.
 
@@ -47,10 +90,20 @@ def image_grid(
       title: what stands above.
       symmetric: centre the scale at zero, for weights and differences; else it spans the values.
       limits: least and greatest value of the scale; values beyond them are shown as these.
+      row_labels: what each row is, left of it.
+      extent: left, right, bottom and top of a plane whose points the images belong to, from the centres of the first
+        images to those of the last: its values stand at the sides. With `row_labels` only left and right are used.
+      names: of the two axes of `extent`.
+
+    >>> axes = image_grid([[[0.0]], [[1.0]]], columns=1, row_labels=["above", "below"]).axes[0]
+    >>> [label.get_text() for label in axes.get_yticklabels()]
+    ['above', 'below']
     """
     canvas = _canvas(images, columns)
     columns = min(columns, len(images))
-    figure, axes = new_figure(0.75 * columns + 1.0, 0.75 * columns * canvas.shape[0] / canvas.shape[1] + 0.5)
+    room = 0.07 * max(map(len, row_labels), default=0) + (0.4 if extent else 0.0)
+    height = 0.75 * columns * canvas.shape[0] / canvas.shape[1] + 0.5 + (0.3 if extent else 0.0)
+    figure, axes = new_figure(0.75 * columns + 1.0 + room, height)
     if canvas.ndim == 3:
         axes.imshow(np.nan_to_num(np.clip(canvas, 0, 1), nan=1.0), interpolation="nearest")
     else:
@@ -62,7 +115,7 @@ def image_grid(
             canvas, cmap="cividis" if symmetric else "gray", vmin=low, vmax=high, interpolation="nearest"
         )
         figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02)
-    axes.set_axis_off()
+    _mark(axes, np.shape(images)[1:3], (-(-len(images) // columns), columns), row_labels, extent, names)
     axes.set_title(title, fontsize=10)
     return figure
 
@@ -73,6 +126,7 @@ def panels(
     columns: int = 3,
     across: int = 10,
     limits: tuple[float, float] = (0.0, 1.0),
+    extents: "Mapping[str, tuple[float, float, float, float]] | None" = None,
 ) -> "Figure":
     """Pictures side by side: grids of images on one grey scale, and points in the plane drawn as their labels.
 
@@ -82,12 +136,14 @@ def panels(
       columns: panels in a row.
       across: images in a row of a panel.
       limits: least and greatest value of the grey scale; values beyond them are shown as these.
+      extents: of panels that are planes of latents, as in `image_grid`, by their titles.
     """
+    extents = extents or {}
     rows = -(-len(parts) // (columns := min(columns, len(parts))))
     canvases = {name: None if isinstance(part, tuple) else _canvas(part, across) for name, part in parts.items()}
     aspects = [1.0 if image is None else image.shape[0] / image.shape[1] for image in canvases.values()]
     width = 2.9 if columns > 1 else 7.0
-    heights = [width * max(aspects[i * columns : (i + 1) * columns]) + 0.3 for i in range(rows)]
+    heights = [width * max(aspects[i * columns : (i + 1) * columns]) + (0.6 if extents else 0.3) for i in range(rows)]
     figure, grid = new_figure(width * columns + 0.8, sum(heights), rows, columns, squeeze=False, height_ratios=heights)
     figure.get_layout_engine().set(w_pad=0.08)  # type: ignore[union-attr]
     for axes in (grid := grid.ravel())[len(parts) :]:
@@ -97,7 +153,9 @@ def panels(
         axes.set_title(name, fontsize=10)
         if canvases[name] is not None:
             shown = axes.imshow(canvases[name], cmap="gray", vmin=limits[0], vmax=limits[1], interpolation="nearest")
-            axes.set_axis_off()
+            wide = min(across, len(part))
+            counts = -(-len(part) // wide), wide
+            _mark(axes, np.shape(part)[1:3], counts, (), extents.get(name), ("$z_1$", "$z_2$"))
             continue
         x, labels = np.asarray(part[0]), part[1]
         for i, label in enumerate([None] if labels is None else np.unique(labels)):
