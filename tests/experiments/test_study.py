@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,6 +12,8 @@ import vaejax as vj
 from experiments import __main__ as command
 from experiments.kept import code_of
 from experiments.study import Base, Grid, Study, mean_and_error, plus_minus
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -128,3 +131,9 @@ def test_variants_may_have_seeds_of_their_own(config):
     assert grid.values("two", "n") == [0, 1] and grid.values("three", "n") == [0, 1, 2]
     with pytest.raises(KeyError, match="four"):
         grid.values("four", "n")
+
+
+@pytest.mark.parametrize("name", command.NAMES)
+def test_experiments_are_short(name):
+    """An experiment composes; what it composes is in modules with tests of their own."""
+    assert len((ROOT / "experiments" / f"{name}.py").read_text("utf-8").splitlines()) <= 80
