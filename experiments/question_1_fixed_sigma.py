@@ -56,8 +56,9 @@ def main(config: Config) -> dict:
     study.compare(f"The {wide.sum()} pixels of variance 0.01 and more", grid, [*again], NUMBERS, first="decoder")
     alone = no_latents(study, images.rows(vj.data.mnist() if config.data == "mnist" else data).train.x)
     shown = [rows for name in config.decoders for rows in both(fitted(name, "", 0)[0], fitted(name, "", 0)[1].best)]
-    caption = "Two rows a decoder, above means of samples, below draws with noise: " + ", ".join(config.decoders) + "."
-    study.figure("samples", images.grid(data, shown), caption=caption)
+    named = [f"{name}: {rows}" for name in config.decoders for rows in ("means", "draws")]
+    caption = "Means of samples of each decoder, and draws from the same z with their noise."
+    study.figure("samples", images.grid(data, shown, named), caption=caption)
     best = max(names, key=lambda name: grid.mean(name, "iwae"))
     least = ("mean_frechet", "aggregate_kl", "reconstruction_rmse")
     look, near, sharp = (min(names, key=lambda name, n=n: grid.mean(name, n)) for n in least)

@@ -61,13 +61,13 @@ def main(config: Config) -> dict:
     title = "Means as pictures, and the surface that they lie on"
     study.compare(title, grid, names, LOOKS, first="output of the decoder's mean")
     study.compare("Likelihood with noise put back, nats", grid, list(HEADS), surface.NOISE, first="trained with")
-    pictures = images.grid(raw, [surface.means(*fitted(name, 0), 0, 10, coded[name]) for name in names])
+    pictures = images.grid(raw, [surface.means(*fitted(name, 0), 0, 10, coded[name]) for name in names], names)
     claim = "Beaulac, figures 2 and 8: means of samples look good, but they are no samples of the model."
-    study.figure("means", pictures, caption="Rows of ten means: " + ", ".join(names) + ".", claim=claim)
+    study.figure("means", pictures, caption="Ten means of each.", claim=claim)
     surface.curves(study, grid, HEADS, "pPCA")
     rivals, best = [*config.others], min(names, key=lambda name: grid.mean(name, "mean_frechet"))
     say = lambda number, digits=1, of=tuple(HEADS): " and ".join(grid.say(name, number, digits) for name in of)  # noqa: E731
-    met = "by a process that has no likelihood" if "GMM" in best or "stage" in best else "by the model's own means"
+    met = "by a process that never had a likelihood" if best[:2] == "AE" else "by means of a model"
     return study.finish(
         f"A pushforward of N(0, I): with M = {config.latent_dim} its Jacobian has rank {say('rank')} (σ = 1 and σ "
         f"shared), so that x has no density; means keep {say('variance')} % of the data's variance, pPCA's "

@@ -54,8 +54,9 @@ def main(config: Config) -> dict:
     pca = distances(study, grid, {name: m for name, (_, m) in sizes.items()}, data.train.x)
     one = fitted("σ shared", size, 0)
     drawn = {head: both(*fitted(head, size, 0)) for head in ("σ shared", *config.others)}
-    picture = images.grid(raw, [*sum(drawn.values(), []), grey, noised(grey[:10], *one, 0)])
-    caption = f"Means and, below, draws of: {', '.join(drawn)}; then test images, without and with the noise of one σ."
+    named = [f"{head}: {rows}" for head in drawn for rows in ("means", "draws")] + ["test images", "with noise, one σ"]
+    picture = images.grid(raw, [*sum(drawn.values(), []), grey, noised(grey[:10], *one, 0)], named)
+    caption = "Means of samples and draws from the same z; test images, without and with the noise of one σ."
     claim = "Beaulac, figures 3 and 4: draws from p(x|z) are horrible, with one σ and with σ(z)."
     study.figure("draws", picture, caption=caption, claim=claim)
     caption = "Above what μ(z) leaves of test images, z from q; below what the model draws in its place, with one σ."

@@ -60,11 +60,12 @@ def main(config: Config) -> dict:
     caption = f"Test log-likelihood; M = {size}."
     study.lines("likelihood", lines, x_label="rank of F", y_label="nats an image", caption=caption)
     drawn = {r: both(*fitted(r, size, 0)) for r in config.ranks}
-    caption = f"Rows of means and of draws below them, r = {', '.join(map(str, config.ranks))}."
+    names = [f"r = {r}: {rows}" for r in config.ranks for rows in ("means", "draws")]
+    caption = "Means of samples, and draws from the same z, by the rank r of F."
     claim = (
         "Beaulac, figure 3: draws are horrible, perhaps as pixels are drawn independently; a covariance may mend it."
     )
-    study.figure("draws", images.grid(raw, sum(drawn.values(), [])), caption=caption, claim=claim)
+    study.figure("draws", images.grid(raw, sum(drawn.values(), []), names), caption=caption, claim=claim)
     caption = f"Above what μ(z) leaves of test images (r = {most}); below what each model of the other picture draws."
     noise_grid(study, "noise", raw, residuals(*fitted(most, size, 0), test[:10]), drawn.values(), caption)
     say = lambda number, digits=1: f"{grid.say(first, number, digits)} to {grid.say(last, number, digits)}"  # noqa: E731

@@ -63,8 +63,8 @@ def main(config: Config) -> dict:
     variability.lines(study, gains, sizes, changes, shares)
     latent, output, plain = (*(f"{kind}, {most:g} Dσ²" for kind in KINDS), "reconstructions")
     shown = (plain, latent, output, "means of samples", "draws", "means of wider z")
-    picture = images.grid(raw, [test, *(pictures(*noises[name], 0) for name in shown)])
-    about = f"Rows: test images; reconstructions, with noise of z, of x ({most:g} Dσ²); means; draws; means of wider z."
+    picture = images.grid(raw, [test, *(pictures(*noises[name], 0) for name in shown)], ["test images", *shown])
+    about = "Test images, reconstructions without and with noise, means of samples, draws, means of z that is wider."
     claim = "Beaulac, section 3.7: it is unclear whether the variability of x given z is useful for drawing."
     study.figure("noise", picture, caption=about, claim=claim)
     say = lambda name, number="draw_precision", digits=2: changes.say(name, number, digits)  # noqa: E731

@@ -53,9 +53,10 @@ def drawn(model: vj.VAE, fit: vj.Fit, beta: float, variance: float) -> list[np.n
 def pictures(study: Study, data: vj.data.Dataset, fits: Mapping[str, tuple]) -> None:
     """A picture of what is `drawn` from each of `{variant: (model, fit, beta, variance)}`."""
     rows = [each for how in fits.values() for each in drawn(*how)]
-    caption = ", then ".join(fits) + ": means of samples, draws with σ², draws with βσ²."
+    names = [f"{name}: {kind}" for name in fits for kind in ("means", "draws, σ²", "draws, βσ²")]
+    caption = "Means of samples, and draws from the same z with noise σ² and with βσ²."
     claim = "Beaulac, figures 9 to 11: with small β samples from the prior fail, with large β they are all alike."
-    study.figure("samples", images.grid(data, rows), caption=caption, claim=claim)
+    study.figure("samples", images.grid(data, rows, names), caption=caption, claim=claim)
 
 
 def slopes(grid: Grid, betas: Mapping[str, float]) -> list[float]:
