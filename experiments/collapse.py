@@ -53,15 +53,13 @@ def main(config: Config) -> dict:
         length = np.sum(np.square(params["decoder"]["layer0"]["kernel"])) if linear else np.nan
         return {"active": vj.active_units(model, params, x).count, "length": length}
 
+    mean = float(len(values) / 2 / values[0])  # squared errors as a mean over D pixels: sigma^2 = D/2
     cells = {f"{kind}, {share}": (linear, share) for kind, linear in KINDS.items() for share in config.shares}
-    grid, (above, lengths) = study.grid(fixed, cells), pca.above(values[: config.latent_dim], config.shares)
-    columns = ("σ²/λ₁ (σ²)", "eigenvalues above", "active, linear", "active, networks", "Σ(λ-σ²)", "squared columns")
-    rows = []
-    for share in config.shares:
-        active = [grid.say(f"{kind}, {share}", "active", 1) for kind in KINDS]
-        length = f"{lengths[share]:.2f}", grid.say(f"linear VAE, {share}", "length", 2)
-        rows.append((f"{share} ({share * values[0]:.2f})", str(above[share]), *active, *length))
-    study.table(f"Latents in use of {config.latent_dim}", columns, rows)
+    grid = study.grid(fixed, cells | {f"linear VAE, {mean}": (True, mean)})
+    values, shares = values[: config.latent_dim], (mean, *config.shares)
+    above, lengths = pca.above(values, config.shares)
+    study.table(f"Latents in use of {config.latent_dim}", *pca.collapsed(grid, values, tuple(KINDS), shares))
+    whole = ", ".join(f"{count} above {variance}" for variance, count in pca.counts(study, config.data).items())
     drawn = {"eigenvalues above σ²": (list(above), list(above.values()))}
     drawn |= {kind: grid.line({f"{kind}, {s}": s for s in config.shares}, "active") for kind in KINDS}
     about = f"Latents in use of {config.latent_dim} (posterior means of variance above 0.01), by a fixed sigma."
@@ -74,7 +72,9 @@ def main(config: Config) -> dict:
         f"Where sigma^2 passes the eigenvalues: for sigma^2 / lambda_1 from {max(above)} to {min(above)} the active "
         f"latents of the linear VAE differ from the number of eigenvalues above sigma^2 by at most "
         f"{off['linear VAE']:.1f}, those of the VAE with networks by {off['VAE']:.1f} (of {config.latent_dim}); the "
-        f"squared columns differ from the sum of lambda - sigma^2 by up to {far:.2f} (of {lengths[min(lengths)]:.2f}).",
+        f"squared columns differ from the sum of lambda - sigma^2 by up to {far:.2f} (of {lengths[min(lengths)]:.2f}). "
+        f"Eigenvalues of all images: {whole}. This D/2 is what squared errors mean that are a mean over D "
+        f"pixels: there the linear VAE has {grid.say(f'linear VAE, {mean}', 'active', 1)} latents in use.",
         protocol=f"{len(x)} training images by {x.shape[1]} principal components, isotropic noise of fixed sigma, "
         f"{config.epochs} epochs; active: variance of the posterior mean above 0.01; ±: standard errors over seeds",
     )

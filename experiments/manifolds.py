@@ -1,6 +1,7 @@
 """What `two_stage` is made of: data on manifolds, ways to draw, gradients as the noise vanishes, one dimension."""
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -10,9 +11,23 @@ from scipy.stats import norm
 
 import vaejax as vj
 from experiments.scores import samples
-from experiments.study import Study, mean_and_error
+from experiments.study import Grid, Study, mean_and_error
 
-__all__ = ["drawn", "fitted", "inverse", "numbers", "one_dimension", "points", "quantiles", "slopes", "ways"]
+__all__ = [
+    "bent",
+    "drawn",
+    "figures",
+    "fitted",
+    "inverse",
+    "lower",
+    "numbers",
+    "one_dimension",
+    "points",
+    "quantiles",
+    "slopes",
+    "unringed",
+    "ways",
+]
 
 LINE = np.linspace(-3.0, 3.0, 61)  # z of the one dimension
 
@@ -78,20 +93,68 @@ def fitted(study: Study, name: str, seed: int = 0) -> tuple[vj.data.Dataset, vj.
 
 
 def numbers(data: vj.data.Dataset, model: vj.TwoStage, both: Any, seed: int) -> dict[str, Any]:
-    """The first stage's sigma and latents in use, and MMD² between the test points and each way to draw."""
-    x, first = data.test.x, both["first"]
-    scale = model.first.likelihood(first, jnp.zeros(model.first.latent_dim)).scale.mean()
+    """The first stage's sigma, its floor, and latents in use; MMD² of each way to draw, and of the codes.
+
+    That of ways to draw is against the test points. That of the test points' codes is against draws of the first
+    stage's prior, `to_prior`, and of the second stage, `to_second`, with a kernel as wide as the root of the latents.
+    """
+    x, first, count = data.test.x, both["first"], model.first.latent_dim
+    scale = model.first.likelihood(first, jnp.zeros(count)).scale.mean()
     gaps = {way: vj.mmd(y, x, 0.3 * x.std()) for way, y in ways(model, both, data, seed).items()}
-    return gaps | {"active": int(vj.active_units(model.first, first, x).count), "sigma": scale}
+    codes = vj.evaluate.codes(model.first, first, jax.random.key(seed + 1), x)
+    normal = np.random.default_rng(seed).normal(size=codes.shape).astype(np.float32)
+    second = samples(model.second, both["second"], seed, len(x), mode="ancestral")
+    gaps |= {name: vj.mmd(codes, z, np.sqrt(count)) for name, z in (("to_prior", normal), ("to_second", second))}
+    floor = model.first.likelihood_head.floor
+    return gaps | {"active": int(vj.active_units(model.first, first, x).count), "sigma": scale, "floor": floor}
+
+
+def lower(grid: Grid, names: Iterable[str], less: str, more: str) -> str:
+    """The sets where one number is below another."""
+    return ", ".join(name for name in names if grid.mean(name, less) < grid.mean(name, more)) or "none"
+
+
+def unringed(x: np.ndarray) -> np.ndarray:
+    """The z whose z/10 + z/|z| are these points of the ring."""
+    radius = np.linalg.norm(x, axis=1, keepdims=True)
+    return 10 * (radius - 1) * x / radius
 
 
 def drawn(name: str, data: vj.data.Dataset, model: vj.TwoStage, both: Any, most: int = 1500) -> dict[str, np.ndarray]:
-    """Points in the plane: each way to draw, two stages with their noise, and before the ring the z it is made of."""
+    """Points in the plane: each way to draw, two stages with their noise, and before the ring the z of its data."""
     found = ways(model, both, data, 0)
     found["two stages, with noise"] = ways(model, both, data, 0, "ancestral")["two stages"]
     if name == "ring":
-        found = {"z": np.random.default_rng(0).normal(size=(most, 2))} | found
+        found = {"z": unringed(found["data"]), "data": found.pop("data")} | found
     return {way: x[:most, :2] for way, x in found.items()}
+
+
+def bent(data: vj.data.Dataset, model: vj.TwoStage, both: Any, most: int = 1500) -> dict[str, np.ndarray]:
+    """Data and means of samples by one and by two stages on principal axes of the data: 1 and 2, then 1 and the last.
+
+    The last is the least that holds a thousandth of the variance.
+    """
+    x = data.train.x.astype(np.float64)
+    values, vectors = np.linalg.eigh(np.cov(x.T))
+    last = int((values > values.sum() / 1000).sum())
+    found, names = ways(model, both, data, 0), ("data", "one stage", "two stages")
+    on = {way: ((found[way] - x.mean(0)) @ vectors[:, ::-1])[:most] for way in names}
+    planes = dict.fromkeys(((1, 2), (1, last)))
+    return {f"{way}, axes {a}, {b}": on[way][:, [a - 1, b - 1]] for a, b in planes for way in names}
+
+
+def figures(study: Study, sets: Iterable[str], ranks: Iterable[str]) -> None:
+    """Pictures of the points and of samples: all ways to draw of `sets`, on principal axes of the first two `ranks`."""
+    claim = "Doersch, figure 2: a Gaussian mapped to a ring by z/10 + z/|z|"
+    for name in sets:
+        picture = vj.plots.planes(drawn(name, *fitted(study, name)), columns=4)
+        text = f"{name}: means of samples (pushforwards) four ways, the data, and draws with their noise (a mixture)."
+        ring = {"caption": text + " The data are g(z) of the z beside them.", "claim": claim}
+        study.figure(name, picture, **(ring if name == "ring" else {"caption": text}))
+    for name in tuple(ranks)[:2]:
+        picture = vj.plots.planes(bent(*fitted(study, name)), columns=3, names=("first axis", "other axis"))
+        text = f"{name[4:]} dimensions bent into ten: data, and means of samples, on principal axes of the data."
+        study.figure(name.replace(" = ", ""), picture, caption=text, claim="Dai and Wipf: two stages for a manifold")
 
 
 def slopes(sigma: float, seed: int) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def test_numbers_are_those_of_a_decoder_that_is_known(constant):
     np.testing.assert_allclose(found["sigma"], 0.5, rtol=1e-3)
     means = [found[way] for way in ("one stage", "two stages", "mixture", "kernels")]
     np.testing.assert_allclose(means, means[0], rtol=1e-5)  # all are the same one point
-    assert abs(found["data"]) < 0.02 < means[0]
+    assert abs(found["data"]) < 0.02 < means[0] and found["floor"] == 1e-3
+    assert abs(found["to_prior"]) < 0.02 and abs(found["to_second"]) < 0.02  # codes and both are N(0, 1)
 
 
 def test_drawn_points_have_the_decoder_s_mean_and_noise(constant):
@@ -36,6 +37,39 @@ def test_drawn_points_have_the_decoder_s_mean_and_noise(constant):
     assert {len(x) for x in found.values()} == {150} and list(found)[0] == "z"
     np.testing.assert_allclose(found["two stages"], np.tile([1.0, -1.0], (150, 1)), atol=1e-6)
     np.testing.assert_allclose(found["two stages, with noise"].std(0), 0.5, atol=0.1)
+
+
+def test_the_ring_comes_with_the_z_that_it_is_made_of(constant):
+    data = vj.data.ring(400)
+    found = manifolds.drawn("ring", data, *constant[1:], most=150)
+    z, x = found["z"], found["data"]
+    np.testing.assert_array_equal(x, data.train.x[:150])
+    np.testing.assert_allclose(z / 10 + z / np.linalg.norm(z, axis=1, keepdims=True), x, atol=1e-5)
+    np.testing.assert_allclose(manifolds.unringed(data.train.x).std(0), 1.0, atol=0.15)
+
+
+def test_principal_axes_show_where_the_data_bend():
+    data = vj.data.manifold(2, 10, 500)
+    model = vj.zoo.two_stage(10, 2, hidden=(4,))
+    found = manifolds.bent(data, model, model.init(jax.random.key(0)), most=200)
+    assert list(found)[0] == "data, axes 1, 2" and len(found) == 6 and {x.shape for x in found.values()} == {(200, 2)}
+    first, last = (found[f"data, axes 1, {other}"] for other in (2, 4))
+    np.testing.assert_array_equal(first[:, 0], last[:, 0])
+    assert first[:, 0].std() > first[:, 1].std() > last[:, 1].std() > 0.1  # four dimensions hold the surface
+
+
+def test_the_claim_of_the_ring_stands_under_the_ring_only(monkeypatch, constant):
+    monkeypatch.setattr(manifolds, "fitted", lambda study, name: constant)
+    kept = {}
+    study = SimpleNamespace(figure=lambda name, figure, caption, claim="": kept.update({name: claim}))
+    manifolds.figures(study, ("ring", "clusters"), ("r = 1",))
+    assert kept["ring"].startswith("Doersch") and kept["clusters"] == "" and "r1" in kept
+
+
+def test_where_one_number_is_lower():
+    cells = {"a, seed 0": {"x": 1.0, "y": 2.0}, "b, seed 0": {"x": 2.0, "y": 1.0}}
+    grid = manifolds.Grid(cells, 1)
+    assert manifolds.lower(grid, ("a", "b"), "x", "y") == "a" and manifolds.lower(grid, ("b",), "x", "y") == "none"
 
 
 def test_a_fit_is_of_the_set_that_is_named():

@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import vaejax as vj
 from experiments import pca
+from experiments.study import Grid
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +21,7 @@ def test_wider_layers_err_less_but_not_with_squares():
 
 
 def test_em_climbs_to_the_closed_form(rows):
-    slow, fast = (pca.climb(rows[:250], rows[250:], 2, 40, faster, 0) for faster in (False, True))
+    slow, fast = (pca.climb(rows[:250], rows[250:], 2, 40, faster, False, 0) for faster in (False, True))
     for found in (slow, fast):
         assert len(found["gap"]) == 40 and np.all(np.diff(found["gap"]) < 1e-5) and found["last"] == found["gap"][-1]
     assert abs(fast["last"]) < 1e-4 and fast["iwae"] == pytest.approx(fast["exact"], abs=1e-3)
@@ -42,3 +45,47 @@ def test_what_is_above_a_share_of_the_largest_eigenvalue():
     count, length = pca.above(np.array([4.0, 3.0, 1.0]), (1.2, 0.5, 0.1))
     assert count == {1.2: 0, 0.5: 2, 0.1: 3}
     assert length == pytest.approx({1.2: 0.0, 0.5: 3.0, 0.1: 6.8})
+
+
+def test_eigenvalues_of_all_images_stand_beside_their_references(monkeypatch):
+    wide = np.random.default_rng(0).normal(size=(4000, 784)) * np.sqrt(np.r_[3.0, 0.7, 0.3, 0.15, np.full(780, 0.001)])
+    monkeypatch.setattr(pca, "every", lambda name: (wide, wide[:10]))
+    tables = []
+    measure = lambda cells: {name: compute() for name, compute in cells.items()}
+    study = SimpleNamespace(measure=measure, table=lambda title, columns, rows: tables.append(rows))
+    assert list(pca.counts(study, "mnist").values()) == [1, 2, 3, 4, 0]
+    assert [row[1:] for row in tables[0][:5]] == [("1", "12"), ("2", "23"), ("3", "39"), ("4", "69"), ("0", "0")]
+    pca.counts(study, "digits")
+    assert tables[0][4][0].startswith("392 = ") and {row[2] for row in tables[1]} == {"-"}
+
+
+def test_latents_in_use_by_the_fixed_variance():
+    cells = {"linear VAE, 0.5, seed 0": {"active": 2, "length": 2.9}, "VAE, 0.5, seed 0": {"active": 1}}
+    grid = Grid(cells | {"linear VAE, 90.0, seed 0": {"active": 0, "length": 0.0}}, 1)
+    columns, rows = pca.collapsed(grid, np.array([4.0, 3.0]), ("linear VAE", "VAE"), (90.0, 0.5))
+    assert len(columns) == 6 and rows[0] == ("90 (360.00)", "0", "0.0", "-", "0.00", "0.00")
+    assert rows[1] == ("0.5 (2.00)", "2", "2.0", "1.0", "3.00", "2.90")
+
+
+def test_all_images_are_rows_of_grey_values():
+    train, test = pca.every("digits")
+    assert train.shape[1] == test.shape[1] == 64 and 0.9 < train.max() <= 1.0 and len(train) > len(test)
+
+
+def test_the_closed_form_is_scored_on_both_parts(rows):
+    found = pca.scored(rows[:250], rows[250:], 2)
+    assert found["test"] == pytest.approx(pca.climb(rows[:250], rows[250:], 2, 1, False, False, 0)["exact"])
+    assert found["variance"] == pytest.approx(np.linalg.eigvalsh(np.cov(rows[:250].T, bias=True))[:3].mean(), rel=1e-4)
+    em = Grid({f"{kind}, seed 0": {"last": 0.0123} for kind in pca.CLIMBS}, 1)
+    table = pca.known(found, em, True)
+    assert table[0][2] == "154.10" and table[3] == ("EM: nats below the maximum", "0.012", "0 to 0.05")
+    assert {row[2] for row in pca.known(found, em, False)} == {"-"}
+    assert pca.ends(em, 20) == (
+        "Nats below the maximum after 20 steps: EM is 0.0123 (as predicted for 300 steps on MNIST: 0 to 0.05), "
+        "expanded EM is 0.0123, EM from N(0, 1) is 0.0123 (not as predicted for 300 steps on MNIST: 2 to 5)."
+    )
+
+
+def test_em_starts_where_it_is_told(rows):
+    near, wide = (pca.climb(rows[:250], rows[250:], 2, 3, False, wide, 0) for wide in (False, True))
+    assert near["gap"][0] != wide["gap"][0] and np.all(np.diff(wide["gap"]) < 1e-5)
