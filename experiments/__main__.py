@@ -94,9 +94,11 @@ def main(words: list[str]) -> int:
         case ["list", *rest]:
             listing(Path(rest[0]) if rest else Path("results"))
         case ["report", *rest]:
-            from experiments.report import write
+            from experiments import readme, report
 
-            print(write(Path(rest[0]) if rest else Path("results")).resolve())
+            print(report.write(Path(rest[0]) if rest else Path("results")).resolve())
+            if not rest:
+                readme.update(Path("results"))
         case ["all", *rest]:
             return every(rest)
         case [name, *rest] if name in NAMES:

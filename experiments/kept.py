@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["asked", "code_of", "hashed", "plain", "short"]
+__all__ = ["asked", "code_of", "hashed", "plain", "short", "title"]
 
+ACRONYMS = {"gmm": "GMM", "em": "EM", "iaf": "IAF", "ppca": "pPCA", "kl": "KL", "mnist": "MNIST"}
 LONGEST_ARRAY = 100  # in metrics.json
 
 
@@ -24,6 +25,13 @@ def _text(value: Any) -> str:
 def hashed(*parts: Any) -> str:
     """A short name for all of these."""
     return hashlib.sha256("\n".join(map(_text, parts)).encode()).hexdigest()[:16]
+
+
+def title(name: str) -> str:
+    """The heading of an experiment, from its name."""
+    words = [ACRONYMS.get(word, word) for word in name.split("_")]
+    words[1:2] = [f"{words[1]}:"] if words[0] == "question" else words[1:2]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
 def asked(about: str) -> tuple[str, str]:

@@ -12,24 +12,17 @@ from typing import Any
 from PIL import Image
 
 from experiments.__main__ import NAMES
-from experiments.kept import asked
+from experiments.kept import asked, title
 from vaejax.page import document, picture, table
 
 __all__ = ["write"]
 
 HERE = Path(__file__).parent
-ACRONYMS = {"gmm": "GMM", "em": "EM", "iaf": "IAF", "ppca": "pPCA", "kl": "KL", "mnist": "MNIST"}
 SAFE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; script-src"
 
 
 def _text(value: Any) -> str:
     return html.escape(str(value))
-
-
-def _title(name: str) -> str:
-    words = [ACRONYMS.get(word, word) for word in name.split("_")]
-    words[1:2] = [f"{words[1]}:"] if words[0] == "question" else words[1:2]
-    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
 def _about(name: str) -> str:
@@ -109,8 +102,8 @@ def _section(out: Path, name: str) -> tuple[str, str]:
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as problem:
         line = f"its results cannot be read: {command}"
         body = f"<p>{_text(path.name)} cannot be read ({_text(f'{type(problem).__name__}: {problem}')}); {command}</p>"
-    entry = f'<li><a href="#{name}">{_title(name)}</a><span>{line}</span></li>'
-    return entry, f'<section id="{name}"><h2>{_title(name)}</h2>{body}</section>'
+    entry = f'<li><a href="#{name}">{title(name)}</a><span>{line}</span></li>'
+    return entry, f'<section id="{name}"><h2>{title(name)}</h2>{body}</section>'
 
 
 def _explorer(out: Path) -> tuple[str, str]:
