@@ -16,7 +16,7 @@ from experiments import images, recognition
 from experiments.study import Study
 
 PARTS = {"variance / squared mean, score function": ("score", 1), "pathwise": ("pathwise", 3)}
-PARTS |= {"their difference, standard errors": ("agreement", 2), "batches": ("batches", 8)}
+PARTS |= {"their difference, standard errors": ("agreement", 2)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,38 +42,39 @@ class Config(images.Config):
 def main(config: Config) -> dict:
     study = Study(__name__, config)
     digits = recognition.Digits(study, images.load(config.data, config.train))
-    grid = study.grid(digits.evidence, {f"{of}, {n}": (of, n) for of in ("prior", "q") for n in config.draws})
+    each = [(decoder, of, n) for decoder in recognition.DECODERS for of in ("prior", "q") for n in config.draws]
+    grid = study.grid(digits.evidence, {", ".join(map(str, how)): how for how in each})
     noise = study.grid(digits.gradients, {"gradient": ()})
     like = study.measure({"likeness": digits.likeness})["likeness"]
     study.compare("Gradients by the encoder's last layer", noise, {"after training": "gradient"}, PARTS, first="")
+    title = "200 random minibatches times N / |M| against all rows"
+    study.compare(title, noise, {"after training": "gradient"}, recognition.BATCHES, first="")
     study.table("Mean distance from the original", ("in", "moved", "torn"), recognition.distances(like))
-    series = {of: grid.line({f"{of}, {n}": n for n in config.draws}, "log p") for of in ("prior", "q")}
-    about = f"Mean estimate over {len(digits.x)} test images; bands: standard errors over seeds of the model."
-    claim = "Doersch, section 2: for most z of the prior p(x|z) is nearly zero"
-    labels = {"x_label": "draws of z an image", "y_label": "log p(x), nats", "log_x": True}
-    study.lines("estimates", series, caption=about, claim=claim, **labels)
-    about, claim = (
-        "Digits, moved aside, and torn.",
-        "Doersch, figure 3: by pixels a torn digit is nearer than a moved one",
-    )
+    recognition.show_estimates(study, grid, config.draws, len(digits.x))
+    known = recognition.show_exact(study)
     picture = vj.plots.image_grid(digits.spoilt(8), columns=8, limits=(0, 1))
-    study.figure("spoilt", picture, caption=about, claim=claim)
-    about, claim = "Means of p(x|z) for z of the prior.", "Doersch, figure 5: the generator works without its encoder"
-    study.figure("generator", vj.plots.image_grid(digits.means(30), limits=(0, 1)), caption=about, claim=claim)
-    one, last, gap = config.draws[0], config.draws[-1], recognition.below(grid, config.draws)
+    claim = "Doersch, figure 3: by pixels a torn digit is nearer than a moved one"
+    study.figure("spoilt", picture, caption="Digits, moved aside, and torn.", claim=claim)
+    picture, claim = vj.plots.image_grid(digits.means(30), limits=(0, 1)), "Doersch, figure 5: no encoder is needed"
+    study.figure("generator", picture, caption="Means of p(x|z) for z of the prior.", claim=claim)
+    last = config.draws[-1]
+    gap, wide = (recognition.below(grid, config.draws, decoder) for decoder in recognition.DECODERS)
     few = next(n for n in config.draws if gap["q"][n] < 1.0)
-    part = {name: noise.say("gradient", name, places) for name, places in PARTS.values()}
+    ess = {of: grid.say(f"Bernoulli, {of}, {last}", "ess", 1) for of in gap}
+    part = {name: noise.say("gradient", name, places) for name, places in (PARTS | recognition.BATCHES).values()}
     times = noise.mean("gradient", "score") / noise.mean("gradient", "pathwise")
     return study.finish(
         f"With {last} draws of the prior the estimate of log p(x) is {gap['prior'][last]:.1f} nats below that of q "
-        f"({gap['prior'][one]:.0f} with {one}); q is within 1 nat of it with {few}. Of {last} draws the prior uses "
-        f"{grid.say(f'prior, {last}', 'ess', 1)}, q of {grid.say(f'q, {last}', 'ess', 0)}. Variance of the gradient "
-        f"over its squared mean: {part['score']} by score function, {part['pathwise']} by reparameterisation, "
-        f"{times:.0f} times less (predicted 10 to 1000); the means differ by {part['agreement']} standard errors. "
-        f"Batches weighted by N / |M| miss the gradient of all rows by {noise.mean('gradient', 'batches'):.0e} of its "
-        f"size. A torn digit is closer than a moved one in {like['pixels']:.0%} of cases by pixels, in "
-        f"{like['features']:.0%} by features of the classifier, which keeps its class for {like['torn']:.0%} "
-        f"of the torn and {like['moved']:.0%} of the moved.",
-        protocol=f"{images.protocol(digits.data, last, pixels='binarised once')}; estimates over the first "
-        f"{len(digits.x)} test images; gradients of 8 images, 400 draws; classifier {digits.judge}",
+        f"({gap['prior'][config.draws[0]]:.0f} with {config.draws[0]}), for a decoder N(mu(z), sigma^2 I) "
+        f"{wide['prior'][last]:.1f}; q is within 1 nat of it with {few}. Of {last} draws the prior uses "
+        f"{ess['prior']}, q {ess['q']}. In pPCA, where log p(x) is {known.say('1', 'exact', 2)}, the prior says "
+        f"{known.say('1', 'naive', 1)} with one draw and {known.say('1000', 'naive', 2)} with 1000. Variance of the "
+        f"gradient over its squared mean: {part['score']} by score function, {part['pathwise']} by reparameterisation, "
+        f"{times:.0f} times less (predicted 10 to 1000); their means differ by {part['agreement']} standard errors. "
+        f"Random minibatches times N / |M| average {part['batch_gradient']} standard errors from the gradient of all "
+        f"rows, {part['batch_value']} from their ELBO. A torn digit is closer than a moved one in {like['pixels']:.0%} "
+        f"by pixels, in {like['features']:.0%} by features of the classifier, which keeps its class for "
+        f"{like['torn']:.0%} of the torn and {like['moved']:.0%} of the moved.",
+        protocol=f"{images.protocol(digits.data, last, pixels='binarised once (N(mu, sigma^2 I): grey)')}; estimates: "
+        f"the first {len(digits.x)} test images; gradients: 8 images, 400 draws; classifier {digits.judge}",
     )
