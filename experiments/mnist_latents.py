@@ -9,7 +9,7 @@ import dataclasses
 
 from experiments import images
 from experiments.phrases import change
-from experiments.spaces import VARIANCES, Spaces, draw_images, draw_lines
+from experiments.spaces import VARIANCES, Spaces, draw_images, draw_lines, others
 from experiments.study import Study
 
 LIKELIHOOD = {"IWAE": ("iwae", 1), "ELBO": ("elbo", 1), "E log p(x|z)": ("log_likelihood", 1), "KL": ("kl", 1)}
@@ -53,9 +53,9 @@ def main(config: Config) -> dict:
     over, draws = {f"n = {n}": n for n in config.latents}, {f"L = {n}": n for n in config.draws}
     grid = study.grid(spaces.numbers, {name: (n,) for name, n in over.items()})
     noise = study.grid(spaces.spread, {name: (n,) for name, n in draws.items()})
-    one = study.measure({"convolutional": spaces.error, "sigma-VAE": spaces.aggregate})
     named = {str(n): name for name, n in over.items()}
     study.compare("Fully connected VAEs of n latents", grid, named, LIKELIHOOD | USED | SAMPLES | CODES, first="n")
+    one = others(study, spaces)
     draw_lines(study, grid, noise, over, draws)
     draw_images(study, spaces)
     (few, *_, many), last = over, list(draws)[-1]

@@ -13,7 +13,14 @@ from experiments.pictures import paired, rebuilt, sheet
 from experiments.scores import estimator_spread, latent_scores, samples, scores
 from experiments.study import Study, judge
 
-__all__ = ["VARIANCES", "Spaces", "draw_images", "draw_lines"]
+__all__ = ["VARIANCES", "Spaces", "draw_images", "draw_lines", "others"]
+
+OTHERS = {  # numbers of the models that are no fully connected VAE of binarised pixels, and their digits
+    "RMSE": ("rmse", 3),
+    "mutual information I(x; z), nats": ("mutual_information", 2),
+    "KL q(z)": ("aggregate_kl", 2),
+    "largest |r|": ("largest_correlation", 2),
+}
 
 LOSSES = {
     "lost in reconstruction: -E log p(x|z)": "distortion",
@@ -76,6 +83,16 @@ class Spaces:
     def aggregate(self) -> dict[str, Any]:
         """What the codes in the plane are like."""
         return latent_scores(*self.plane(), self.grey)
+
+
+def others(study: Study, spaces: Spaces) -> dict[str, Any]:
+    """Numbers of the convolutional model and of the plane, and their table; a dash for what is not measured."""
+    found = study.measure({"convolutional": spaces.error, "sigma-VAE": spaces.aggregate})
+    say = lambda cell, name, digits: f"{cell[name]:.{digits}f}" if name in cell else "-"  # noqa: E731
+    names = {"convolutional": "convolutional, n = 8, binarised", "sigma-VAE": "σ-VAE, n = 2, grey"}
+    rows = [(names[name], *(say(cell, *column) for column in OTHERS.values())) for name, cell in found.items()]
+    study.table("Beside them, one run each", ("model", *OTHERS), rows)
+    return found
 
 
 def draw_lines(study: Study, grid: Grid, noise: Grid, over: Mapping[str, int], draws: Mapping[str, int]) -> None:

@@ -52,6 +52,16 @@ def test_probabilities_of_a_half_miss_by_a_half(made):
     assert spaces.Spaces.error(other)["rmse"] == pytest.approx(0.5)
 
 
+def test_what_was_not_measured_is_a_dash():
+    plane = {"mutual_information": 3.456, "aggregate_kl": 0.5, "largest_correlation": 0.125, "kl_per_dimension": [1.0]}
+    shown, found = [], types.SimpleNamespace(error=lambda: {"rmse": 0.1234}, aggregate=lambda: plane)
+    measure = lambda cells: {name: compute() for name, compute in cells.items()}  # noqa: E731
+    study = types.SimpleNamespace(measure=measure, table=lambda title, columns, rows: shown.extend([columns, *rows]))
+    assert spaces.others(study, found)["sigma-VAE"] == plane
+    assert [row[1:] for row in shown[1:]] == [("0.123", "-", "-", "-"), ("-", "3.46", "0.50", "0.12")]
+    assert {len(row) for row in shown} == {5}
+
+
 def test_pictures_are_of_the_numbers(made):
     study, found = made
     over, draws = {"n = 2": 2, "n = 4": 4}, {"L = 1": 1}
