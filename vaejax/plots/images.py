@@ -104,6 +104,7 @@ def image_grid(
     room = 0.07 * max(map(len, row_labels), default=0) + (0.4 if extent else 0.0)
     height = 0.75 * columns * canvas.shape[0] / canvas.shape[1] + 0.5 + (0.3 if extent else 0.0)
     figure, axes = new_figure(0.75 * columns + 1.0 + room, height)
+    figure.set_layout_engine("compressed")  # the plain one cuts off what stands left of a picture of fixed shape
     if canvas.ndim == 3:
         axes.imshow(np.nan_to_num(np.clip(canvas, 0, 1), nan=1.0), interpolation="nearest")
     else:
