@@ -54,7 +54,8 @@ def main(config: Config) -> dict:
     grid = study.grid(cell, names | again)
     study.compare("All pixels", grid, [*names], NUMBERS, first="decoder")
     study.compare(f"The {wide.sum()} pixels of variance 0.01 and more", grid, [*again], NUMBERS, first="decoder")
-    alone = no_latents(study, images.rows(vj.data.mnist() if config.data == "mnist" else data).train.x)
+    whole = (vj.data.mnist() if config.data == "mnist" else data).train
+    alone = no_latents(study, images.grey(whole).reshape(len(whole), -1))
     shown = [rows for name in config.decoders for rows in both(fitted(name, "", 0)[0], fitted(name, "", 0)[1].best)]
     named = [f"{name}: {rows}" for name in config.decoders for rows in ("means", "draws")]
     caption = "Means of samples of each decoder, and draws from the same z with their noise."
