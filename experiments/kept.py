@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import importlib
+import io
 import re
 import sys
 from collections.abc import Mapping
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-__all__ = ["asked", "code_of", "hashed", "plain", "short", "title"]
+__all__ = ["asked", "code_of", "hashed", "plain", "short", "slim", "title"]
 
 ACRONYMS = {"gmm": "GMM", "em": "EM", "iaf": "IAF", "ppca": "pPCA", "kl": "KL", "mnist": "MNIST"}
 LONGEST_ARRAY = 100  # in metrics.json
@@ -85,6 +87,19 @@ def plain(value: Any) -> Any:
         return [plain(part) for part in value]
     number = value.item()
     return number if isinstance(number, str | bool | int | dict | None) else number if np.isfinite(number) else None
+
+
+def slim(path: Path) -> int:
+    """Make a PNG one of 256 colours, or of grey values if it has no others, where that is smaller; its size."""
+    with Image.open(path, formats=["PNG"]) as opened:
+        picture = opened.convert("RGB")
+    red, green, blue = (np.asarray(channel) for channel in picture.split())
+    grey = np.array_equal(red, green) and np.array_equal(red, blue)
+    data = io.BytesIO()
+    (picture.convert("L") if grey else picture.quantize(256)).save(data, "png", optimize=True)
+    if len(data.getvalue()) < path.stat().st_size:
+        path.write_bytes(data.getvalue())
+    return path.stat().st_size
 
 
 def short(numbers: Mapping[str, Any]) -> dict[str, Any]:

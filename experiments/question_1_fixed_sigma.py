@@ -60,14 +60,14 @@ def main(config: Config) -> dict:
     named = [f"{name}: {rows}" for name in config.decoders for rows in ("means", "draws")]
     caption = "Means of samples of each decoder, and draws from the same z with their noise."
     study.figure("samples", images.grid(data, shown, named), caption=caption)
-    best = max(names, key=lambda name: grid.mean(name, "iwae"))
+    best = max(config.decoders, key=lambda name: grid.mean(name, "iwae"))
     least = ("mean_frechet", "aggregate_kl", "reconstruction_rmse")
     look, near, sharp = (min(names, key=lambda name, n=n: grid.mean(name, n)) for n in least)
     pair = ("σ(z), floor 0.001", "σ shared")
     over = {form: np.subtract(*(grid.mean(name + form, "iwae") for name in pair)) for form in ("", ", wide")}
     one, two, free = ([grid.say(n, s, d) for s, d in SAID.items()] for n in ("σ = 1", *pair[::-1]))
     return study.finish(
-        f"Not by likelihood: σ = 1 has {one[0]} nats, one learned σ {two[0]}, most {best} ({grid.say(best, 'iwae')}). "
+        f"Not by likelihood: σ = 1 has {one[0]} nats, one learned σ {two[0]}, most {best} {grid.say(best, 'iwae', 1)}. "
         f"Of the {over['']:.0f} nats that σ(z) gains over one σ, {over[', wide']:.0f} are there without the "
         f"{(~wide).sum()} pixels of low variance; without latents a Gaussian a pixel has {alone:.0f} (variance 0.0001 "
         f"at least). Reconstructions are best with {sharp} (RMSE {grid.say(sharp, 'reconstruction_rmse', 3)}; σ = 1: "

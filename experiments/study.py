@@ -25,7 +25,7 @@ from rich.table import Table
 
 import vaejax as vj
 from experiments.grid import Grid, mean_and_error, plus_minus
-from experiments.kept import asked, code_of, hashed, plain, short
+from experiments.kept import asked, code_of, hashed, plain, short, slim
 from vaejax.pytrees import digest
 
 __all__ = ["Base", "Grid", "Study", "adam", "judge", "mean_and_error", "plus_minus"]
@@ -177,8 +177,8 @@ class Study:
         first: str = "model",
     ) -> None:
         """A table of means and errors: `rows` are variants, or `{label: variant}`; `{column: (number, digits)}`."""
-        labels = rows if isinstance(rows, Mapping) else {name: name for name in rows}
-        cells = [(label, *(grid.say(name, *column) for column in columns.values())) for label, name in labels.items()]
+        names = rows.items() if isinstance(rows, Mapping) else ((name, name) for name in rows)
+        cells = [(label, *(grid.say(name, *column) for column in columns.values())) for label, name in names]
         self.table(title, (first, *columns), cells)
 
     def figure(self, name: str, figure: Figure, *, caption: str, claim: str = "", series: Any = None) -> None:
@@ -194,7 +194,7 @@ class Study:
         path = self.folder / f"{name}.png"
         for dpi in (120, 90, 70, 50):
             figure.savefig(path, dpi=dpi)
-            if path.stat().st_size <= LARGEST_PICTURE:
+            if slim(path) <= LARGEST_PICTURE:
                 break
         self.drawn[name] = figure
         found = {"file": path.name, "caption": caption, "claim": claim}
@@ -208,7 +208,7 @@ class Study:
         self.figure(name, figure, caption=caption, claim=claim, series=series)
 
     def finish(self, answer: str, *, protocol: str) -> dict[str, Any]:
-        """Say the answer and write `metrics.json`.
+        """Say the answer and write `metrics.json`; pictures of an earlier version are removed.
 
         Args:
           answer: one paragraph that the numbers back.
@@ -232,12 +232,13 @@ class Study:
             "tables": self.tables,
             "figures": self.figures,
         }
+        for old in set(self.folder.glob("*.png")) - {self.folder / str(figure["file"]) for figure in self.figures}:
+            old.unlink()
         path = self.folder / "metrics.json"
         part = path.with_suffix(".part")
         part.write_text(json.dumps(found | self.extra, indent=1) + "\n", "utf-8")
         part.replace(path)
-        self.console.print(f"[bold]Answer[/bold] {answer}")
-        self.console.print(f"{protocol}; results in {self.folder}")
+        self.console.print(f"[bold]Answer[/bold] {answer}\n{protocol}; results in {self.folder}")
         return found
 
 

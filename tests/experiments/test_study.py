@@ -7,10 +7,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import vaejax as vj
 from experiments import __main__ as command
-from experiments.kept import code_of
+from experiments.kept import code_of, slim
 from experiments.study import Base, Grid, Study, mean_and_error, plus_minus
 
 ROOT = Path(__file__).parents[2]
@@ -96,12 +97,25 @@ def test_what_is_written(config):
     study.table("A table", ("a", "b"), [("row", "1")])
     study.compare("Another", Grid({"v, seed 0": {"x": 1.0}}, 1), {"label": "v"}, {"b": ("x", 1)}, first="a")
     study.lines("curve", {"a": ([1, 2], [3.0, 4.0], [0.1, 0.1])}, x_label="x", y_label="y", caption="A curve.")
+    (config.out / "name" / "old.png").write_bytes(b"of an earlier version")
     found = study.finish("The answer.", protocol="none")
+    assert not (config.out / "name" / "old.png").exists()
     stored = json.loads((config.out / "name" / "metrics.json").read_text())
     assert stored == found and stored["numbers"] == {"cell": {"x": 1.5}} and stored["prediction"] == "So and so."
     assert stored["tables"][1] == {"title": "Another", "columns": ["a", "b"], "rows": [["label", "1.0"]]}
     assert stored["figures"][0]["series"]["a"] == [[1, 2], [3.0, 4.0], [0.1, 0.1]]
     assert stored["command"] == "python -m experiments name" and (config.out / "name" / "curve.png").exists()
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_pictures_are_made_small(tmp_path, colours):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, colours), dtype=np.uint8)
+    path = tmp_path / "a.png"
+    Image.fromarray(np.broadcast_to(pixels, (64, 64, 3))).save(path)
+    before = path.stat().st_size
+    assert slim(path) == path.stat().st_size < before / 2
+    shown = np.asarray(Image.open(path).convert("RGB"), int)
+    assert np.abs(shown - pixels).max() <= (0 if colours == 1 else 80)
 
 
 def test_means_and_their_errors():
