@@ -166,7 +166,7 @@ def panels(study: Study, name: str, kinds: tuple[str, ...]) -> dict[str, np.ndar
     found = {"data": x}
     for kind in kinds:
         again = _again(model(kind), fit(study, name, kind).member(0)[0], jax.random.split(jax.random.key(5), len(x)), x)
-        found |= {f"{kind}: drawn": drawn(study, name, kind), f"{kind}: reconstructed": np.asarray(again)}
+        found |= {f"{kind}:\ndrawn": drawn(study, name, kind), f"{kind}:\nreconstructed": np.asarray(again)}
     return found
 
 
