@@ -38,7 +38,8 @@ def title(name: str) -> str:
 
 def asked(about: str) -> tuple[str, str]:
     """The question of a docstring, which is its first paragraph, and the prediction, in one line each."""
-    paragraphs = [" ".join(part.split()) for part in about.split("\n\n")]
+    joined = re.sub(r"(?<=\w-)\n", "", about)  # a word that is broken at its hyphen
+    paragraphs = [" ".join(part.split()) for part in joined.split("\n\n")]
     predicted = [part.removeprefix("Prediction: ") for part in paragraphs if part.startswith("Prediction: ")]
     return paragraphs[0], "".join(predicted)
 
