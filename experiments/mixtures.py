@@ -33,11 +33,13 @@ def exactly(function: Callable[..., dict[str, Any]], x: np.ndarray) -> Callable[
 def climb(x: jax.Array, k: int, steps: int, seed: int) -> dict[str, Any]:
     """The bound at every half step; at the last parameters the bound with the q of every step, and that q's KL."""
     model, first = _start(x, k, seed)
-    path, half = vj.em.ascent(model, first, x, num_steps=steps)
+    done = jax.block_until_ready  # factorisations that run side by side can wait for each other for ever
+    path, half = done(vj.em.ascent(model, first, x, num_steps=steps))
     last = jax.tree.map(lambda leaf: leaf[-1], path)
     q_of = lambda params: jax.vmap(model.posterior, (None, 0))(params, x)  # noqa: E731
-    kl = jax.vmap(lambda q: jnp.mean(jax.vmap(vj.distributions.analytic_kl)(q_of(q), q_of(last))))(path)
-    any_q = jax.vmap(lambda q: vj.em.lower_bound(model, last, q, x))(path)
+    ends = done(q_of(last))
+    kl = done(jax.vmap(lambda q: jnp.mean(jax.vmap(vj.distributions.analytic_kl)(q_of(q), ends)))(path))
+    any_q = done(jax.vmap(lambda q: vj.em.lower_bound(model, last, q, x))(path))
     end, gap = half.log_likelihood[-1], half.log_likelihood - half.after_m
     return {
         "least_e": np.min(half.after_e - half.before),

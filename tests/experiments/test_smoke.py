@@ -35,11 +35,9 @@ def test_experiment(name, tmp_path, work, monkeypatch):
     assert stored["figures"] and stored["tables"]
     for figure in stored["figures"]:
         path = tmp_path / name / figure["file"]
-        assert (
-            path.stat().st_size <= LARGEST_PICTURE
-            and np.asarray(Image.open(path).convert("L")).std() > 2.0
-            and figure["caption"]
-        )
+        with Image.open(path) as opened:
+            assert np.asarray(opened.convert("L")).std() > 2.0
+        assert path.stat().st_size <= LARGEST_PICTURE and figure["caption"]
         lines = [line for axes in drawn[path.stem].axes for line in axes.lines]
         for line, (label, values) in zip(lines, figure.get("series", {}).items(), strict=False):
             assert line.get_label() == label
