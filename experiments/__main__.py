@@ -66,6 +66,7 @@ def every(words: list[str]) -> int:
         except Exception as problem:  # the others are still worth having; the exit code tells
             failed.append(f"{name}: {type(problem).__name__}: {problem}")
             Console().print(f"[red]{failed[-1]}[/red]")
+        jax.clear_caches()  # thousands of compiled programs reach the limit on memory maps and crash the compiler
         Console().print(f"{i + 1} of {len(NAMES)} experiments after {(time.perf_counter() - start) / 60:.1f} min")
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
