@@ -1,11 +1,8 @@
 """Names of what is kept, and numbers as JSON has them."""
 
-import ast
 import hashlib
-import importlib
 import io
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-__all__ = ["asked", "code_of", "hashed", "plain", "short", "slim", "title"]
+__all__ = ["asked", "hashed", "plain", "short", "slim", "title"]
 
 ACRONYMS = {"gmm": "GMM", "em": "EM", "iaf": "IAF", "ppca": "pPCA", "kl": "KL", "mnist": "MNIST"}
 LONGEST_ARRAY = 100  # in metrics.json
@@ -42,39 +39,6 @@ def asked(about: str) -> tuple[str, str]:
     paragraphs = [" ".join(part.split()) for part in joined.split("\n\n")]
     predicted = [part.removeprefix("Prediction: ") for part in paragraphs if part.startswith("Prediction: ")]
     return paragraphs[0], "".join(predicted)
-
-
-class _Code(ast.NodeTransformer):
-    """What a module does, without what it says."""
-
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        return ast.Constant("") if isinstance(node.value, str) else node
-
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
-        return ast.Constant("")
-
-
-def code_of(module: str) -> str:
-    """The code of a module and of those of its package that it uses: it changes with all but names and sentences.
-
-    The record (`study`, `grid`, `kept`) is left out: no number is computed there.
-    """
-    trees, rest = {}, [module] if module in sys.modules else []
-    while rest:
-        name = rest.pop()
-        path = importlib.import_module(name).__file__
-        if name not in trees and path:
-            trees[name] = ast.parse(Path(path).read_text("utf-8"))
-            rest += [used for node in ast.walk(trees[name]) for used in _used(node, module.partition(".")[0])]
-    return "\n".join(ast.dump(_Code().visit(trees[name])) for name in sorted(trees))
-
-
-def _used(node: ast.AST, package: str) -> list[str]:
-    """The modules of the package that an import names, but for the record."""
-    if not isinstance(node, ast.ImportFrom) or (node.module or "").partition(".")[0] != package:
-        return []
-    names = [node.module] if node.module != package else [f"{package}.{alias.name}" for alias in node.names]
-    return [name for name in names if name.rpartition(".")[2] not in ("study", "grid", "kept")]
 
 
 def plain(value: Any) -> Any:

@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 import vaejax as vj
+from experiments.code import code_of
 from experiments.grid import Grid, mean_and_error, plus_minus
-from experiments.kept import asked, code_of, hashed, plain, short, slim
+from experiments.kept import asked, hashed, plain, short, slim
 from vaejax.pytrees import digest
 
 __all__ = ["Base", "Grid", "Study", "adam", "judge", "mean_and_error", "plus_minus"]
@@ -119,7 +120,7 @@ class Study:
     def measure(self, cells: Mapping[str, Callable[[], Mapping[str, Any]]]) -> dict[str, Any]:
         """The numbers of each cell: read where they are there, else computed and kept; with the time that is left.
 
-        Numbers are there of cells of the same name, settings, code of the experiment and version of the library.
+        Numbers are there of cells of the same name, settings, code that they come from and version of the library.
         """
         settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in ("out", "work", "seeds")}
         spent: list[float] = []

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -11,7 +12,8 @@ from PIL import Image
 
 import vaejax as vj
 from experiments import __main__ as command
-from experiments.kept import code_of, slim
+from experiments.code import code_of
+from experiments.kept import slim
 from experiments.study import Base, Grid, Study, mean_and_error, plus_minus
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +54,7 @@ def test_a_killed_study_goes_on(config):
 
 def test_a_cell_of_other_code_is_computed_again(config, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    for text, count in (("x = 1; y = 'a'", 1), ("x = 1; y = f'b{x}'", 1), ("x = 2; y = 'b'", 2)):
+    for text, count in (("x = 1", 1), ("# why\nx = 1", 1), ("x = 2", 2)):
         (tmp_path / "some_experiment.py").write_text(text)
         importlib.invalidate_caches()
         module = importlib.import_module("some_experiment")
@@ -63,19 +65,64 @@ def test_a_cell_of_other_code_is_computed_again(config, tmp_path, monkeypatch):
         monkeypatch.delitem(__import__("sys").modules, "some_experiment")
 
 
-def test_the_code_of_an_experiment_is_that_of_what_it_uses_too(tmp_path, monkeypatch):
+SCRIPT = """from some_package import study, two
+from some_package.two import draw, scale
+SHOWN = {"a": 1}
+def main(config):
+    study = two.Study(config)
+    def cell(seed):
+        return two.value(seed) * scale
+    grid = study.grid(cell, {"one": ()})
+    two.more(study)
+    draw(grid, SHOWN)
+    return study.finish("So.")
+"""
+USED = """scale = 2.0
+offset = "full"
+def value(seed):
+    return seed + len(offset)
+def more(study):
+    study.measure({"two": lambda: {"x": third(1)}})
+def third(x):
+    return x / 3
+def draw(grid, shown):
+    print(grid, shown, "blue")
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "again"),
+    [
+        ("scale = 2.0", "# why\nscale = 2.0", False),
+        ('"blue"', '"red"', False),
+        ('"So."', '"So it is."', False),
+        ('"a": 1', '"b": 1', False),
+        ("scale = 2.0", "scale = 3.0", True),
+        ('"full"', '"diagonal"', True),
+        ("x / 3", "x / 4", True),
+        ("* scale", "/ scale", True),
+    ],
+)
+def test_the_code_of_an_experiment_is_what_its_cells_come_from(tmp_path, monkeypatch, old, new, again):
     monkeypatch.syspath_prepend(tmp_path)
-    files = {"__init__": "", "one": "from some_package import study, two\n", "study": "", "two": "x = 1"}
-    (tmp_path / "some_package").mkdir()
-    for name, text in files.items():
-        (tmp_path / "some_package" / f"{name}.py").write_text(text)
-    importlib.import_module("some_package.one")
-    first = code_of("some_package.one")
-    (tmp_path / "some_package" / "study.py").write_text("y = 1")
-    (tmp_path / "some_package" / "two.py").write_text("# why\nx = 1")
-    assert code_of("some_package.one") == first
-    (tmp_path / "some_package" / "two.py").write_text("x = 2")
-    assert code_of("some_package.one") != first
+    folder = tmp_path / "some_package"
+    folder.mkdir()
+
+    def code(texts):
+        for name, text in texts.items():
+            (folder / f"{name}.py").write_text(text)
+        importlib.import_module("some_package.one")
+        return code_of("some_package.one")
+
+    files = {"__init__": "", "study": "y = 1", "one": SCRIPT, "two": USED}
+    try:
+        first = code(files)
+        assert code(files | {"study": "y = 2"}) == first
+        assert any(old in text for text in files.values())
+        assert (code({name: text.replace(old, new) for name, text in files.items()}) != first) == again
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "some_package"]:
+            del sys.modules[name]
     assert code_of("not.there") == ""
 
 
