@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import vaejax as vj
+from experiments import images
 from experiments.decoders import sigma
 from experiments.linear import ppca
 from experiments.scores import quality, samples
@@ -16,6 +17,7 @@ from experiments.study import Grid, Study
 __all__ = [
     "LAGS",
     "both",
+    "draw_ranks",
     "distances",
     "looks",
     "no_latents",
@@ -91,12 +93,31 @@ def noise_grid(
     name: str,
     data: vj.data.Dataset,
     left: np.ndarray,
-    pairs: Iterable[Sequence[np.ndarray]],
+    pairs: Mapping[str, Sequence[np.ndarray]],
     caption: str,
 ) -> None:
-    """A picture: what means leave of ten images, and below it the noise of each pair of means and draws of `both`."""
-    rows = np.stack([left, *(draws - means for means, draws in pairs)]).reshape(-1, *data.train.x.shape[1:])
-    study.figure(name, vj.plots.image_grid(rows, symmetric=True), caption=caption)
+    """A picture: what means leave of ten images, and below it the noise of each pair of means and draws of `both`.
+
+    One value in a hundred may be beyond the scale, or a few pixels of the widest noise would leave no colour to the
+    rest.
+    """
+    rows = np.stack([left, *(draws - means for means, draws in pairs.values())])
+    most = max(float(np.quantile(np.abs(rows), 0.99)), 1e-3)
+    how = {"row_labels": ["x - μ(z), images", *pairs], "limits": (-most, most), "scale": "grey value, difference"}
+    picture = vj.plots.image_grid(rows.reshape(-1, *data.train.x.shape[1:]), symmetric=True, **how)
+    study.figure(name, picture, caption=caption)
+
+
+def draw_ranks(
+    study: Study, data: vj.data.Dataset, left: np.ndarray, drawn: Mapping[int, Sequence[np.ndarray]]
+) -> None:
+    """Two pictures: means and draws of `both` by the rank of their noise's covariance, and the noise of these draws."""
+    names = [f"r = {r}: {rows}" for r in drawn for rows in ("means", "draws")]
+    caption = "Means of samples, and draws from the same z, by the rank r of F."
+    claim = "Beaulac, figure 3: draws are horrible, perhaps as pixels are drawn independently."
+    study.figure("draws", images.grid(data, sum(map(list, drawn.values()), []), names), caption=caption, claim=claim)
+    caption = f"Above what μ(z) leaves of test images (r = {max(drawn)}); below what is drawn in its place."
+    noise_grid(study, "noise", data, left, {f"noise, r = {r}": pair for r, pair in drawn.items()}, caption)
 
 
 def distances(study: Study, grid: Grid, latents: Mapping[str, int], train: np.ndarray) -> dict[int, float]:

@@ -55,7 +55,7 @@ def main(config: Config) -> dict:
     study.compare("Nats; V: variance over the data's", grid, [*(curve | plain | same)], COLUMNS, first="fit")
     study.compare("Fréchet distance of samples from test images", grid, [*(curve | plain)], LOOKS, first="fit")
     weight = {name: beta for name, (beta, _) in curve.items()}
-    rates.curves(study, grid, curve, plain, zero)
+    rates.curves(study, grid, curve, [*plain, pair(1, zero)[0]], zero)
     apart, over_seeds = rates.one_noise(study, grid, same, config.noise)
     rates.variances(study, grid, weight, zero)
     low, high = min(weight, key=weight.get), max(weight, key=weight.get)
@@ -65,15 +65,16 @@ def main(config: Config) -> dict:
     gap = rates.twins(grid, zip((pair(b, b * zero)[0] for b in config.plain), plain, strict=True))
     return study.finish(
         f"The likelihood of the VAE with noise βσ². The {len(same)} pairs of βσ² = {config.noise:g} end within "
-        f"{apart:.2f} nats of each other (one pair over seeds: within {over_seeds:.2f}), β-VAEs and VAEs with the "
-        f"noise βs₀ within {gap:.2f} nats of IWAE. For a nat of rate distortion falls by {min(slopes):.2f} to "
-        f"{max(slopes):.2f} times the predicted β. Codes have variance {grid.say(low, 'codes')} at {low}, "
-        f"{grid.say(high, 'codes')} at {high}. Draws with σ² have {grid.say(low, 'low')} and {grid.say(high, 'low')} "
-        f"of the data's variance there, draws with βσ² {grid.say(low, 'high')} and {grid.say(high, 'high')} "
-        f"(predicted: 1). The best of the curve as a likelihood is {best}, {grid.say(best, 'iwae', 1)} nats with the "
-        f"noise βσ², where squared errors are {grid.say(best, 'error', 4)}; σ² alone is not what was fitted: as the "
-        f"noise of {high} it has an ELBO of {grid.say(high, 'own', 1)}. Better to look at: means of {look} "
-        f"({grid.say(look, 'mean_frechet', 1)} from test images), where draws are {grid.say(look, 'own_frechet', 1)} "
-        f"with σ² and {grid.say(look, 'draw_frechet', 1)} with βσ².",
+        f"{apart:.2f} nats of each other (seeds of one pair differ by {over_seeds:.2f}), β-VAEs and VAEs with the "
+        f"noise βs₀ within {gap:.2f} nats of IWAE. For a nat of rate, between neighbouring β, distortion falls by "
+        f"{', '.join(f'{slope:.2f}' for slope in slopes)} times the predicted β (below 0 it rises). Codes have "
+        f"variance {grid.say(low, 'codes')} at {low}, {grid.say(high, 'codes')} at {high}. Draws with σ² have "
+        f"{grid.say(low, 'low')} and {grid.say(high, 'low')} of the data's variance there, draws with βσ² "
+        f"{grid.say(low, 'high')} and {grid.say(high, 'high')} (predicted: 1). The best of the curve as a likelihood "
+        f"is {best}, {grid.say(best, 'iwae', 1)} nats with the noise βσ², where squared errors are "
+        f"{grid.say(best, 'error', 4)}; σ² alone was not fitted: as the noise of {high} it has an ELBO of "
+        f"{grid.say(high, 'own', 1)}. Least Fréchet distance of means: {look} ({grid.say(look, 'mean_frechet', 1)}); "
+        f"its draws have {grid.say(look, 'own_frechet', 1)} with σ² and {grid.say(look, 'draw_frechet', 1)} with βσ², "
+        f"{grid.say(look, 'high')} times the data's variance: the distance hardly minds noise.",
         protocol=images.protocol(raw, config.k),
     )

@@ -12,6 +12,7 @@ import dataclasses
 
 import vaejax as vj
 from experiments import images, linear, surface
+from experiments.phrases import listed
 from experiments.scores import quality
 from experiments.study import Study, judge
 
@@ -58,23 +59,22 @@ def main(config: Config) -> dict:
         return found
 
     grid = study.grid(cell, {name: (name,) for name in names})
-    title = "Means as pictures, and the surface that they lie on"
-    study.compare(title, grid, names, LOOKS, first="output of the decoder's mean")
+    study.compare("Means, and the surface that they lie on", grid, names, LOOKS, first="output of the decoder's mean")
     study.compare("Likelihood with noise put back, nats", grid, list(HEADS), surface.NOISE, first="trained with")
     pictures = images.grid(raw, [surface.means(*fitted(name, 0), 0, 10, coded[name]) for name in names], names)
     claim = "Beaulac, figures 2 and 8: means of samples look good, but they are no samples of the model."
     study.figure("means", pictures, caption="Ten means of each.", claim=claim)
     surface.curves(study, grid, HEADS, "pPCA")
-    rivals, best = [*config.others], min(names, key=lambda name: grid.mean(name, "mean_frechet"))
+    best = min(names, key=lambda name: grid.mean(name, "mean_frechet"))
     say = lambda number, digits=1, of=tuple(HEADS): " and ".join(grid.say(name, number, digits) for name in of)  # noqa: E731
     met = "by a process that never had a likelihood" if best[:2] == "AE" else "by means of a model"
     return study.finish(
         f"A pushforward of N(0, I): with M = {config.latent_dim} its Jacobian has rank {say('rank')} (σ = 1 and σ "
         f"shared), so that x has no density; means keep {say('variance')} % of the data's variance, pPCA's "
         f"{say('variance', of=['pPCA'])} % (predicted: 43.1). Noise makes it a model again: IWAE is {say('one')} nats "
-        f"with σ = 1, {say('wide')} with the σ² = D/2 that a mean of squared errors implies, {say('ml')} with "
-        f"σ_ML = {say('sigma', 3)}, and kernels on means reach {say('kde')}. As pictures means have the Fréchet "
-        f"distances {say('mean_frechet')}; {', '.join(rivals)}: {say('mean_frechet', of=rivals)}. The goal of drawing "
-        f"is met best {met} ({best}), that of a model only with the noise.",
+        f"with σ = 1, {say('wide')} with the σ² = D/2 that a mean of squared errors implies, {say('ml')} with σ_ML = "
+        f"{say('sigma', 3)}, and kernels on means reach {say('kde')}. By the Fréchet distance means are "
+        f"{say('mean_frechet')} from test images, {listed(grid, config.others, 'mean_frechet', 1)}: the goal of "
+        f"drawing is met best {met} ({best}), that of a model only with noise.",
         protocol=images.protocol(raw, config.k) + f"; {config.draws} means a fit; kernel widths by validation",
     )

@@ -13,11 +13,13 @@ import functools
 
 from experiments import decoders, images
 from experiments.noise import LAGS, both, distances, looks, noise_grid, noise_scores, noised, residuals
+from experiments.phrases import listed
 from experiments.scores import scores
 from experiments.study import Study, judge
 
 REAL = "training images"
 COLUMNS = {"IWAE, nats": ("iwae", 1), "|x - μ|": ("distance", 2)} | LAGS | {"out of [0, 1], %": ("outside", 1)}
+CLAIM = "Beaulac, figures 3 and 4: draws from p(x|z) are horrible, with one σ and with σ(z)."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,22 +59,22 @@ def main(config: Config) -> dict:
     named = [f"{head}: {rows}" for head in drawn for rows in ("means", "draws")] + ["test images", "with noise, one σ"]
     picture = images.grid(raw, [*sum(drawn.values(), []), grey, noised(grey[:10], *one, 0)], named)
     caption = "Means of samples and draws from the same z; test images, without and with the noise of one σ."
-    claim = "Beaulac, figures 3 and 4: draws from p(x|z) are horrible, with one σ and with σ(z)."
-    study.figure("draws", picture, caption=caption, claim=claim)
+    study.figure("draws", picture, caption=caption, claim=CLAIM)
     caption = "Above what μ(z) leaves of test images, z from q; below what the model draws in its place, with one σ."
-    noise_grid(study, "residuals", raw, residuals(*one, grey[:10]), [drawn["σ shared"]], caption)
+    noise_grid(study, "residuals", raw, residuals(*one, grey[:10]), {"drawn noise": drawn["σ shared"]}, caption)
     say = lambda number, digits=2, of=ours: grid.say(of, number, digits)  # noqa: E731
-    least = min(sizes, key=lambda name: grid.mean(name, "distance"))
-    told = ", ".join(f"{name}: {say('draw_precision', of=name)}" for name in config.others)
+    far = listed(grid, {f"M = {m}": name for name, (_, m) in sizes.items()}, "distance")
+    least, *_ = sorted(sizes, key=lambda name: grid.mean(name, "distance"))
+    falls, told = f"least with {least} (predicted: with most)", listed(grid, config.others, "draw_precision")
     return study.finish(
         f"To the eye it is the noise: a draw stands {say('distance')} from its mean (pPCA: {pca[size]:.2f}) in a "
         f"direction that no image has: neighbouring pixels correlate by {say('data_lag1')} in what μ(z) leaves of test "
-        f"images, by {say('noise_lag1')} in drawn noise; {say('outside', 1)} % of the values are out of range. To the "
-        f"judge, which was trained with noise of 0.2, precision is {say('mean_precision')} for means, "
-        f"{say('draw_precision')} for draws, {say('clip_precision')} clipped; for training images "
-        f"{say('mean_precision', of=REAL)} as they are and {say('draw_precision', of=REAL)} with that noise. The "
-        f"Fréchet distance says {say('mean_frechet', 1)}, {say('draw_frechet', 1)}, {say('clip_frechet', 1)} and, for "
-        f"training images with noise, {say('draw_frechet', 1, REAL)}. With {least} the distance is "
-        f"{say('distance', of=least)}. Precision of draws of {told}.",
+        f"images, by {say('noise_lag1')} in drawn noise; {say('outside', 1)} % of the values are out of range. By the "
+        f"number of latents the distance is {far}: {falls}. The judge, which was trained with noise of 0.2, minds it "
+        f"less. Precision: means {say('mean_precision')}, draws {say('draw_precision')}, clipped draws "
+        f"{say('clip_precision')}; training images {say('mean_precision', of=REAL)}, with that noise "
+        f"{say('draw_precision', of=REAL)}. Fréchet distance: means {say('mean_frechet', 1)}, draws "
+        f"{say('draw_frechet', 1)}, clipped draws {say('clip_frechet', 1)}, training images with that noise "
+        f"{say('draw_frechet', 1, REAL)}. Precision of draws of {told}.",
         protocol=images.protocol(raw, config.k) + "; Bernoulli: of binarised pixels; samples against grey images",
     )

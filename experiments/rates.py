@@ -79,8 +79,10 @@ def curves(study: Study, grid: Grid, curve: Iterable[str], plain: Iterable[str],
     """A picture: rate against distortion, of β-VAEs and of plain VAEs."""
     sets = {"β-VAE with σ² = s₀": curve, "VAE with noise βs₀": plain}
     rates = {label: {name: grid.mean(name, "kl") for name in names} for label, names in sets.items()}
+    rates = {label: dict(sorted(found.items(), key=lambda item: item[1])) for label, found in rates.items()}
     lines = {label: grid.line(rate, "distortion") for label, rate in rates.items()}
-    caption = f"Rate against distortion with the noise s₀ = {zero:g}: β-VAEs and VAEs with the noise βs₀ on one curve."
+    caption = f"Rate against distortion with the noise s₀ = {zero:g}: β-VAEs and VAEs with the noise βs₀. "
+    caption += f"From left to right: {'; '.join(next(iter(rates.values())))}."
     how = {"x_label": "rate: KL of q from the prior, nats", "y_label": "distortion with noise s₀, nats"}
     study.lines("rate_distortion", lines, caption=caption, **how)
 

@@ -84,7 +84,7 @@ def test_the_table_of_looks(study):
 def test_the_picture_of_noise_is_grey_at_zero(study):
     x = np.random.default_rng(4).random((10, 4, 4, 1), np.float32)
     data, rows = vj.data.Dataset(vj.data.Split(x), None, None), x.reshape(10, 16)
-    noise.noise_grid(study, "noise", data, rows, [(rows, rows - 2.0), (rows, rows)], "Noise.")
+    noise.noise_grid(study, "noise", data, rows, {"two less": (rows, rows - 2.0), "none": (rows, rows)}, "Noise.")
     shown = study.drawn["noise"].axes[0].images[0]
     low, high = shown.get_clim()
     assert low == -high == -2.0 and shown.get_array().shape == (3 * 5 - 1, 10 * 5 - 1)

@@ -81,6 +81,7 @@ def image_grid(
     row_labels: "Sequence[str]" = (),
     extent: tuple[float, float, float, float] | None = None,
     names: tuple[str, str] = ("$z_1$", "$z_2$"),
+    scale: str = "pixel",
 ) -> "Figure":
     """Images side by side, on one grey scale with a colour bar.
 
@@ -94,6 +95,7 @@ def image_grid(
       extent: left, right, bottom and top of a plane whose points the images belong to, from the centres of the first
         images to those of the last: its values stand at the sides. With `row_labels` only left and right are used.
       names: of the two axes of `extent`.
+      scale: what the grey values are.
 
     >>> axes = image_grid([[[0.0]], [[1.0]]], columns=1, row_labels=["above", "below"]).axes[0]
     >>> [label.get_text() for label in axes.get_yticklabels()]
@@ -115,7 +117,7 @@ def image_grid(
         shown = axes.imshow(
             canvas, cmap="cividis" if symmetric else "gray", vmin=low, vmax=high, interpolation="nearest"
         )
-        figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02)
+        figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02, label=scale)
     _mark(axes, np.shape(images)[1:3], (-(-len(images) // columns), columns), row_labels, extent, names)
     axes.set_title(title, fontsize=10)
     return figure

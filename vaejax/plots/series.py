@@ -37,10 +37,10 @@ def lines(
     for i, (name, (x, y, *error)) in enumerate(series.items()):
         x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
         marker = "o" if len(x) <= 20 else ""
-        axes.plot(x, y, STYLES[i % len(STYLES)], marker=marker, markersize=3, label=name, linewidth=1.6)
+        (line,) = axes.plot(x, y, STYLES[i % len(STYLES)], marker=marker, markersize=3, label=name, linewidth=1.6)
         if error:
             spread = np.nan_to_num(np.asarray(error[0], np.float64))
-            axes.fill_between(x, y - spread, y + spread, alpha=0.2, linewidth=0)
+            axes.fill_between(x, y - spread, y + spread, color=line.get_color(), alpha=0.2, linewidth=0)
     if log_x:
         axes.set_xscale("log")
         marks = np.unique(np.concatenate([np.asarray(x, np.float64) for x, *_ in series.values()]))
