@@ -13,7 +13,6 @@ import functools
 import numpy as np
 
 from experiments import decoders, images, linear, variability
-from experiments.phrases import listed
 from experiments.scores import quality
 from experiments.study import Study, judge
 
@@ -71,7 +70,7 @@ def main(config: Config) -> dict:
     held = "" if changes.mean(latent, "draw_precision") > changes.mean(output, "draw_precision") else "not "
     return study.finish(
         "Without noise of x there is no likelihood; over pPCA the network gains "
-        f"{listed(gains, list(models), 'gain', 1)} nats. Test images encoded and decoded keep their digit in "
+        f"{variability.said(gains, models, 'gain')} nats. Test images encoded and decoded keep their digit in "
         f"{say(plain, 'same', 1)} %, with noise of x of variance {most:g} Dσ² in {say(output, 'same', 1)} %, with as "
         f"much noise of z in {say(latent, 'same', 1)} %; precision {say(plain)}, {say(output)}, {say(latent)}: "
         f"{held}as predicted, by a judge trained with noise of x. Samples have the precision {say('means of samples')} "

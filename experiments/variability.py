@@ -1,6 +1,6 @@
 """Noise of z against noise of x: images that either makes, of the same mean square."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from experiments.grid import Grid
 from experiments.noise import both
 from experiments.study import Study
 
-__all__ = ["lines", "moved", "pictures"]
+__all__ = ["lines", "moved", "pictures", "said"]
 
 
 @jax.jit
@@ -65,3 +65,8 @@ def lines(study: Study, gains: Grid, latents: Mapping[str, Any], changes: Grid, 
     caption = "Test images encoded and decoded with noise: share that the classifier takes for their digit."
     how = {"x_label": "variance of the noise over Dσ²", "y_label": "same digit, %", "log_x": True}
     study.lines("digit", series, caption=caption, **how)
+
+
+def said(gains: Grid, models: Iterable[str], number: str) -> str:
+    """A number of each model, as it stands in a sentence."""
+    return ", ".join(f"{gains.say(name, number, 1)} ({name})" for name in models)
