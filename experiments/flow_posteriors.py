@@ -77,7 +77,7 @@ def against(grid: Grid, names: Iterable[str]) -> str:
     known = {name: BEFORE[name] for name in names if name in BEFORE}
     off = [name for name, value in known.items() if beyond_noise(np.subtract(grid.values(name, "elbo"), value))]
     listed = ", ".join(f"{value:g} ({name})" for name, value in known.items())
-    return f"{listed}" + (f"; two standard errors off and more: {', '.join(off)}" if off else "")
+    return f"{listed}" + (f"; more than two standard errors off: {', '.join(off)}" if off else "")
 
 
 def of_times(times: Grid, dims: Sequence[int]) -> str:

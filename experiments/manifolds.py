@@ -128,15 +128,16 @@ def of_latents(grid: Grid, names: Iterable[str], ranks: Mapping[str, int]) -> st
 
 def nearer(grid: Grid, names: Iterable[str], less: str, more: str) -> str:
     """The sets where one number is below another, by differences paired by seed of the runs that use latents."""
-    shown, rest = [], []
+    shown, back, rest = [], [], []
     for name in names:
         used = np.greater(grid.values(name, "active"), 0)
         gain = np.subtract(grid.values(name, more), grid.values(name, less))[used]
         if len(gain) > 1 and beyond_noise(gain):
-            shown.append(f"{name} (by {plus_minus(gain, 4)})")
+            (shown if gain.mean() > 0 else back).append(f"{name} (by {plus_minus(gain, 4)})")
         else:
             rest.append(name)
     said = f"on {', '.join(shown) or 'none'}"
+    said += f", further on {', '.join(back)}" if back else ""
     return said + (f", and no difference is shown on {', '.join(rest)}" if rest else "")
 
 
@@ -144,7 +145,7 @@ def of_stages(grid: Grid, names: Sequence[str]) -> str:
     """On which sets a second stage helps."""
     better, codes = (nearer(grid, names, *on) for on in (("two stages", "one stage"), ("to_second", "to_prior")))
     return (
-        "Among the others (differences of MMD², paired by seed, of two standard errors at least) means of two stages "
+        "Among the others (differences of MMD², paired by seed, of more than two standard errors) means of two stages "
         f"are closer to the data than those of one {better}; codes are closer to draws of the second stage than to the "
         f"prior {codes}."
     )

@@ -20,9 +20,9 @@ def listed(grid: Grid, variants: Iterable[str], number: str, digits: int = 2) ->
 
 
 def beyond_noise(differences: Any) -> bool:
-    """Whether differences, paired by seed, are on average two standard errors and more from nought; not of one seed."""
+    """Whether differences, paired by seed, are on average more than two standard errors from nought; not of one seed."""
     mean, error = mean_and_error(differences)
-    return abs(mean) >= 2 * error
+    return abs(mean) > 2 * error
 
 
 def failing(held: bool) -> str:
