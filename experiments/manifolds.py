@@ -123,7 +123,7 @@ def of_latents(grid: Grid, names: Iterable[str], ranks: Mapping[str, int]) -> st
     """Latents in use and sigma of each set, and where the latents of manifolds are not as many as dimensions."""
     found = "; ".join(f"{n}: {grid.say(n, 'active', 1)}, σ {grid.say(n, 'sigma', 3)}" for n in names)
     wrong = [name for name, rank in ranks.items() if abs(grid.mean(name, "active") - rank) >= 0.5]
-    return found + f" (predicted: r{failing(not wrong)}{' for ' if wrong else ''}{', '.join(wrong)}; σ near 0)"
+    return found + f" (predicted: r of them{failing(not wrong)}{' for ' if wrong else ''}{', '.join(wrong)}; σ near 0)"
 
 
 def nearer(grid: Grid, names: Iterable[str], less: str, more: str) -> str:

@@ -20,7 +20,7 @@ def listed(grid: Grid, variants: Iterable[str], number: str, digits: int = 2) ->
 
 
 def beyond_noise(differences: Any) -> bool:
-    """Whether differences, paired by seed, are on average more than two standard errors from nought; not of one seed."""
+    """Whether differences, paired by seed, have a mean of more than two standard errors; not of one seed."""
     mean, error = mean_and_error(differences)
     return abs(mean) > 2 * error
 
