@@ -65,15 +65,13 @@ def main(config: Config) -> dict:
     low = min(over, key=lambda name: grid.mean(name, "elbo"))
     strangeness.draw_mistakes(study, scored(over[low], 0), data.test, over[low])
     said = ", ".join(f"{grid.say(variant, 'elbo', 3)} for the {digit}" for variant, digit in over.items())
-    more = "higher" if grid.mean(low, "ratio") > grid.mean(low, "elbo") else "not higher"
-    below = grid.mean(low, "ratio") < 0.5
+    more, side = strangeness.of_ratio(grid, low)
     change = max(abs(grid.mean(variant, "iwae") - grid.mean(variant, "elbo")) for variant in over)
     return study.finish(
         f"AUROC by the ELBO: {said} (predicted: above 0.9 for the 0, near 0.5 or below for the 1 and the 9). The "
-        f"hardest is the {over[low]}, where the likelihood ratio has {grid.say(low, 'ratio', 3)} ({more}, predicted for "
-        f"the 1: higher; {'below' if below else 'above'} chance) and the autoencoder "
-        f"{grid.say(low, 'autoencoder', 3)}. IWAE-{config.k} changes the mean of no digit by more than "
-        f"{change:.3f} (predicted: little). {strangeness.compared(grid, over)}.",
+        f"hardest is the {over[low]}, where the likelihood ratio has {grid.say(low, 'ratio', 3)} ({more}, predicted "
+        f"for the 1: higher; {side} chance) and the autoencoder {grid.say(low, 'autoencoder', 3)}. IWAE-{config.k} "
+        f"changes the mean of no digit by more than {change:.3f} (predicted: little). {strangeness.compared(grid, over)}.",
         protocol=f"{counts[0]} images of the other nine digits to train on, {counts[1]} to choose the epoch by, "
         f"{len(test)} test images of all; binarised anew in each step, the test images once (seed 0); ELBO and "
         f"ratio of one draw, IWAE-{config.k}; background model of the ratio: the same VAE on pixels of which "

@@ -82,8 +82,8 @@ def of_eights(grid: Grid, names: Sequence[str], warm: str) -> str:
     far = [name for name in names if not np.isnan(grid.mean(f"{name}, diagonal", "closed"))]
     most = far and grid.mean(f"{far[0]}, diagonal", "closed") > 0.5
     said = (
-        f"On the figure eight {idle(grid, far, 'diagonal')} runs do not use their latents (KL below 0.01 nats), and of "
-        f"the way from a Gaussian to the truth the mean is {way(grid, far, 'diagonal')} (predicted for {names[0]}: most"
+        f"On {' and '.join(far)} {idle(grid, far, 'diagonal')} runs do not use their latents (KL below 0.01 nats), and "
+        f"of the way from a Gaussian to the truth the mean is {way(grid, far, 'diagonal')} (predicted for {names[0]}: most"
         f"{'' if most else ', which fails'}); with a KL warm-up {idle(grid, far, warm)}, going {way(grid, far, warm)}."
     )
     for name in names:

@@ -14,7 +14,18 @@ from experiments.grid import Grid, plus_minus
 from experiments.phrases import beyond_noise
 from experiments.study import Study
 
-__all__ = ["NAMES", "SHARE", "by_digit", "compared", "counts", "draw_mistakes", "mutate", "scored", "without"]
+__all__ = [
+    "NAMES",
+    "SHARE",
+    "by_digit",
+    "compared",
+    "counts",
+    "draw_mistakes",
+    "mutate",
+    "of_ratio",
+    "scored",
+    "without",
+]
 
 NAMES = {"elbo": "ELBO", "iwae": "IWAE", "ratio": "likelihood ratio", "autoencoder": "autoencoder, squared error"}
 SHARE = 0.2  # of the pixels, which the background model sees replaced by a fair coin
@@ -99,6 +110,12 @@ def by_digit(grid: Grid, over: Mapping[str, int]) -> tuple[Figure, dict[str, Any
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     return figure, series
+
+
+def of_ratio(grid: Grid, variant: str) -> tuple[str, str]:
+    """Whether the likelihood ratio is higher than the ELBO, and on which side of chance it is."""
+    ratio, bound = grid.mean(variant, "ratio"), grid.mean(variant, "elbo")
+    return "higher" if ratio > bound else "not higher", "below" if ratio < 0.5 else "above"
 
 
 def compared(grid: Grid, over: Iterable[str]) -> str:

@@ -72,7 +72,7 @@ def test_what_is_said_of_figures_eight():
     cells |= {"flat, diagonal": run(2.0, unused=1.0, closed=None), "flat, warm": run(2.25, unused=0.0)}
     grid = Grid({f"{name}, seed 0": cell for name, cell in cells.items()}, 1)
     said = failures.of_eights(grid, ("far", "flat"), "warm")
-    assert "eight 1 of 1 runs" in said and "10% (far) (predicted for far: most, which fails)" in said
+    assert "On far 1 of 1 runs" in said and "10% (far) (predicted for far: most, which fails)" in said
     assert "warm-up 0 of 1, going 80% (far)" in said and "On flat, 1.000 nats are to gain: 1 of 1 runs" in said
     assert said.endswith("with the warm-up 0 of 1, ending 0.2500 nats worse than a Gaussian.")
     assert "On flat" not in failures.of_eights(grid, ("far",), "warm")

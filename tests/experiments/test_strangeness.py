@@ -88,3 +88,5 @@ def test_the_highest_score_is_compared_by_seeds(scores):
     said = strangeness.compared(scores, ("without 1", "without 4"))
     assert "ELBO 0.350 ± 0.050" in said and "by seed: ELBO 0.200 ± 0.000, IWAE 0.200 ± 0.000, autoencoder" in said
     assert said.endswith("no difference is shown from autoencoder, squared error")
+    assert strangeness.of_ratio(scores, "without 1") == ("higher", "below")
+    assert strangeness.of_ratio(scores, "without 4") == ("higher", "above")
