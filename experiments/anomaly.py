@@ -71,7 +71,8 @@ def main(config: Config) -> dict:
         f"AUROC by the ELBO: {said} (predicted: above 0.9 for the 0, near 0.5 or below for the 1 and the 9). The "
         f"hardest is the {over[low]}, where the likelihood ratio has {grid.say(low, 'ratio', 3)} ({more}, predicted "
         f"for the 1: higher; {side} chance) and the autoencoder {grid.say(low, 'autoencoder', 3)}. IWAE-{config.k} "
-        f"changes the mean of no digit by more than {change:.3f} (predicted: little). {strangeness.compared(grid, over)}.",
+        f"changes the mean of no digit by more than {change:.3f} (predicted: little). "
+        f"{strangeness.compared(grid, over)}.",
         protocol=f"{counts[0]} images of the other nine digits to train on, {counts[1]} to choose the epoch by, "
         f"{len(test)} test images of all; binarised anew in each step, the test images once (seed 0); ELBO and "
         f"ratio of one draw, IWAE-{config.k}; background model of the ratio: the same VAE on pixels of which "

@@ -59,9 +59,8 @@ def of_gaussians(grid: Grid, labels: Sequence[str]) -> str:
     said += f"; full covariances gain {gained} (predicted: 0{failing(held)})." if gains else "."
     if dots:
         said += (
-            " The source says that reconstruction of 4.1 works well; here all are nearly one point with "
-            f"{', '.join(dots)} (KL below {FLAT} nats), for a decoder with a covariance of its own needs no z to fit a "
-            "Gaussian."
+            f" Reconstruction of 4.1 works well, says the source; here reconstructions of {', '.join(dots)} are nearly "
+            f"one point (KL below {FLAT} nats), for a decoder with a covariance of its own needs no z to fit a Gaussian."
         )
     return said
 
@@ -80,11 +79,11 @@ def of_curves(grid: Grid, names: Sequence[str]) -> str:
 def of_eights(grid: Grid, names: Sequence[str], warm: str) -> str:
     """The figure eight, with and without a warm-up of the divergence: where there is far to go, and where not."""
     far = [name for name in names if not np.isnan(grid.mean(f"{name}, diagonal", "closed"))]
-    most = far and grid.mean(f"{far[0]}, diagonal", "closed") > 0.5
+    most = grid.mean(f"{names[0]}, diagonal", "closed") > 0.5
     said = (
         f"On {' and '.join(far)} {idle(grid, far, 'diagonal')} runs do not use their latents (KL below 0.01 nats), and "
-        f"of the way from a Gaussian to the truth the mean is {way(grid, far, 'diagonal')} (predicted for {names[0]}: most"
-        f"{'' if most else ', which fails'}); with a KL warm-up {idle(grid, far, warm)}, going {way(grid, far, warm)}."
+        f"of the way from a Gaussian to the truth the mean is {way(grid, far, 'diagonal')} (predicted for {names[0]}: "
+        f"most{failing(most)}); with a KL warm-up {idle(grid, far, warm)}, going {way(grid, far, warm)}."
     )
     for name in names:
         if name not in far:
