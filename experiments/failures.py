@@ -60,7 +60,7 @@ def of_gaussians(grid: Grid, labels: Sequence[str]) -> str:
     if dots:
         said += (
             f" Reconstruction of 4.1 works well, says the source; here reconstructions of {', '.join(dots)} are nearly "
-            f"one point (KL below {FLAT} nats), for a decoder with a covariance of its own needs no z to fit a Gaussian."
+            f"one point (KL below {FLAT} nats): a decoder with a covariance of its own needs no z to fit a Gaussian."
         )
     return said
 

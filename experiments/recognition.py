@@ -179,7 +179,7 @@ def of_gaps(grid: Grid, draws: Sequence[int]) -> str:
     for decoder in DECODERS:
         gap = below(grid, draws, decoder)["prior"]
         ess = {of: grid.say(f"{decoder}, {of}, {last}", "ess", 1) for of in ("prior", "q")}
-        said.append(f"{gap[last]:.1f} for the {decoder} decoder (where {ess['prior']} and {ess['q']} draws count)")
+        said.append(f"{gap[last]:.1f} nats ({decoder} decoder; {ess['prior']} and {ess['q']} of these draws count)")
     return ", ".join(said)
 
 

@@ -82,7 +82,7 @@ def test_nats_below_the_best_estimate(estimates):
 
 def test_what_is_said_of_the_gaps(estimates):
     said = recognition.of_gaps(estimates, (1, 10))
-    assert said.startswith("2.5 for the Bernoulli decoder (where 2.0 and 2.0 draws count), 2.5 for the normal")
+    assert said.startswith("2.5 nats (Bernoulli decoder; 2.0 and 2.0 of these draws count), 2.5 nats (normal")
     gaps = {"a": {"q": {1: 5.0, 10: 0.9, 100: 0.0}}, "b": {"q": {1: 6.0, 10: 1.2, 100: 0.0}}}
     assert recognition.draws_that_do(gaps, 1.0) == "10 (a), 100 (b)"
 
