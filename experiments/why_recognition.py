@@ -65,16 +65,16 @@ def main(config: Config) -> dict:
     times = noise.mean("gradient", "score") / noise.mean("gradient", "pathwise")
     fails, same = failing(10 <= times <= 1000), failing(like["features"] < 0.5)
     return study.finish(
-        f"With {last} draws an image the estimate of log p(x) by the prior is below that by q by {far}. Both are too low "
-        f"on average, as so few draws count: the prior is at least as far from log p(x). q comes within 1 nat of its own best with {few} draws (predicted: "
-        f"100). In pPCA, where log p(x) is {known.say('1', 'exact', 2)}, the prior says "
-        f"{known.say('1', 'naive', 1)} with one draw and {known.say('1000', 'naive', 2)} with 1000. Variance of the "
-        f"gradient over its squared mean: {part['score']} by score function, {part['pathwise']} by reparameterisation, "
-        f"{times:.0f} times less (predicted: 10 to 1000{fails}); their means differ by {part['agreement']} standard "
-        f"errors. Random minibatches times N / |M| average {part['batch_gradient']} standard errors from the gradient "
-        f"of all rows, {part['batch_value']} from their ELBO. A torn digit is closer than a moved one in "
-        f"{like['pixels']:.0%} by pixels, in {like['features']:.0%} by features of the classifier (predicted: it is "
-        f"not closer{same}), which keeps its class for {like['torn']:.0%} of the torn and {like['moved']:.0%} of the moved.",
+        f"With {last} draws an image the estimate of log p(x) by the prior is below that by q by {far}. Both are too "
+        "low on average, as so few draws count: the prior is at least as far from log p(x). q comes within 1 nat of "
+        f"its own best with {few} draws (predicted: 100). In pPCA, where log p(x) is {known.say('1', 'exact', 2)}, the "
+        f"prior says {known.say('1', 'naive', 1)} with one draw, {known.say('1000', 'naive', 2)} with 1000. Variance "
+        f"of the gradient over its squared mean: {part['score']} by score function, {part['pathwise']} by "
+        f"reparameterisation, {times:.0f} times less (predicted: 10 to 1000{fails}); their means differ by "
+        f"{part['agreement']} standard errors. Random minibatches times N / |M| average {part['batch_gradient']} "
+        f"standard errors from the gradient of all rows, {part['batch_value']} from their ELBO. Torn digits are closer "
+        f"than moved ones in {like['pixels']:.0%} by pixels, {like['features']:.0%} by a classifier's features "
+        f"(predicted: no{same}); its class is kept for {like['torn']:.0%} of torn, {like['moved']:.0%} of moved ones.",
         protocol=f"{images.protocol(digits.data, last, pixels='binarised once (N(mu, sigma^2 I): grey)')}; estimates: "
         f"the first {len(digits.x)} test images; gradients: 8 images, 400 draws; classifier {digits.judge}",
     )
