@@ -62,7 +62,7 @@ def main(config: Config) -> dict:
     nll = {kind: np.array(grid.values(f"4.2 rotated, {kind}", "nll")) for kind in plane.KINDS}
     gain, narrow = nll["diagonal"] - nll["full"], nll["one σ, diagonal q"] - nll["one σ, full q"]
     blobs = [name for name in curves if name not in eights]
-    learned = f" The claim says so of blobs too, which go {failures.way(grid, blobs, 'diagonal')}." if blobs else ""
+    learned = f" Blobs, said not to be learned either, go {failures.way(grid, blobs, 'diagonal')}." if blobs else ""
     held = [failing(not beyond_noise(each)) for each in (gain, narrow)]
     said = ", ".join(f"{count} after {n}" for n, count in failures.counts(grid, BOTH, ends).items())
     last = {kind: f"{kind}, {config.epochs}" for kind in BOTH}
