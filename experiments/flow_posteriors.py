@@ -1,6 +1,6 @@
 """What `iaf_posterior` is made of: posteriors of four points, where all can be summed, and a step both ways."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,9 +13,22 @@ from matplotlib.figure import Figure
 import vaejax as vj
 from experiments.benchmarks.flows import both_ways
 from experiments.grid import Grid
+from experiments.phrases import beyond_noise, failing
 from experiments.study import Study
 
-__all__ = ["HEADS", "POINTS", "SIDE", "WAYS", "draw_directions", "draw_posteriors", "posteriors", "scored", "timed"]
+__all__ = [
+    "HEADS",
+    "POINTS",
+    "SIDE",
+    "WAYS",
+    "against",
+    "draw_directions",
+    "draw_posteriors",
+    "of_times",
+    "posteriors",
+    "scored",
+    "timed",
+]
 
 HEADS = {
     "diagonal": "diag",
@@ -25,6 +38,8 @@ HEADS = {
     "planar, 16 steps": vj.heads.Planar(16),
 }
 WAYS = {"parallel": "noise to z", "sequential": "z to noise"}
+BEFORE = {"diagonal": -1.79, "full covariance": -1.75, "linear IAF": -1.75, "IAF, 4 steps": -1.65}
+BEFORE |= {"planar, 16 steps": -1.55}  # ELBOs of five other seeds, which are predicted
 POINTS, SIDE = np.eye(4, dtype=np.float32), 241
 AXIS = np.linspace(-6.0, 6.0, SIDE, dtype=np.float32)
 GRID = np.stack(np.meshgrid(AXIS, AXIS), -1).reshape(-1, 2)
@@ -55,6 +70,26 @@ def scored(model: Any, params: Any) -> dict[str, float]:
     """Mean over the points of the bound and of log p(x), and how far q is from the posterior."""
     bound, evidence = float(_bounds(model, params).mean()), float(posteriors(model, params)[0].mean())
     return {"elbo": bound, "evidence": evidence, "gap": evidence - bound}
+
+
+def against(grid: Grid, names: Iterable[str]) -> str:
+    """The ELBOs that were measured before, and which of these are not within two standard errors of them."""
+    known = {name: BEFORE[name] for name in names if name in BEFORE}
+    off = [name for name, value in known.items() if beyond_noise(np.subtract(grid.values(name, "elbo"), value))]
+    listed = ", ".join(f"{value:g} ({name})" for name, value in known.items())
+    return f"{listed}" + (f"; more than two standard errors off: {', '.join(off)}" if off else "")
+
+
+def of_times(times: Grid, dims: Sequence[int]) -> str:
+    """How the time of each direction grows from the fewest latents to the most."""
+    first, last, wider = f"{dims[0]} latents", f"{dims[-1]} latents", dims[-1] / dims[0]
+    growth = {way: times.mean(last, way) / times.mean(first, way) for way in WAYS}
+    return (
+        f"From {dims[0]} latents to {dims[-1]}, {wider:.0f} times as many, the parallel direction takes "
+        f"{growth['parallel']:.1f} times as long (predicted: nearly as long{failing(growth['parallel'] < 2)}), the "
+        f"sequential one {growth['sequential']:.0f} times (predicted: {wider:.0f} at least"
+        f"{failing(growth['sequential'] >= wider)}), and then {times.say(last, 'ratio', 0)} times the parallel one."
+    )
 
 
 def timed(dim: int, calls: int) -> dict[str, float]:

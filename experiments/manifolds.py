@@ -1,7 +1,7 @@
 """What `two_stage` is made of: data on manifolds, ways to draw, gradients as the noise vanishes, one dimension."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,17 +10,21 @@ import numpy as np
 from scipy.stats import norm
 
 import vaejax as vj
+from experiments.phrases import beyond_noise, failing
 from experiments.scores import samples
-from experiments.study import Grid, Study, mean_and_error
+from experiments.study import Grid, Study, mean_and_error, plus_minus
 
 __all__ = [
     "bent",
+    "collapsed",
     "drawn",
     "figures",
     "fitted",
     "inverse",
-    "lower",
+    "nearer",
     "numbers",
+    "of_latents",
+    "of_stages",
     "one_dimension",
     "points",
     "quantiles",
@@ -109,9 +113,42 @@ def numbers(data: vj.data.Dataset, model: vj.TwoStage, both: Any, seed: int) -> 
     return gaps | {"active": int(vj.active_units(model.first, first, x).count), "sigma": scale, "floor": floor}
 
 
-def lower(grid: Grid, names: Iterable[str], less: str, more: str) -> str:
-    """The sets where one number is below another."""
-    return ", ".join(name for name in names if grid.mean(name, less) < grid.mean(name, more)) or "none"
+def collapsed(grid: Grid, names: Iterable[str]) -> str:
+    """How many runs use no latent, of the sets where there are such runs."""
+    counted = {name: np.equal(grid.values(name, "active"), 0) for name in names}
+    return ", ".join(f"{sum(dead)} of {len(dead)} ({name})" for name, dead in counted.items() if any(dead)) or "none"
+
+
+def of_latents(grid: Grid, names: Iterable[str], ranks: Mapping[str, int]) -> str:
+    """Latents in use and sigma of each set, and where the latents of manifolds are not as many as dimensions."""
+    found = "; ".join(f"{n}: {grid.say(n, 'active', 1)}, σ {grid.say(n, 'sigma', 3)}" for n in names)
+    wrong = [name for name, rank in ranks.items() if abs(grid.mean(name, "active") - rank) >= 0.5]
+    return found + f" (predicted: r of them{failing(not wrong)}{' for ' if wrong else ''}{', '.join(wrong)}; σ near 0)"
+
+
+def nearer(grid: Grid, names: Iterable[str], less: str, more: str) -> str:
+    """The sets where one number is below another, by differences paired by seed of the runs that use latents."""
+    shown, back, rest = [], [], []
+    for name in names:
+        used = np.greater(grid.values(name, "active"), 0)
+        gain = np.subtract(grid.values(name, more), grid.values(name, less))[used]
+        if len(gain) > 1 and beyond_noise(gain):
+            (shown if gain.mean() > 0 else back).append(f"{name} (by {plus_minus(gain, 4)})")
+        else:
+            rest.append(name)
+    said = f"on {', '.join(shown) or 'none'}"
+    said += f", further on {', '.join(back)}" if back else ""
+    return said + (f", and no difference is shown on {', '.join(rest)}" if rest else "")
+
+
+def of_stages(grid: Grid, names: Sequence[str]) -> str:
+    """On which sets a second stage helps."""
+    better, codes = (nearer(grid, names, *on) for on in (("two stages", "one stage"), ("to_second", "to_prior")))
+    return (
+        "Among the others (differences of MMD², paired by seed, of more than two standard errors) means of two stages "
+        f"are closer to the data than those of one {better}; codes are closer to draws of the second stage than to the "
+        f"prior {codes}."
+    )
 
 
 def unringed(x: np.ndarray) -> np.ndarray:
@@ -143,13 +180,18 @@ def bent(data: vj.data.Dataset, model: vj.TwoStage, both: Any, most: int = 1500)
     return {f"{way}, axes {a}, {b}": on[way][:, [a - 1, b - 1]] for a, b in planes for way in names}
 
 
-def figures(study: Study, sets: Iterable[str], ranks: Iterable[str]) -> None:
-    """Pictures of the points and of samples: all ways to draw of `sets`, on principal axes of the first two `ranks`."""
+def figures(study: Study, sets: Iterable[str], ranks: Iterable[str], dead: str) -> None:
+    """Pictures of the points and of samples: all ways to draw of `sets`, on principal axes of the first two `ranks`.
+
+    `dead` says which runs collapsed.
+    """
     claim = "Doersch, figure 2: a Gaussian mapped to a ring by z/10 + z/|z|"
     for name in sets:
         picture = vj.plots.planes(drawn(name, *fitted(study, name)), columns=4)
-        text = f"{name}: means of samples (pushforwards) four ways, the data, and draws with their noise (a mixture)."
-        ring = {"caption": text + " The data are g(z) of the z beside them.", "claim": claim}
+        text = (
+            f"{name}, run of seed 0: means of samples (pushforwards) four ways, the data, and draws with their noise."
+        )
+        ring = {"caption": f"{text} The data are g(z) of the z beside them. Collapsed runs: {dead}.", "claim": claim}
         study.figure(name, picture, **(ring if name == "ring" else {"caption": text}))
     for name in tuple(ranks)[:2]:
         picture = vj.plots.planes(bent(*fitted(study, name)), columns=3, names=("first axis", "other axis"))

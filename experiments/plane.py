@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 import vaejax as vj
 from experiments.divergences import mixture
@@ -25,6 +26,7 @@ __all__ = [
     "dataset",
     "drawn",
     "fit",
+    "forces",
     "model",
     "panels",
     "settling",
@@ -212,10 +214,11 @@ def cell(study: Study, name: str, kind: str, epochs: int | None, seed: int) -> d
 
 
 def settling(loss: np.ndarray) -> tuple[dict[str, tuple], int]:
-    """A line of the running mean of a loss by batch, and after how many batches it is within 0.1 nats of its end."""
+    """A line of the running mean of a loss by batch, and the batch from which it stays within 0.1 nats of its end."""
     width = min(25, len(loss) // 2)
     smooth = np.convolve(loss, np.ones(width) / width, "valid")
-    settled = int(np.argmax(smooth < np.mean(loss[-len(loss) // 5 :]) + 0.1)) + width
+    away = np.flatnonzero(smooth >= np.mean(loss[-len(loss) // 5 :]) + 0.1)
+    settled = int(away[-1]) + 1 + width if len(away) else width
     return {f"loss, mean of {width} batches": (np.arange(width, len(loss) + 1)[:1500], smooth[:1500])}, settled
 
 
@@ -223,3 +226,11 @@ def by_epoch(terms: Mapping[str, np.ndarray]) -> dict[str, tuple]:
     """Lines of means over runs and their standard errors, of `{label: values of runs by epochs}`."""
     each = {label: np.transpose([mean_and_error(epoch) for epoch in values.T]) for label, values in terms.items()}
     return {label: (np.arange(1, line.shape[1] + 1), *line) for label, line in each.items()}
+
+
+def forces(terms: Mapping[str, np.ndarray]) -> tuple[Figure, dict[str, tuple]]:
+    """The lines of `by_epoch`, their names above them as there is no free corner, and the series that are drawn."""
+    series = by_epoch(terms)
+    figure = vj.plots.lines(series, x_label="epoch", y_label="nats a point")
+    figure.axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(series), fontsize=8, frameon=False)
+    return figure, series

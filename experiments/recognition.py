@@ -20,9 +20,11 @@ __all__ = [
     "below",
     "by_batches",
     "distances",
+    "draws_that_do",
     "exact_case",
     "gradients",
     "likeness",
+    "of_gaps",
     "show_estimates",
     "show_exact",
     "spoilt",
@@ -163,6 +165,22 @@ def below(grid: Grid, draws: Sequence[int], decoder: str) -> dict[str, dict[int,
     """How far log p(x) by so many draws of the prior and of q is below that by the most draws of q."""
     most = grid.mean(f"{decoder}, q, {draws[-1]}", "log p")
     return {of: {n: most - grid.mean(f"{decoder}, {of}, {n}", "log p") for n in draws} for of in ("prior", "q")}
+
+
+def draws_that_do(gaps: Mapping[str, Mapping[str, Mapping[int, float]]], nats: float) -> str:
+    """The fewest draws of q that are within so many nats of the most, by decoder, of the gaps that `below` gives."""
+    few = {decoder: next(n for n, gap in found["q"].items() if gap < nats) for decoder, found in gaps.items()}
+    return ", ".join(f"{n} ({decoder})" for decoder, n in few.items())
+
+
+def of_gaps(grid: Grid, draws: Sequence[int]) -> str:
+    """How far the prior's estimate is below that of q with the most draws, by decoder, and how many draws count."""
+    last, said = draws[-1], []
+    for decoder in DECODERS:
+        gap = below(grid, draws, decoder)["prior"]
+        ess = {of: grid.say(f"{decoder}, {of}, {last}", "ess", 1) for of in ("prior", "q")}
+        said.append(f"{gap[last]:.1f} nats ({decoder} decoder; {ess['prior']} and {ess['q']} of these draws count)")
+    return ", ".join(said)
 
 
 def show_estimates(study: Study, grid: Grid, draws: Sequence[int], count: int) -> None:

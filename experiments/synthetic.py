@@ -10,7 +10,7 @@ the mixture join its components, none leaves one out.
 """
 
 import vaejax as vj
-from experiments import plane
+from experiments import failures, plane
 from experiments.study import Study
 
 Config = plane.Config
@@ -32,12 +32,12 @@ FORCES = {"E log p(x|z)": "log_likelihood", "E log p(z)": "log_prior", "entropy 
 
 def main(config: Config) -> dict:
     study = Study(__name__, config)
-    kinds = {name: BOTH if name in list(CLAIMS)[1:] else BOTH[:1] for name in config.sets}
+    kinds = {name: BOTH if name in CLAIMS else BOTH[:1] for name in config.sets}
     variants = {f"{name}, {kind}": (study, name, kind, None) for name in kinds for kind in kinds[name]}
-    three = [f"4.5 mixture, {kind}" for kind in BOTH]
+    mixed = {kind: f"4.5 mixture, {kind}" for kind in BOTH}
     grid = study.grid(plane.cell, variants, seeds={label: config.seeds_of(how[1]) for label, how in variants.items()})
     study.compare("Nats a test point", grid, list(variants), COLUMNS, first="data, heads")
-    study.compare("The mixture's components among generated points", grid, three, PARTS, first="heads")
+    study.compare("The mixture's components among generated points", grid, mixed, PARTS, first="heads")
     for i, name in enumerate(kinds):
         about = f"{name}: test points; points drawn with their noise; the mean of p(x|z) at one z of each test point."
         claim = f"Guo, Liao and Zhou, figure {CLAIMS[name]}" if name in CLAIMS else ""
@@ -49,29 +49,28 @@ def main(config: Config) -> dict:
     study.figure("runs", vj.plots.planes(panels), caption=about, claim=claim)
     loss = -plane.fit(study, "4.1 axis", "diagonal").history.batches.mean(0)
     series, settled = plane.settling(loss)
-    about = f"Loss of 4.1; within 0.1 nats of its end after {settled} batches of 32."
+    about = f"Loss of 4.1, diagonal; it stays within 0.1 nats of its end from batch {settled} (of 32 points) on."
     claim = "Guo, Liao and Zhou, figure 3d: converged after about 250 batches"
     study.lines("loss", series, x_label="batches", y_label="-ELBO, nats", caption=about, claim=claim)
     history = plane.fit(study, "4.5 mixture", "diagonal").history
-    series = plane.by_epoch({label: history[name] for label, name in FORCES.items()})
+    figure, series = plane.forces({label: history[name] for label, name in FORCES.items()})
     about = "Mixture, diagonal: the three terms of the bound and their sum. Bands: standard errors over seeds."
     claim = "Guo, Liao and Zhou, figure 2: three forces, to the likelihood, to the prior, and apart"
-    study.lines("forces", series, x_label="epoch", y_label="nats a point", caption=about, claim=claim)
-    above = {label: grid.mean(label, "above the best") for label in variants}
-    rest = [label for label in variants if not label.startswith("4.5 mixture")]
-    far, near = max(rest, key=above.__getitem__), min(rest, key=above.__getitem__)
-    curves = [name for name in ("4.3 eight", "4.4 blobs") if name in kinds]
-    way = " and ".join(f"{grid.mean(f'{name}, diagonal', 'closed'):.0%} ({name})" for name in curves)
-    dead = " and ".join(f"{sum(grid.values(f'{name}, diagonal', 'unused')):.0f}" for name in curves)
-    failed = [sum(grid.values(label, "fails")) for label in three]
-    share = min(min(grid.values(label, "least share")) for label in three)
+    study.figure("forces", figure, caption=about, claim=claim, series=series)
+    curves, printed = [name for name in ("4.3 eight", "4.4 blobs") if name in kinds], "4.3 eight, .2"
+    near = ""
+    if printed in kinds:
+        near = f" On {printed}, it ends {failures.beside(grid, f'{printed}, diagonal')} (predicted: within 0.005)."
+    failed = " and ".join(f"{sum(grid.values(label, 'fails')):.0f} {kind}" for kind, label in mixed.items())
+    source = config.full()
     return study.finish(
-        f"Outside the mixture the models end {above[near]:.3f} to {above[far]:.3f} nats above the best (most: "
-        f"{far}). Of the way from a Gaussian to the true density the diagonal one goes {way}; less than none is worse "
-        f"than a Gaussian, and {dead} of {config.seeds} runs do not use their latents (KL below 0.01 nats). On the "
-        f"mixture {failed[0]:.0f} diagonal and {failed[1]:.0f} full runs of {config.mixture_seeds} fail (predicted: "
-        f"some); they end {above[three[0]]:.2f} and {above[three[1]]:.2f} nats above the "
-        f"best, and {share:.0%} of the points is the least that a component gets. Training on 4.1 is within 0.1 nats "
-        f"of its end after {settled} batches (the source: about 250).",
+        f"{failures.of_gaussians(grid, [label for label in variants if label[:3] in ('4.1', '4.2')])} "
+        f"{failures.of_curves(grid, curves)}{near} On the mixture {failed} runs of "
+        f"{config.mixture_seeds} fail (worse than a Gaussian, or less than a tenth of the points in a component); "
+        f"{failures.of_mixture(grid, mixed)} (predicted: some join, none leaves one out). Training on "
+        f"4.1 stays within 0.1 nats of its end from batch {settled} on (the source: after about 250). The source has "
+        f"{source.gaussian_rows} points and {source.epochs // 4} epochs for the Gaussians, {source.rows} and "
+        f"{source.epochs} for the rest, {source.rows * source.epochs / (config.rows * config.epochs):.0f} times the "
+        "steps of these runs.",
         protocol=config.protocol,
     )

@@ -58,3 +58,20 @@ def test_pictures(zero):
     assert (first.get_title(), second.get_title()) == ("prior N(0, I)", "q")
     clouds = [[len(cloud.get_offsets()) for cloud in axes.collections][:4] for axes in (first, second)]
     assert clouds[0] == [1600] and clouds[1] == [400] * 4
+
+
+def test_bounds_beside_those_that_were_measured_before():
+    values = {"diagonal": (-1.79, -1.81), "IAF, 4 steps": (-1.5, -1.51), "another": (0.0, 0.0)}
+    grid = Grid(
+        {f"{name}, seed {i}": {"elbo": value} for name, two in values.items() for i, value in enumerate(two)}, 2
+    )
+    said = flow_posteriors.against(grid, values)
+    assert said == "-1.79 (diagonal), -1.65 (IAF, 4 steps); more than two standard errors off: IAF, 4 steps"
+
+
+def test_how_the_times_grow():
+    cell = lambda parallel, sequential: {"parallel": parallel, "sequential": sequential, "ratio": sequential / parallel}  # noqa: E731
+    times = Grid({"2 latents, seed 0": cell(1.0, 2.0), "8 latents, seed 0": cell(3.0, 12.0)}, 1)
+    said = flow_posteriors.of_times(times, (2, 4, 8))
+    assert "4 times as many, the parallel direction takes 3.0 times as long (predicted: nearly as long, which" in said
+    assert "sequential one 6 times (predicted: 4 at least), and then 4 times the parallel one." in said

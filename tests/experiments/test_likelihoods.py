@@ -69,6 +69,7 @@ def test_the_reduced_model_has_less_of_everything():
     for name in ("VAE", likelihoods.REDUCED):
         models.fitted(name, 1)
     assert [(rows, how["epochs"]) for rows, how in asked] == [(len(data.train), 9), (50, 3)]
+    assert "on 50 images for 3 epochs" in likelihoods.left_out(models)
     assert "batch_size" not in asked[0][1] and models.label("VAE") == "VAE"
     assert models.label(likelihoods.REDUCED).endswith("reduced: 50 images x 3 epochs, IWAE-1")
 

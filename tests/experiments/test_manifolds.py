@@ -61,15 +61,37 @@ def test_principal_axes_show_where_the_data_bend():
 def test_the_claim_of_the_ring_stands_under_the_ring_only(monkeypatch, constant):
     monkeypatch.setattr(manifolds, "fitted", lambda study, name: constant)
     kept = {}
-    study = SimpleNamespace(figure=lambda name, figure, caption, claim="": kept.update({name: claim}))
-    manifolds.figures(study, ("ring", "clusters"), ("r = 1",))
+    captions = []
+    keep = lambda name, figure, caption, claim="": (kept.update({name: claim}), captions.append(caption))  # noqa: E731
+    study = SimpleNamespace(figure=keep)
+    manifolds.figures(study, ("ring", "clusters"), ("r = 1",), "1 of 3 (ring)")
     assert kept["ring"].startswith("Doersch") and kept["clusters"] == "" and "r1" in kept
+    assert captions[0].endswith("Collapsed runs: 1 of 3 (ring).")
 
 
-def test_where_one_number_is_lower():
-    cells = {"a, seed 0": {"x": 1.0, "y": 2.0}, "b, seed 0": {"x": 2.0, "y": 1.0}}
-    grid = manifolds.Grid(cells, 1)
-    assert manifolds.lower(grid, ("a", "b"), "x", "y") == "a" and manifolds.lower(grid, ("b",), "x", "y") == "none"
+@pytest.fixture
+def two_runs():
+    """Two sets of three runs; of `b` one has collapsed, which would be a clear difference, and the others disagree."""
+    cells = {f"a, seed {seed}": {"active": 1, "x": 0.1 * seed, "y": 1 + 0.11 * seed} for seed in range(3)}
+    cells |= {f"b, seed {seed}": {"active": 3, "x": 1.0, "y": 1.0 + 0.1 * seed} for seed in range(2)}
+    return manifolds.Grid(cells | {"b, seed 2": {"active": 0, "x": 0.0, "y": 9.0}}, 3)
+
+
+def test_where_one_number_is_lower_by_pairs_of_runs_that_use_latents(two_runs):
+    said = manifolds.nearer(two_runs, ("a", "b"), "x", "y")
+    assert said == "on a (by 1.0100 ± 0.0058), and no difference is shown on b"
+    assert manifolds.nearer(two_runs, ("a",), "y", "x") == "on none, further on a (by -1.0100 ± 0.0058)"
+    assert manifolds.collapsed(two_runs, ("a", "b")) == "1 of 3 (b)" and manifolds.collapsed(two_runs, "a") == "none"
+
+
+def test_latents_that_are_not_as_many_as_dimensions(two_runs):
+    for cell in two_runs.cells.values():
+        cell |= {"sigma": 0.5, "one stage": cell["y"], "two stages": cell["x"], "to_prior": 1.0, "to_second": 1.0}
+    said = manifolds.of_latents(two_runs, ("a", "b"), {"a": 1, "b": 3})
+    assert said.startswith("a: 1.0 ± 0.0, σ 0.500 ± 0.000; b: 2.0 ± 1.0, σ")
+    assert said.endswith("(predicted: r of them, which fails for b; σ near 0)")
+    said = manifolds.of_stages(two_runs, ("a", "b"))
+    assert "one on a (by" in said and said.endswith("prior on none, and no difference is shown on a, b.")
 
 
 def test_a_fit_is_of_the_set_that_is_named():

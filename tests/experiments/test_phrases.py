@@ -17,3 +17,9 @@ def test_a_list_has_the_names_or_others():
     assert phrases.listed(GRID, ("c", "a"), "x", 0) == "c 21 ± 1, a 1 ± 1"
     assert phrases.listed(GRID, {"the last": "c"}, "x") == "the last 21.00 ± 1.00"
     assert phrases.listed(GRID, (), "x") == "" and phrases.listed(GRID, ["a"], "y") == "a -"
+
+
+def test_differences_that_are_beyond_their_noise():
+    assert phrases.beyond_noise([1.0, 1.1, 0.9]) and phrases.beyond_noise([-1.0, -1.1, -0.9])
+    assert not phrases.beyond_noise([1.0, -1.0, 0.5]) and not phrases.beyond_noise([1.0])
+    assert phrases.failing(True) == "" and phrases.failing(False) == ", which fails"

@@ -11,6 +11,12 @@ def test_a_loss_that_falls_to_zero_has_settled_where_its_mean_is_small():
     assert settled == 125 and mean[settled - 25] == pytest.approx(0.0, abs=1e-9) and mean[settled - 26] > 0.1
 
 
+def test_a_loss_that_rises_again_has_not_settled_before():
+    loss = np.r_[np.full(100, 5.0), np.zeros(200), np.full(50, 1.0), np.zeros(650)]
+    assert plane.settling(loss)[1] == 100 + 200 + 50 + 25 - 2  # the last 25 hold at most two of the ones
+    assert plane.settling(np.zeros(100))[1] == 25
+
+
 def test_terms_by_epoch_are_means_over_runs():
     lines = plane.by_epoch({"a": np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]])})
     np.testing.assert_allclose(lines["a"], [[1, 2, 3], [2.0, 3.0, 4.0], [1.0, 1.0, 1.0]])
@@ -21,3 +27,11 @@ def test_the_sources_entropies_are_those_of_the_generators():
     for name in ("4.1 axis", "4.3 eight", "4.4 blobs", "4.5 mixture"):
         x = plane.dataset(config, name).test.x
         assert -plane._truth(name, x, 20_000).mean() == pytest.approx(plane.SETS[name].entropy, abs=0.12)
+
+
+def test_the_names_of_the_forces_stand_above_their_lines():
+    figure, series = plane.forces({"a": np.array([[1.0, 2.0]]), "b": np.array([[3.0, 4.0]])})
+    (axes,) = figure.axes
+    assert [line.get_label() for line in axes.lines] == list(series) == ["a", "b"]
+    figure.draw_without_rendering()
+    assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1

@@ -72,12 +72,19 @@ def test_likeness_and_its_table(digits):
 def estimates():
     numbers = {"prior, 1": -9.0, "prior, 10": -6.0, "q, 1": -4.0, "q, 10": -3.5}
     both = {f"{of}, {name}": value for of in ("Bernoulli", "normal") for name, value in numbers.items()}
-    return Grid({f"{name}, seed 0": {"log p": value} for name, value in both.items()}, 1)
+    return Grid({f"{name}, seed 0": {"log p": value, "ess": 2.0} for name, value in both.items()}, 1)
 
 
 def test_nats_below_the_best_estimate(estimates):
     wanted = {"prior": {1: 5.5, 10: 2.5}, "q": {1: 0.5, 10: 0.0}}
     assert recognition.below(estimates, (1, 10), "Bernoulli") == wanted
+
+
+def test_what_is_said_of_the_gaps(estimates):
+    said = recognition.of_gaps(estimates, (1, 10))
+    assert said.startswith("2.5 nats (Bernoulli decoder; 2.0 and 2.0 of these draws count), 2.5 nats (normal")
+    gaps = {"a": {"q": {1: 5.0, 10: 0.9, 100: 0.0}}, "b": {"q": {1: 6.0, 10: 1.2, 100: 0.0}}}
+    assert recognition.draws_that_do(gaps, 1.0) == "10 (a), 100 (b)"
 
 
 def test_estimates_of_both_decoders_are_shown(estimates):

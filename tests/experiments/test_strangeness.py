@@ -9,6 +9,7 @@ import pytest
 
 import vaejax as vj
 from experiments import strangeness
+from experiments.grid import Grid
 from tests.untrained import Untrained
 
 
@@ -64,3 +65,28 @@ def test_mistakes_are_at_the_wrong_ends():
     figure = strangeness._mistakes({"up": shades}, shades.reshape(-1, 1, 1, 1), numbers % 2 == 0, "")
     found = figure.axes[0].images[0].get_array()[0, ::2]
     np.testing.assert_allclose(found, [0, 0.1, 0.2, 0.3, 0.4, 0.55, 0.65, 0.75, 0.85, 0.95])
+
+
+@pytest.fixture
+def scores():
+    """Two digits and two seeds; the ratio is always 0.2 above the ELBO, the autoencoder is not clearly anything."""
+    elbo = {("without 1", 0): 0.1, ("without 1", 1): 0.2, ("without 4", 0): 0.5, ("without 4", 1): 0.6}
+    rest = lambda value, seed: {"elbo": value, "iwae": value, "ratio": value + 0.2, "autoencoder": value + 0.35 * seed}  # noqa: E731
+    return Grid({f"{name}, seed {seed}": rest(value, seed) for (name, seed), value in elbo.items()}, 2)
+
+
+def test_scores_stand_at_the_digits_that_were_left_out(scores):
+    figure, series = strangeness.by_digit(scores, {"without 1": 1, "without 4": 4})
+    (axes,) = figure.axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "4"]
+    assert [line.get_label() for line in axes.lines] == [*series, "chance"]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.15, 0.55])
+    np.testing.assert_allclose(axes.lines[-1].get_ydata(), 0.5)
+
+
+def test_the_highest_score_is_compared_by_seeds(scores):
+    said = strangeness.compared(scores, ("without 1", "without 4"))
+    assert "ELBO 0.350 ± 0.050" in said and "by seed: ELBO 0.200 ± 0.000, IWAE 0.200 ± 0.000, autoencoder" in said
+    assert said.endswith("no difference is shown from autoencoder, squared error")
+    assert strangeness.of_ratio(scores, "without 1") == ("higher", "below")
+    assert strangeness.of_ratio(scores, "without 4") == ("higher", "above")
