@@ -17,3 +17,19 @@ def test_a_list_has_the_names_or_others():
     assert phrases.listed(GRID, ("c", "a"), "x", 0) == "c 21 ± 1, a 1 ± 1"
     assert phrases.listed(GRID, {"the last": "c"}, "x") == "the last 21.00 ± 1.00"
     assert phrases.listed(GRID, (), "x") == "" and phrases.listed(GRID, ["a"], "y") == "a -"
+
+
+def test_the_best_of_a_row_is_named():
+    over = {"1": "a", "5": "b", "9": "c"}
+    assert phrases.row_with_best(GRID, over, "x", 0) == "1 ± 1, 11 ± 1, 21 ± 1 (best: 1)"
+    assert phrases.row_with_best(GRID, over, "x", 0, highest=True).endswith("(best: 9)")
+
+
+def test_entries_of_lists_are_counted():
+    lists = Grid({"a, seed 0": {"kl": [3.0, 0.2, 0.1]}, "a, seed 1": {"kl": [0.3, 0.0, 0.0]}}, 2)
+    assert phrases.counted_above(lists, "a", "kl", 0.1) == "1.5 ± 0.5"
+    assert phrases.counted_above(Grid({"a, seed 0": {"kl": [3.0]}}, 1), "a", "kl", 0.1, 0) == "1"
+
+
+def test_predictions_hold_or_not():
+    assert phrases.verdict(True) == "as predicted" and phrases.verdict(False) == "not as predicted"
