@@ -68,12 +68,12 @@ def main(config: Config) -> dict:
     claim = "Beaulac, section 3.3.1: q(z) close to p(z) is what sampling needs."
     study.figure("aggregate", vj.plots.panels(codes, columns=2, prior=True), caption=about, claim=claim)
     constant = int((x.var(0) == 0).sum())
-    slope = ", ".join(f"{name} {(cell['y'][-1] - cell['y'][2]) / 2:+.4g}" for name, cell in drawn.items())
+    slope = "; ".join(f"{name}: {(cell['y'][-1] - cell['y'][2]) / 2:+.4g}" for name, cell in drawn.items())
     say = lambda number, digits: ", ".join(f"{n} {grid.say(n, number, digits)}" for n in names)  # noqa: E731
     return study.finish(
         f"Test IWAE, nats an image: {say('iwae', 1)}; KL of the aggregate q(z) to p(z), nats: {say('kl_to_prior', 2)}; "
         f"RMSE of reconstructions: {say('reconstruction_rmse', 3)}. {aggregates.floor_steps(grid, floors, constant)} "
-        f"For each tenth of σ on one datum the log-likelihood changes by {slope} nats (predicted: D ln 10 = "
+        f"For each tenth of σ on one datum the log-likelihood changes, in nats, by {slope} (predicted: D ln 10 = "
         f"{dim * np.log(10):.0f}, with K = 1 downwards without end).",
         protocol=images.protocol(raw, config.k) + "; q(z): the mixture over the test images",
     )

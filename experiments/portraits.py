@@ -165,7 +165,7 @@ def what_latents_do(grid: Grid, name: str, latents: Sequence[int], betas: Sequen
     moved = lambda number: grid.mean(ends[1], number) - grid.mean(ends[0], number)  # noqa: E731
     return said + (
         f" At n = {latents[1]} from β = {min(betas)} to {max(betas)} the RMSE goes from "
-        f"{change(grid, ends, 'rmse', 3)} (worse: {verdict(moved('rmse') > 0)}), active latents from {change(grid, ends, 'active', 1)} (fewer: "
-        f"{verdict(moved('active') < 0)}), the KL of the aggregate q(z) from {change(grid, ends, 'aggregate_kl', 1)} "
-        f"nats (less: {verdict(moved('aggregate_kl') < 0)})."
+        f"{change(grid, ends, 'rmse', 3)} (worse: {verdict(moved('rmse') > 0)}), active latents from "
+        f"{change(grid, ends, 'active', 1)} (fewer: {verdict(moved('active') < 0)}), the KL of the aggregate q(z) "
+        f"from {change(grid, ends, 'aggregate_kl', 1)} nats (less: {verdict(moved('aggregate_kl') < 0)})."
     )
