@@ -145,19 +145,18 @@ def protocol(portraits: Portraits) -> str:
 
 def what_latents_do(grid: Grid, name: str, latents: Sequence[int], betas: Sequence[float]) -> str:
     """Sentences: what each number of latents gives, what the least and the greatest beta do, and the predictions."""
-    over = {str(n): label(name, n) for n in latents}
-    each = lambda say: ", ".join(map(say, over.values()))  # noqa: E731
-    best, gain = best_of(grid, over, "rmse"), best_of(grid, over, "frechet") != str(latents[0])
+    over = {label("", n): label(name, n) for n in latents}
+    each = lambda number: ", ".join(grid.say(variant, number, 1) for variant in over.values())  # noqa: E731
+    carry = ", ".join(counted_above(grid, variant, "kl_per_dimension", CARRIES) for variant in over.values())
+    best, gain = best_of(grid, over, "rmse"), best_of(grid, over, "frechet") != label("", latents[0])
     inside = best in list(over)[1:-1]
     said = (
-        f"{name}, n = {', '.join(over)}: RMSE of reconstructions {row_with_best(grid, over, 'rmse', 3)}, Fréchet "
-        f"distance of means of samples {row_with_best(grid, over, 'frechet')}, KL of q(z|x) "
-        f"{each(lambda v: grid.say(v, 'kl', 1))} nats, latents with a KL above {CARRIES} nats "
-        f"{each(lambda v: counted_above(grid, v, 'kl_per_dimension', CARRIES))}, active "
-        f"{each(lambda v: grid.say(v, 'active', 1))}, KL of the aggregate q(z) to p(z) "
-        f"{each(lambda v: grid.say(v, 'aggregate_kl', 1))} nats. Reconstructions are best at n = {best} (better "
-        f"with n up to some tens of latents in use: {verdict(inside)}), samples "
-        f"{'gain, too' if gain else 'do not gain'} (no better with n: {verdict(not gain)})."
+        f"{name}, {', '.join(over)}: RMSE of reconstructions: {row_with_best(grid, over, 'rmse', 3)}; Fréchet distance "
+        f"of means of samples: {row_with_best(grid, over, 'frechet')}; KL of q(z|x) to p(z), nats: "
+        f"{each('kl')}; of the aggregate q(z): {each('aggregate_kl')}; latents with a KL above {CARRIES} nats: "
+        f"{carry}; active: {each('active')}. Reconstructions are best at {best} (better with n up to some tens of "
+        f"latents in use: {verdict(inside)}), samples {'gain, too' if gain else 'do not gain'} (no better with n: "
+        f"{verdict(not gain)})."
     )
     if min(betas) == max(betas):
         return said

@@ -168,27 +168,26 @@ def draw_images(study: Study, spaces: Spaces) -> None:
 
 def spaces_found(grid: Grid, over: Mapping[str, int]) -> str:
     """Sentences: what each number of latents gives, and which predictions that meets."""
-    named = {str(n): name for name, n in over.items()}
+    named = {name: name for name in over}
     first, *_, last = named
     row = lambda number, digits, **how: row_with_best(grid, named, number, digits, **how)  # noqa: E731
     plain = lambda number, digits: ", ".join(grid.say(name, number, digits) for name in over)  # noqa: E731
     better = best_of(grid, named, "log_likelihood", highest=True) == last
     worse = best_of(grid, named, "mean_frechet") == first
-    counts = {"by the variance of their posterior means (above 0.01)": [grid.say(name, "active", 1) for name in over]}
-    counts[f"by their KL (above {CARRIES} nats)"] = [
-        counted_above(grid, name, "kl_per_dimension", CARRIES) for name in over
-    ]
-    used = ", ".join(f"{rule} {', '.join(count)}" for rule, count in counts.items())
-    if "32" in named:
-        met = [verdict(14.5 <= float(count[list(named).index("32")].split()[0]) < 20.5) for count in counts.values()]
-        used += f" (predicted: about 15 to 20 of 32; the first count is {met[0]}, the second {met[1]})"
+    carry = lambda name: counted_above(grid, name, "kl_per_dimension", CARRIES)  # noqa: E731
+    used = [plain("active", 1), ", ".join(map(carry, over))]
+    if "n = 32" in over:
+        counts = grid.mean("n = 32", "active"), float(carry("n = 32").split()[0])
+        used = [f"{said} ({verdict(14.5 <= count < 20.5)})" for said, count in zip(used, counts, strict=True)]
     return (
-        f"At n = {', '.join(named)} latents E log p(x|z) is {row('log_likelihood', 1, highest=True)} nats, the RMSE of "
-        f"reconstructions {row('reconstruction_rmse', 3)}, the IWAE {row('iwae', 1, highest=True)} nats, the Fréchet "
-        f"distance of means of samples {row('mean_frechet', 1)}. So reconstructions {'' if better else 'do not '}"
-        f"improve up to the most latents ({verdict(better)}), and samples are {'' if worse else 'not '}best with the "
-        f"fewest ({verdict(worse)}). The KL of the aggregate q(z) to p(z) is {plain('aggregate_kl', 2)} nats, the "
-        f"largest correlation of two latents {plain('largest_correlation', 2)}. Latents in use are {used}."
+        f"By the number of latents, {', '.join(over)}: E log p(x|z), nats: {row('log_likelihood', 1, highest=True)}; "
+        f"RMSE of reconstructions: {row('reconstruction_rmse', 3)}; IWAE, nats: {row('iwae', 1, highest=True)}; "
+        f"Fréchet distance of means of samples: {row('mean_frechet', 1)}. So reconstructions "
+        f"{'' if better else 'do not '}improve up to the most latents ({verdict(better)}), and samples are "
+        f"{'' if worse else 'not '}best with the fewest ({verdict(worse)}). KL of the aggregate q(z) to p(z), nats: {plain('aggregate_kl', 2)}; largest "
+        f"correlation of two latents: {plain('largest_correlation', 2)}. Latents in use (predicted: about 15 to 20 of "
+        f"32), by the variance of their posterior means (above 0.01): {used[0]}; by their KL (above {CARRIES} nats): "
+        f"{used[1]}."
     )
 
 
