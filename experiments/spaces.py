@@ -184,10 +184,10 @@ def spaces_found(grid: Grid, over: Mapping[str, int]) -> str:
         f"RMSE of reconstructions: {row('reconstruction_rmse', 3)}; IWAE, nats: {row('iwae', 1, highest=True)}; "
         f"Fréchet distance of means of samples: {row('mean_frechet', 1)}. So reconstructions "
         f"{'' if better else 'do not '}improve up to the most latents ({verdict(better)}), and samples are "
-        f"{'' if worse else 'not '}best with the fewest ({verdict(worse)}). KL of the aggregate q(z) to p(z), nats: {plain('aggregate_kl', 2)}; largest "
-        f"correlation of two latents: {plain('largest_correlation', 2)}. Latents in use (predicted: about 15 to 20 of "
-        f"32), by the variance of their posterior means (above 0.01): {used[0]}; by their KL (above {CARRIES} nats): "
-        f"{used[1]}."
+        f"{'' if worse else 'not '}best with the fewest ({verdict(worse)}). KL of the aggregate q(z) to p(z), nats: "
+        f"{plain('aggregate_kl', 2)}; largest correlation of two latents: {plain('largest_correlation', 2)}. Latents "
+        "in use (predicted: about 15 to 20 of 32), by the variance of their posterior means (above 0.01): "
+        f"{used[0]}; by their KL (above {CARRIES} nats): {used[1]}."
     )
 
 
