@@ -115,7 +115,9 @@ def asked_and_seen(grid: Grid, names: Sequence[str], betas: Mapping[str, str], f
         farther = grid.mean(least, "mmd") > grid.mean(other, "mmd")
         fewer = means[least] < means[other]
         said += f" The least β has its q(z) {'farther from' if farther else 'no farther from'} p(z) than the next and "
-        said += f"{'fewer' if fewer else 'no fewer'} means right ({verdict(farther and fewer)})."
+        said += f"{'fewer' if fewer else 'no fewer'} means right ({verdict(farther and fewer)}); the greatest β leaves "
+        said += f"{grid.say(list(betas)[-1], 'active', 1)} active latents "
+        said += f"({verdict(grid.mean(list(betas)[-1], 'active') < 0.5)})."
     lost = {n: means[n] - draws[n] for n in names}
     said += f" Draws are {'' if min(lost.values()) > 0 else 'not '}worse than means with every decoder"
     if fixed:

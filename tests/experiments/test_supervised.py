@@ -59,6 +59,7 @@ def test_what_is_said_of_samples_is_in_the_numbers():
     grid = Grid({f"{n}, seed 0": dict(zip(names, (*each, 2), strict=True)) for n, each in cells.items()}, 1)
     said = asked_and_seen(grid, tuple(cells), {"small": "β = 0.01", "medium": "β = 5"}, ("σ = 0.1", "σ = 1"))
     assert "β = 0.01 0.5000, 2.0; β = 5 0.1000, 2.0." in said and "small 0.900, 0.800; medium 0.950, 0.900" in said
-    assert "best draws are those with medium" in said and "fewer means right (as predicted)" in said
+    assert "best draws are those with medium" in said and "fewer means right (as predicted);" in said
+    assert "leaves 2.0 active latents (not as predicted)." in said
     assert said.endswith("by 0.010 with σ = 0.1, 0.400 with σ = 1: the more so the larger σ is (as predicted).")
     assert asked_and_seen(grid, ("medium",), {"medium": "β = 5"}, ()).endswith("worse than means with every decoder.")
