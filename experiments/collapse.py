@@ -73,8 +73,8 @@ def main(config: Config) -> dict:
         f"{max(above)} to {min(above)}: the linear VAE has {pca.excess(grid, 'linear VAE', above)}; the VAE with "
         f"networks has {pca.excess(grid, 'VAE', above)}. The prediction that networks keep no more "
         f"{'fails at ' + ', '.join(more) if more else 'holds'}. The linear VAE's squared columns are within {far:.2f} "
-        f"of the sum of lambda - sigma^2 (up to {lengths[min(lengths)]:.2f}). Eigenvalues of all images: {whole}; this "
-        f"D/2 means squared errors averaged over pixels: {grid.say(f'linear VAE, {mean}', 'active', 1)} latents in use.",
+        f"of the sum of lambda - sigma^2 (up to {lengths[min(lengths)]:.2f}). Eigenvalues of all images: {whole}; D/2 "
+        f"means squared errors averaged over pixels: {grid.say(f'linear VAE, {mean}', 'active', 1)} latents in use.",
         protocol=f"{len(x)} training images by {x.shape[1]} principal components, isotropic noise of fixed sigma, "
         f"{config.epochs} epochs; active: variance of the posterior mean above 0.01; ±: standard errors over seeds",
     )
