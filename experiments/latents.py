@@ -127,7 +127,7 @@ def beside_predictions(grid: Grid, models: tuple[str, str, str]) -> str:
     return (
         f"The five nearest codes name {known[0]} of the test digits on the plane ({than(right[0], 0.8)} the predicted "
         f"0.80), {known[1]} with eight latents ({than(right[1], 0.95)} 0.95) and {known[2]} given the label "
-        f"({held(right[2] < 0.3)} below 0.30). A Gaussian with the mean and covariance of q(z), which leaves out how "
-        f"its digits lie apart, is {near[0]} nats from N(0, I) on the plane ({held(off[0] < 0.5)} below 0.5) and "
+        f"(below 0.30, {held(right[2] < 0.3)}). A Gaussian with the mean and covariance of q(z), which leaves out how "
+        f"its digits lie apart, is {near[0]} nats from N(0, I) on the plane (below 0.5, {held(off[0] < 0.5)}) and "
         f"{near[1]} with eight latents."
     )

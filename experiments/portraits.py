@@ -148,15 +148,15 @@ def what_latents_do(grid: Grid, name: str, latents: Sequence[int], betas: Sequen
     over = {label("", n): label(name, n) for n in latents}
     each = lambda number: ", ".join(grid.say(variant, number, 1) for variant in over.values())  # noqa: E731
     carry = ", ".join(counted_above(grid, variant, "kl_per_dimension", CARRIES) for variant in over.values())
-    best, gain = best_of(grid, over, "rmse"), best_of(grid, over, "frechet") != label("", latents[0])
+    best, finest, first = best_of(grid, over, "rmse"), best_of(grid, over, "frechet"), label("", latents[0])
     inside = best in list(over)[1:-1]
     said = (
         f"{name}, {', '.join(over)}: RMSE of reconstructions: {row_with_best(grid, over, 'rmse', 3)}; Fréchet distance "
         f"of means of samples: {row_with_best(grid, over, 'frechet')}; KL of q(z|x) to p(z), nats: "
         f"{each('kl')}; of the aggregate q(z): {each('aggregate_kl')}; latents with a KL above {CARRIES} nats: "
         f"{carry}; active: {each('active')}. Reconstructions are best at {best} (better with n up to some tens of "
-        f"latents in use: {verdict(inside)}), samples {'gain, too' if gain else 'do not gain'} (no better with n: "
-        f"{verdict(not gain)})."
+        f"latents in use: {verdict(inside)}), samples at {finest} (no better with more: "
+        f"{verdict(finest == first)})."
     )
     if min(betas) == max(betas):
         return said
@@ -165,6 +165,6 @@ def what_latents_do(grid: Grid, name: str, latents: Sequence[int], betas: Sequen
     return said + (
         f" At n = {latents[1]} from β = {min(betas)} to {max(betas)} the RMSE goes from "
         f"{change(grid, ends, 'rmse', 3)} (worse: {verdict(moved('rmse') > 0)}), active latents from "
-        f"{change(grid, ends, 'active', 1)} (fewer: {verdict(moved('active') < 0)}), the KL of the aggregate q(z) "
+        f"{change(grid, ends, 'active', 1)} (fewer: {verdict(moved('active') < -0.5)}), the KL of the aggregate q(z) "
         f"from {change(grid, ends, 'aggregate_kl', 1)} nats (less: {verdict(moved('aggregate_kl') < 0)})."
     )

@@ -37,5 +37,5 @@ def test_numbers_stand_beside_what_was_predicted():
     grid = Grid({f"{n}, seed 0": {"neighbours": k, "off_prior": off} for n, (k, off) in cells.items()}, 1)
     said = latents.beside_predictions(grid, ("a", "b", "c"))
     assert "0.63 of the test digits on the plane (fewer than the predicted 0.80)" in said
-    assert "0.96 with eight latents (not fewer than 0.95)" in said and "(as predicted below 0.30)" in said
-    assert "0.60 nats from N(0, I) on the plane (not as predicted below 0.5)" in said
+    assert "0.96 with eight latents (not fewer than 0.95)" in said and "(below 0.30, as predicted)" in said
+    assert "0.60 nats from N(0, I) on the plane (below 0.5, not as predicted)" in said

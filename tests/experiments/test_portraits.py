@@ -81,7 +81,7 @@ def test_all_numbers_of_latents_are_named_with_the_best():
     assert "n = 2, n = 10, n = 128: RMSE of reconstructions: 0.150, 0.090, 0.120 (best: n = 10);" in said
     assert "a KL above 0.1 nats: 2.0, 2.0, 2.0; active: 3.0" in said
     assert "best at n = 10 (better with n up to some tens of latents in use: as predicted)" in said
-    assert "samples gain, too (no better with n: not as predicted)" in said
+    assert "samples at n = 10 (no better with more: not as predicted)" in said
     assert "0.090 to 0.200 (worse: as predicted)" in said and "3.0 to 3.0 (fewer: not as predicted)" in said
     assert said.endswith("3.0 to 1.0 nats (less: as predicted).")
     assert "β" not in portraits.what_latents_do(Grid(cells, 1), "a", (2, 10), (1.0,))
