@@ -62,13 +62,14 @@ def main(config: Config) -> dict:
         short = {name: grid.mean(name, number) for name in config.codes[1:]}
         best = max(short, key=lambda name: np.nan_to_num(short[name]))
         three = [f"{name} {grid.say(name, number, 3)}" for name in ("VAE, σ shared", "PCA", "pixels")]
-        return f"{', '.join(three)}; best: {best}"
+        return f"{', '.join(three)}, best code {best} {grid.say(best, number, 3)}"
 
     error = ", ".join(f"{name} {grid.say(name, 'rmse', 4)}" for name in config.codes[3:])
     return study.finish(
-        f"NMI of k-means clusters with the digits: {said('kmeans')} (best without pixels). Linear probes: "
-        f"{said('linear')}. 5-NN probes: {said('knn')}. RMSE of {m} numbers, {grid.mean('PCA', 'ratio'):.1f} times "
-        f"fewer bits than the pixels: {error}. Bits of KL, σ shared: {grid.say('VAE, σ shared', 'kl_bits', 1)}.",
+        f"The best code is the best of all but the pixels themselves. NMI of k-means clusters with the digits: "
+        f"{said('kmeans')}. Linear probes: {said('linear')}. 5-NN probes: {said('knn')}. RMSE of {m} numbers, "
+        f"{grid.mean('PCA', 'ratio'):.1f} times fewer bits than the pixels: {error}. KL of the VAE, σ shared: "
+        f"{grid.say('VAE, σ shared', 'kl_bits', 1)} bits an image.",
         protocol=f"{images.protocol(raw, 1)}; codes: means of q; probes fitted to {len(few)} training images; "
         "10 clusters of the codes of the test images (k-means and GMM: of pixels, fitted to those training images)",
     )

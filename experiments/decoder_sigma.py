@@ -54,25 +54,26 @@ def main(config: Config) -> dict:
     about = "Log-likelihood as one component shrinks on one datum (what is lower is drawn at the foot)."
     claim = "Beaulac, section 3.3.1: the likelihood has singularities (for K >= 2)."
     study.lines("singularity", series, caption=about, claim=claim, **labels)
-    series = {"σ(z)": grid.line({f"σ(z), floor {floor}": floor for floor in config.floors}, "iwae")}
+    floors = {floor: f"σ(z), floor {floor}" for floor in config.floors}
+    series = {"σ(z)": grid.line({name: floor for floor, name in floors.items()}, "iwae")}
     labels = {"x_label": "floor under σ(z)", "y_label": "test IWAE, nats an image", "log_x": True}
-    about = "The likelihood of a VAE with a sigma for each pixel follows the floor under it."
+    top = max(floors, key=lambda floor: grid.mean(floors[floor], "iwae"))
+    about = f"The likelihood of a VAE with a sigma for each pixel by the floor under it, highest at {top}."
     claim = "Beaulac, section 3.3.1: singularities might be why a learned sigma makes bad samples."
     study.lines("floors", series, caption=about, claim=claim, **labels)
     names = (*list(heads)[:2], list(heads)[-1])
     fits = {name: images.trained(study, data, heads[name], seed=0) for name in names}
     codes = aggregates.beside_prior(fits, test[:500], raw.test.y[:500])
-    about = "A draw from q(z|x) of 500 test images, drawn as their digits, and as many draws from p(z)."
+    about = "Draws from q(z|x) of 500 test images, as their digits, and from p(z), whose 1 and 2 sigma are the circles."
     claim = "Beaulac, section 3.3.1: q(z) close to p(z) is what sampling needs."
-    study.figure("aggregate", vj.plots.panels(codes, columns=2), caption=about, claim=claim)
-    constant, most, least = int((x.var(0) == 0).sum()), max(config.floors), min(config.floors)
-    rise = grid.mean(f"σ(z), floor {least}", "iwae") - grid.mean(f"σ(z), floor {most}", "iwae")
-    slope = ", ".join(f"{name} {(cell['y'][-1] - cell['y'][2]) / 2:+.4g}" for name, cell in drawn.items())
+    study.figure("aggregate", vj.plots.panels(codes, columns=2, prior=True), caption=about, claim=claim)
+    constant = int((x.var(0) == 0).sum())
+    slope = "; ".join(f"{name}: {(cell['y'][-1] - cell['y'][2]) / 2:+.4g}" for name, cell in drawn.items())
     say = lambda number, digits: ", ".join(f"{n} {grid.say(n, number, digits)}" for n in names)  # noqa: E731
     return study.finish(
-        f"IWAE: {say('iwae', 1)}; KL to p(z): {say('kl_to_prior', 2)}; RMSE: {say('reconstruction_rmse', 3)}. "
-        f"For each tenth of the floor σ(z) gains {rise / np.log10(most / least):.0f} nats an image on test data; the "
-        f"{constant} constant pixels alone would give {constant * np.log(10):.0f}. For each tenth of σ on one datum: "
-        f"{slope} nats (D ln 10 = {dim * np.log(10):.0f}).",
+        f"Test IWAE, nats an image: {say('iwae', 1)}; KL of the aggregate q(z) to p(z), nats: {say('kl_to_prior', 2)}; "
+        f"RMSE of reconstructions: {say('reconstruction_rmse', 3)}. {aggregates.floor_steps(grid, floors, constant)} "
+        f"For each tenth of σ on one datum the log-likelihood changes, in nats, by {slope} (predicted: D ln 10 = "
+        f"{dim * np.log(10):.0f}, with K = 1 downwards without end).",
         protocol=images.protocol(raw, config.k) + "; q(z): the mixture over the test images",
     )

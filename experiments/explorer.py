@@ -62,15 +62,15 @@ def main(config: Config) -> dict:
         (model, params), (at, where, how) = fitted(name, 0), latents.places(MODELS[name][0])
         shown = latents.decode(model, params, at, np.full(len(at), 4) if model.context_dim else None)
         seen = f"Means of p(x|z), {name}{', four' if model.context_dim else ''}: {where}."
-        study.figure(f"latents_{i}", vj.plots.image_grid(shown, limits=(0, 1), **how), caption=seen, claim=CLAIMS[i])
-    picture = vj.plots.scatter(np.asarray(kept[0]["codes"]), test.y, names=("$z_1$", "$z_2$"))
-    study.figure("codes", picture, caption="Two latents: centres of q(z|x) of the test images.", claim=CLAIMS[-1])
-    known, near = ([grid.say(name, number, 2) for name in MODELS] for number in ("neighbours", "off_prior"))
+        picture = vj.plots.image_grid(shown, limits=(0, 1), **how)
+        seen += "" if i else latents.framed(picture, test.x.shape[1:3])
+        study.figure(f"latents_{i}", picture, caption=seen, claim=CLAIMS[i])
+    picture = vj.plots.panels({"two latents": (np.asarray(kept[0]["codes"]), test.y)}, columns=1, prior=True)
+    seen = "Centres of q(z|x) of the test images, as their digits; the circles are 1 and 2 standard deviations of p(z)."
+    study.figure("codes", picture, caption=seen, claim=CLAIMS[-1])
     return study.finish(
-        f"The five nearest codes name {known[0]} of the test digits on the plane (predicted: 0.80), {known[1]} with "
-        f"eight latents (0.95) and {known[2]} given the label (below 0.30). The codes are {near[0]} nats from N(0, I) "
-        f"on the plane (predicted: below 0.5) and {near[1]} with eight latents. The largest change of a pixel found by "
-        f"keeping the decoders' weights in two bytes is {max(model['difference'] for model in kept):.5f}.",
+        f"{latents.beside_predictions(grid, tuple(MODELS))} The largest change of a pixel found by keeping the "
+        f"decoders' weights in two bytes is {max(model['difference'] for model in kept):.5f}.",
         protocol=f"{images.protocol(data, 0).split('; log')[0]}; codes: centres of q(z|x), those of {len(voters)} "
         "training images vote; KL to N(0, I) of a Gaussian with the moments of draws from q(z) over the test images; "
         "±: standard errors over seeds",

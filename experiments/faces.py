@@ -10,8 +10,7 @@ Larger beta: worse reconstructions, fewer active units, and an aggregate posteri
 import dataclasses
 from pathlib import Path
 
-from experiments.phrases import change
-from experiments.portraits import Portraits, draw_images, draw_lines, label, protocol
+from experiments.portraits import Portraits, draw_images, draw_lines, label, protocol, what_latents_do
 from experiments.study import Base, Study
 
 BOUND = {"ELBO": ("elbo", 1), "-E log p(x|z)": ("distortion", 1), "KL": ("kl", 1), "RMSE": ("rmse", 4)}
@@ -63,12 +62,6 @@ def main(config: Config) -> dict:
         study.compare(name, grid, {label("", *way): label(name, *way) for way in ways}, COLUMNS, first="setting")
         draw_lines(study, grid, name, config.latents)
         draw_images(study, portraits, name)
-        sizes, weights = [label(name, each) for each in config.latents], [label(name, n, beta) for beta in betas]
-        said.append(
-            f"{name}: from n = {config.latents[0]} to {config.latents[-1]} the RMSE of reconstructions goes from "
-            f"{change(grid, sizes, 'rmse', 3)}, the Fréchet distance of samples from {change(grid, sizes, 'frechet')}, "
-            f"the KL of q(z) from the prior from {change(grid, sizes, 'aggregate_kl', 1)} nats, active latents from "
-            f"{change(grid, sizes, 'active', 0)}; from β = {betas[0]} to {betas[1]} at n = {n} the RMSE from "
-            f"{change(grid, weights, 'rmse', 3)}, active latents from {change(grid, weights, 'active', 0)}."
-        )
-    return study.finish(portraits.about + " ".join(said), protocol=protocol(portraits))
+        said.append(what_latents_do(grid, name, config.latents, betas))
+    rule = f"Active: posterior means of variance above 0.01, which says little after {config.epochs} epochs."
+    return study.finish(f"{portraits.about}{' '.join(said)} {rule}", protocol=protocol(portraits))

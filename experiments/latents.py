@@ -6,10 +6,25 @@ from typing import Any
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 import vaejax as vj
+from experiments.grid import Grid
 
-__all__ = ["REACH", "change", "codes", "decode", "known_labels", "off_prior", "packed", "places", "quantised"]
+__all__ = [
+    "REACH",
+    "beside_predictions",
+    "change",
+    "codes",
+    "decode",
+    "framed",
+    "known_labels",
+    "off_prior",
+    "packed",
+    "places",
+    "quantised",
+]
 
 REACH = 3.0  # latents go from -REACH to REACH
 
@@ -45,6 +60,15 @@ def places(latents: int, count: int = 10) -> tuple[np.ndarray, str, dict[str, An
     each = [f"$z_{{{i + 1}}}$" for i in range(latents)]
     said = "a row moves each latent from -3 to 3, the others at 0"
     return np.kron(np.eye(latents), line[:, None]), said, sides | {"row_labels": each, "names": ("its value", "")}
+
+
+def framed(figure: Figure, shape: tuple[int, int], side: float = 1.0, count: int = 10) -> str:
+    """Frame the square of the plane of `places` that a claim is about; what is said of it."""
+    inside = np.flatnonzero(np.abs(np.linspace(-REACH, REACH, count)) <= side + 1e-9)
+    steps = np.array(shape[::-1]) + 1  # from an image to the next, with the line between them
+    corner, size = inside[0] * steps - 1.0, len(inside) * steps
+    figure.axes[0].add_patch(Rectangle(tuple(corner), *map(float, size), fill=False, color="#e07b00", linewidth=2.5))
+    return f" The frame is around the images whose centres are in [{-side:g}, {side:g}]²."
 
 
 def quantised(params: Mapping[str, Any]) -> tuple[list[dict[str, str]], dict[str, Any]]:
@@ -92,3 +116,18 @@ def packed(name: str, model: Any, params: Any, split: vj.data.Split) -> dict[str
         "codes": np.round(z.astype(float), 2).tolist(),
         "labels": np.asarray(split.y).tolist(),
     }
+
+
+def beside_predictions(grid: Grid, models: tuple[str, str, str]) -> str:
+    """Sentences: how well codes name digits and how far they are from N(0, I): of the plane, eight, the label."""
+    known, near = ([grid.say(name, number, 2) for name in models] for number in ("neighbours", "off_prior"))
+    right, off = ([grid.mean(name, number) for name in models] for number in ("neighbours", "off_prior"))
+    than = lambda value, wanted: "fewer than" if value < wanted - 0.005 else "not fewer than"  # noqa: E731
+    held = lambda yes: "as predicted" if yes else "not as predicted"  # noqa: E731
+    return (
+        f"The five nearest codes name {known[0]} of the test digits on the plane ({than(right[0], 0.8)} the predicted "
+        f"0.80), {known[1]} with eight latents ({than(right[1], 0.95)} 0.95) and {known[2]} given the label "
+        f"(below 0.30, {held(right[2] < 0.3)}). A Gaussian with the mean and covariance of q(z), which leaves out how "
+        f"its digits lie apart, is {near[0]} nats from N(0, I) on the plane (below 0.5, {held(off[0] < 0.5)}) and "
+        f"{near[1]} with eight latents."
+    )

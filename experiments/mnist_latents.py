@@ -8,8 +8,7 @@ gradient's comes from the choice of the batch, so that L = 1 will do.
 import dataclasses
 
 from experiments import images
-from experiments.phrases import change
-from experiments.spaces import VARIANCES, Spaces, draw_images, draw_lines, others
+from experiments.spaces import Spaces, draw_images, draw_lines, noise_found, others, spaces_found
 from experiments.study import Study
 
 LIKELIHOOD = {"IWAE": ("iwae", 1), "ELBO": ("elbo", 1), "E log p(x|z)": ("log_likelihood", 1), "KL": ("kl", 1)}
@@ -58,21 +57,9 @@ def main(config: Config) -> dict:
     one = others(study, spaces)
     draw_lines(study, grid, noise, over, draws)
     draw_images(study, spaces)
-    (few, *_, many), last = over, list(draws)[-1]
-    moves = lambda number, by=" to ": change(grid, (few, many), number, by=by)  # noqa: E731
-    rises = lambda number: "" if grid.mean(many, number) > grid.mean(few, number) else "do not "  # noqa: E731
-    at_one = {number: noise.mean("L = 1", number) for number in VARIANCES.values()}
-    falls = {number: variance / noise.mean(last, number) for number, variance in at_one.items()}
-    share = {what: at_one[f"draw_{what}"] / at_one[f"batch_{what}"] for what in ("value", "gradient")}
     return study.finish(
-        f"From {few} to {many} reconstructions {rises('log_likelihood')}improve (E log p(x|z) "
-        f"{moves('log_likelihood')} nats) and samples {rises('mean_frechet')}worsen (Fréchet distance of their means "
-        f"{moves('mean_frechet')}); the aggregate posterior moves from the prior (KL {moves('aggregate_kl')} nats), "
-        f"its largest correlation is {moves('largest_correlation', ' and ')}, and {moves('active', ' and ')} latents "
-        f"are active. With {last} in place of 1 the gradient's variance from the draws falls "
-        f"{falls['draw_gradient']:.1f} times, but that of batches of 100 {falls['batch_gradient']:.2f} times: at L = 1 "
-        f"draws make {share['gradient']:.0%} of it (of the ELBO's {share['value']:.0%}). The σ-VAE's q(z) in the plane "
-        f"is {one['sigma-VAE']['aggregate_kl']:.2f} nats from the prior.",
+        f"{spaces_found(grid, over)} {noise_found(noise, draws)} The σ-VAE's q(z) in the plane is "
+        f"{one['sigma-VAE']['aggregate_kl']:.2f} nats from the prior.",
         protocol=images.protocol(spaces.data, config.k, pixels="binarised in each step, the test images once (seed 0)")
         + f"; {config.epochs} epochs; RMSE against binarised pixels; Fréchet distance and entropy of means of samples "
         f"in the features of {spaces.judge.name}, against grey test images; q(z) of at most 1000 test images; σ-VAE: "

@@ -3,6 +3,7 @@
 Values to be reproduced are those of MNIST, pixels k/255: 60 000 images to fit, 10 000 to test, no noise added.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = [
     "components",
     "counts",
     "ends",
+    "excess",
     "every",
     "known",
     "scored",
@@ -82,6 +84,17 @@ def collapsed(grid: Grid, values: np.ndarray, kinds: Sequence[str], shares: Iter
     return columns, rows
 
 
+def excess(grid: Grid, kind: str, eigenvalues: Mapping[float, int]) -> str:
+    """By how much the latents in use exceed `{share: eigenvalues above}`, and fall short of them, at the most."""
+    apart = {share: grid.mean(f"{kind}, {share}", "active") - count for share, count in eigenvalues.items()}
+    said = []
+    for share, word in ((max(apart, key=apart.__getitem__), "more"), (min(apart, key=apart.__getitem__), "fewer")):
+        off = apart[share] if word == "more" else -apart[share]
+        numbers = f"{grid.say(f'{kind}, {share}', 'active', 1)} against {eigenvalues[share]} at {share}"
+        said.append(f"at most {off:.1f} {word} ({numbers})" if off > 0 else f"never {word}")
+    return " and ".join(said)
+
+
 def scored(train: np.ndarray, test: np.ndarray, latents: int) -> dict[str, float]:
     """The closed form of these rows: mean log-likelihoods, nats, and the variance of its noise."""
     model = vj.PPCA(train.shape[1], latents)
@@ -107,8 +120,14 @@ def ends(em: Grid, steps: int) -> str:
         least, most = BELOW.get(kind, (0.0, np.inf))
         met = "as predicted" if least - 0.001 <= em.mean(kind, "last") <= most else "not as predicted"
         about = f" ({met} for 300 steps on MNIST: {_span(kind)})" if kind in BELOW else ""
-        said.append(f"{kind} is {em.say(kind, 'last', 4)}{about}")
+        said.append(f"{kind} {_below(em, kind)}{about}")
     return f"Nats below the maximum after {steps} steps: {', '.join(said)}."
+
+
+def _below(em: Grid, kind: str) -> str:
+    """How far below the maximum; a distance that rounding may put on either side of it has no sign."""
+    most = max(map(abs, em.values(kind, "last")))
+    return f"within {max(math.ceil(most * 1e4), 1) / 1e4:.4f}" if most < 0.0005 else em.say(kind, "last", 4)
 
 
 def _span(kind: str) -> str:

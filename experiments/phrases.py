@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from experiments.grid import Grid, mean_and_error
+from experiments.grid import Grid, mean_and_error, plus_minus
 
-__all__ = ["beyond_noise", "change", "failing", "listed"]
+__all__ = ["best_of", "beyond_noise", "change", "counted_above", "failing", "listed", "row_with_best", "verdict"]
 
 
 def change(grid: Grid, ends: Sequence[str], number: str, digits: int = 2, by: str = " to ") -> str:
@@ -28,3 +28,26 @@ def beyond_noise(differences: Any) -> bool:
 def failing(held: bool) -> str:
     """What stands after a prediction."""
     return "" if held else ", which fails"
+
+
+def best_of(grid: Grid, variants: Mapping[str, str], number: str, highest: bool = False) -> str:
+    """The label of `{label: variant}` whose mean is the least, or the highest."""
+    return (max if highest else min)(variants, key=lambda label: grid.mean(variants[label], number))
+
+
+def row_with_best(
+    grid: Grid, variants: Mapping[str, str], number: str, digits: int = 2, *, highest: bool = False
+) -> str:
+    """`mean ± error, ... (best: label)`: a number of each of `{label: variant}`, the best of which is the least."""
+    each = ", ".join(grid.say(variant, number, digits) for variant in variants.values())
+    return f"{each} (best: {best_of(grid, variants, number, highest)})"
+
+
+def counted_above(grid: Grid, variant: str, number: str, least: float, digits: int = 1) -> str:
+    """`mean ± error` of how many entries of a list are above `least`."""
+    return plus_minus([sum(entry > least for entry in each) for each in grid.values(variant, number)], digits)
+
+
+def verdict(held: bool) -> str:
+    """What is said of a prediction."""
+    return "as predicted" if held else "not as predicted"

@@ -1,5 +1,6 @@
-"""Images that a fitted model makes of others, in the rows in which they are shown."""
+"""Images that a fitted model makes of others, in the rows in which they are shown; lines of several units."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 
 import vaejax as vj
 
-__all__ = ["interpolations", "paired", "rebuilt", "sheet", "traversals"]
+__all__ = ["interpolations", "line_panels", "paired", "rebuilt", "sheet", "traversals"]
 
 REACH = 3.0  # a traversal goes from -REACH to REACH
 
@@ -41,3 +42,27 @@ def interpolations(model: Any, params: Any, codes: np.ndarray, steps: int, most:
 def sheet(images: Any, shape: tuple[int, ...], **how: Any) -> Figure:
     """Images of this shape, given in any, side by side; grey values from 0 to 1."""
     return vj.plots.image_grid(np.asarray(images).reshape(-1, *shape), limits=(0, 1), **how)
+
+
+def line_panels(panels: Mapping[str, Mapping[str, tuple]], x_label: str, *, log_y: bool = False) -> Figure:
+    """Lines side by side, one panel for each unit, over the same values on a logarithmic axis; legends stand above.
+
+    Args:
+      panels: `{unit: {label: (x, y, standard error)}}`.
+      x_label: of all panels.
+      log_y: logarithmic vertical axes.
+    """
+    figure = Figure(figsize=(2.9 * len(panels), 3.2), layout="constrained")
+    for axes, (unit, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for i, (label, (x, y, error)) in enumerate(series.items()):
+            y, spread = np.asarray(y, float), np.nan_to_num(np.asarray(error, float))
+            axes.plot(x, y, ("-", "--")[i % 2], marker="o", markersize=3, color=f"C{i}", label=label)
+            axes.fill_between(x, y - spread, y + spread, color=f"C{i}", alpha=0.2, linewidth=0)
+        axes.set(xscale="log", yscale="log" if log_y else "linear")
+        axes.set_xlabel(x_label, fontsize=9)
+        axes.set_ylabel(unit, fontsize=8)
+        axes.set_xticks(x, [f"{value:g}" for value in x], fontsize=7)
+        axes.set_xticks([], minor=True)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    return figure

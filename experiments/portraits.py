@@ -9,13 +9,19 @@ import numpy as np
 import vaejax as vj
 from experiments import images
 from experiments.grid import Grid
-from experiments.pictures import interpolations, rebuilt, sheet, traversals
+from experiments.phrases import best_of, change, counted_above, row_with_best, verdict
+from experiments.pictures import interpolations, line_panels, rebuilt, sheet, traversals
 from experiments.scores import latent_scores, samples, shrunk
 from experiments.study import Study
 
-__all__ = ["Portraits", "draw_images", "draw_lines", "label", "protocol", "sources"]
+__all__ = ["Portraits", "draw_images", "draw_lines", "label", "protocol", "sources", "what_latents_do"]
 
-LINES = {"RMSE of reconstructions": "rmse", "Fréchet distance of samples": "frechet", "KL of q(z)": "aggregate_kl"}
+LINES = {  # by their units
+    "RMSE of a pixel": {"reconstructions": "rmse"},
+    "Fréchet distance, squared grey values": {"means of samples": "frechet"},
+    "KL, nats": {"of q(z) to p(z)": "aggregate_kl", "of q(z|x) to p(z)": "kl"},
+}
+CARRIES = 0.1  # nats of divergence above which a latent is said to carry something
 SOURCES = ("4 and 5", "7 and 8", "9 and 10")  # a source's figures of samples and reconstructions, by growing n
 ACROSS = 12  # images in a row
 STAND_IN = "Neither a folder nor CelebA was given: sprites and handwritten digits stand in for faces. "
@@ -80,16 +86,14 @@ class Portraits:
 def draw_lines(study: Study, grid: Grid, name: str, latents: Sequence[int]) -> None:
     """What more latents do."""
     over = {label(name, n): n for n in latents}
-    study.lines(
+    lines = {unit: {label: grid.line(over, number) for label, number in each.items()} for unit, each in LINES.items()}
+    study.figure(
         f"{name}_latents",
-        {label: grid.line(over, number) for label, number in LINES.items()},
-        x_label="latents n (β = 1)",
-        y_label="a pixel; squared grey values; nats",
-        log_x=True,
-        log_y=True,
-        caption=f"{name}: errors of reconstructions, distance of means of samples from test images, KL of q(z) from "
-        "p(z).",
+        line_panels(lines, "latents n (β = 1)"),
+        caption=f"{name}: errors of reconstructions, distance of means of samples from test images, and divergences "
+        "from the prior.",
         claim="Mittas, section 3.4: with n reconstructions improve and samples become less realistic.",
+        series={label: line for each in lines.values() for label, line in each.items()},
     )
 
 
@@ -136,4 +140,31 @@ def protocol(portraits: Portraits) -> str:
         "Gaussian of σ² = 1/2 (the sum of squared errors plus β KL), convolutional; others: binarised anew in each "
         "step, test images once (seed 0), fully connected; ELBO of one draw at weight 1; Fréchet distance and recall "
         "of means of samples in pixels averaged to at most 16 a side; ±: standard errors over seeds"
+    )
+
+
+def what_latents_do(grid: Grid, name: str, latents: Sequence[int], betas: Sequence[float]) -> str:
+    """Sentences: what each number of latents gives, what the least and the greatest beta do, and the predictions."""
+    over = {label("", n): label(name, n) for n in latents}
+    each = lambda number: ", ".join(grid.say(variant, number, 1) for variant in over.values())  # noqa: E731
+    carry = ", ".join(counted_above(grid, variant, "kl_per_dimension", CARRIES) for variant in over.values())
+    best, finest, first = best_of(grid, over, "rmse"), best_of(grid, over, "frechet"), label("", latents[0])
+    inside = best in list(over)[1:-1]
+    said = (
+        f"{name}, {', '.join(over)}: RMSE of reconstructions: {row_with_best(grid, over, 'rmse', 3)}; Fréchet distance "
+        f"of means of samples: {row_with_best(grid, over, 'frechet')}; KL of q(z|x) to p(z), nats: "
+        f"{each('kl')}; of the aggregate q(z): {each('aggregate_kl')}; latents with a KL above {CARRIES} nats: "
+        f"{carry}; active: {each('active')}. Reconstructions are best at {best} (better with n up to some tens of "
+        f"latents in use: {verdict(inside)}), samples at {finest} (no better with more: "
+        f"{verdict(finest == first)})."
+    )
+    if min(betas) == max(betas):
+        return said
+    ends = [label(name, latents[1], beta) for beta in (min(betas), max(betas))]
+    moved = lambda number: grid.mean(ends[1], number) - grid.mean(ends[0], number)  # noqa: E731
+    return said + (
+        f" At n = {latents[1]} from β = {min(betas)} to {max(betas)} the RMSE goes from "
+        f"{change(grid, ends, 'rmse', 3)} (worse: {verdict(moved('rmse') > 0)}), active latents from "
+        f"{change(grid, ends, 'active', 1)} (fewer: {verdict(moved('active') < -0.5)}), the KL of the aggregate q(z) "
+        f"from {change(grid, ends, 'aggregate_kl', 1)} nats (less: {verdict(moved('aggregate_kl') < 0)})."
     )

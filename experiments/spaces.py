@@ -9,11 +9,12 @@ import numpy as np
 import vaejax as vj
 from experiments import images
 from experiments.grid import Grid
-from experiments.pictures import paired, rebuilt, sheet
+from experiments.phrases import best_of, counted_above, row_with_best, verdict
+from experiments.pictures import line_panels, paired, rebuilt, sheet
 from experiments.scores import estimator_spread, latent_scores, samples, scores
 from experiments.study import Study, judge
 
-__all__ = ["VARIANCES", "Spaces", "draw_images", "draw_lines", "others"]
+__all__ = ["VARIANCES", "Spaces", "draw_images", "draw_lines", "noise_found", "others", "spaces_found"]
 
 OTHERS = {  # numbers of the models that are no fully connected VAE of binarised pixels, and their digits
     "RMSE": ("rmse", 3),
@@ -22,11 +23,13 @@ OTHERS = {  # numbers of the models that are no fully connected VAE of binarised
     "largest |r|": ("largest_correlation", 2),
 }
 
-LOSSES = {
-    "lost in reconstruction: -E log p(x|z)": "distortion",
-    "KL from q(z|x) to p(z)": "kl",
-    "Fréchet distance of means of samples": "mean_frechet",
+LOSSES = {  # by their units
+    "lost in reconstruction, nats an image": {"-E log p(x|z)": "distortion"},
+    "KL, nats an image": {"from q(z|x) to p(z)": "kl"},
+    "Fréchet distance, squared features": {"means of samples": "mean_frechet"},
 }
+NOISE = {"of the ELBO, square nats": "value", "of its gradient, trace": "gradient"}
+CARRIES = 0.1  # nats of divergence above which a latent is said to carry something
 VARIANCES = {
     "ELBO, other draws": "draw_value",
     "ELBO, another batch, too": "batch_value",
@@ -97,15 +100,13 @@ def others(study: Study, spaces: Spaces) -> dict[str, Any]:
 
 def draw_lines(study: Study, grid: Grid, noise: Grid, over: Mapping[str, int], draws: Mapping[str, int]) -> None:
     """Numbers over n, the divergence of each latent, and variances over L: `{variant: n}` and `{variant: L}`."""
-    study.lines(
+    lost = {unit: {label: grid.line(over, number) for label, number in each.items()} for unit, each in LOSSES.items()}
+    study.figure(
         "latents",
-        {label: grid.line(over, number) for label, number in LOSSES.items()},
-        x_label="latents",
-        y_label="nats an image; squared features",
-        log_x=True,
-        log_y=True,
+        line_panels(lost, "latents n"),
         caption="What is lost in reconstruction, what the latents carry, and how far samples are from test images.",
         claim="Mittas, section 3.4: with more latents reconstructions get better and samples less realistic.",
+        series={label: line for each in lost.values() for label, line in each.items()},
     )
     ranked = {name: grid.values(name, "kl_per_dimension")[0] for name in over}
     study.lines(
@@ -113,18 +114,21 @@ def draw_lines(study: Study, grid: Grid, noise: Grid, over: Mapping[str, int], d
         {name: (np.arange(1, len(kl) + 1), kl) for name, kl in ranked.items()},
         x_label="latent, by its divergence",
         y_label="KL, nats",
-        caption="Divergence of each latent on test images, seed 0.",
+        caption=f"Divergence of each latent on test images, seed 0; the answer counts those above {CARRIES} nats.",
         claim="Mittas, section 3.5: in a collapsed latent q(z|x) is the prior whatever x.",
     )
-    study.lines(
+    spread = {
+        f"variance {unit}": {
+            label: noise.line(draws, number) for label, number in VARIANCES.items() if number.endswith(what)
+        }
+        for unit, what in NOISE.items()
+    }
+    study.figure(
         "draws",
-        {label: noise.line(draws, number) for label, number in VARIANCES.items()},
-        x_label="draws L of z for each image",
-        y_label="variance of the mean of 100 images",
-        log_x=True,
-        log_y=True,
-        caption="Variance of the estimate of the ELBO (square nats) and of its gradient (trace), on test images.",
+        line_panels(spread, "draws L of z for each image", log_y=True),
+        caption="Variance of the estimate of the ELBO and of its gradient, means of 100 test images.",
         claim="Mittas, section 3: in practice L = 1.",
+        series={label: line for each in spread.values() for label, line in each.items()},
     )
 
 
@@ -155,7 +159,47 @@ def draw_images(study: Study, spaces: Spaces) -> None:
     codes = vj.evaluate.codes(*plane, jax.random.key(0), spaces.grey, temperature=0.0)
     study.figure(
         "codes",
-        vj.plots.scatter(codes, spaces.data.test.y, names=("$z_1$", "$z_2$")),
-        caption="σ-VAE, n = 2: means of q(z|x) of the test images; the colours are the digits.",
+        vj.plots.panels({"σ-VAE, n = 2": (codes, spaces.data.test.y)}, columns=1, prior=True),
+        caption="σ-VAE, n = 2: means of q(z|x) of the test images, drawn as their digits; the circles are one and two "
+        "standard deviations of p(z).",
         claim="Mittas, figure 3, right: classes lie apart, and q(z) is close to the standard normal prior.",
+    )
+
+
+def spaces_found(grid: Grid, over: Mapping[str, int]) -> str:
+    """Sentences: what each number of latents gives, and which predictions that meets."""
+    named = {name: name for name in over}
+    first, *_, last = named
+    row = lambda number, digits, **how: row_with_best(grid, named, number, digits, **how)  # noqa: E731
+    plain = lambda number, digits: ", ".join(grid.say(name, number, digits) for name in over)  # noqa: E731
+    better = best_of(grid, named, "log_likelihood", highest=True) == last
+    worse = best_of(grid, named, "mean_frechet") == first
+    carry = lambda name: counted_above(grid, name, "kl_per_dimension", CARRIES)  # noqa: E731
+    used = [plain("active", 1), ", ".join(map(carry, over))]
+    if "n = 32" in over:
+        counts = grid.mean("n = 32", "active"), float(carry("n = 32").split()[0])
+        used = [f"{said} ({verdict(14.5 <= count < 20.5)})" for said, count in zip(used, counts, strict=True)]
+    return (
+        f"By the number of latents, {', '.join(over)}: E log p(x|z), nats: {row('log_likelihood', 1, highest=True)}; "
+        f"RMSE of reconstructions: {row('reconstruction_rmse', 3)}; IWAE, nats: {row('iwae', 1, highest=True)}; "
+        f"Fréchet distance of means of samples: {row('mean_frechet', 1)}. So reconstructions "
+        f"{'' if better else 'do not '}improve up to the most latents ({verdict(better)}), and samples are "
+        f"{'' if worse else 'not '}best with the fewest ({verdict(worse)}). KL of the aggregate q(z) to p(z), nats: "
+        f"{plain('aggregate_kl', 2)}; largest correlation of two latents: {plain('largest_correlation', 2)}. Latents "
+        "in use (predicted: about 15 to 20 of 32), by the variance of their posterior means (above 0.01): "
+        f"{used[0]}; by their KL (above {CARRIES} nats): {used[1]}."
+    )
+
+
+def noise_found(noise: Grid, draws: Mapping[str, int]) -> str:
+    """Sentences: what more draws do to the variance of the ELBO and of its gradient."""
+    one, *_, last = draws
+    falls = {number: noise.mean(one, number) / noise.mean(last, number) for number in VARIANCES.values()}
+    share = {what: noise.mean(one, f"draw_{what}") / noise.mean(one, f"batch_{what}") for what in NOISE.values()}
+    return (
+        f"From {one} to {last} the variance that comes from the draws falls {falls['draw_value']:.1f} times for the "
+        f"ELBO and {falls['draw_gradient']:.1f} times for its gradient (predicted: {draws[last] / draws[one]:g}); with "
+        f"other batches of 100 the gradient's whole variance falls {falls['batch_gradient']:.2f} times, for at {one} "
+        f"draws make {share['gradient']:.0%} of it (predicted: less than half, {verdict(share['gradient'] < 0.5)}), "
+        f"and {share['value']:.0%} of the ELBO's."
     )

@@ -160,9 +160,9 @@ class Study:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table, shown now and kept; the first column is text, the others are numbers."""
-        shown = Table(title=title)
-        for i, column in enumerate(columns):
-            shown.add_column(column, justify="right" if i else "left")
+        shown = Table(columns[0], title=title)
+        for column in columns[1:]:
+            shown.add_column(column, justify="right")
         for row in rows:
             shown.add_row(*row)
         self.console.print(shown)

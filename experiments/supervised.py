@@ -1,6 +1,6 @@
 """The supervised VAE with two latents: fits by the decoder's sigma and by beta, samples, numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import vaejax as vj
-from experiments.study import Study
+from experiments.phrases import verdict
+from experiments.study import Grid, Study
 
-__all__ = ["SETTINGS", "Supervised"]
+__all__ = ["SETTINGS", "Supervised", "asked_and_seen"]
 
 REACH = 2.0  # the latent plane is drawn from -REACH to REACH
 
@@ -89,3 +90,40 @@ class Supervised:
             "spread": z.std(),
             "sigma": jnp.mean(centre),
         }
+
+
+def asked_and_seen(grid: Grid, names: Sequence[str], betas: Mapping[str, str], fixed: Sequence[str]) -> str:
+    """Sentences: q(z) by beta, and how often samples are the digit asked for.
+
+    Args:
+      grid: the `numbers` of the settings.
+      names: of all settings.
+      betas: `{setting: what its beta is}`, the smallest first.
+      fixed: settings of a fixed sigma, the smallest first.
+    """
+    wide = "; ".join(f"{beta} {grid.say(n, 'mmd', 4)}, {grid.say(n, 'active', 1)}" for n, beta in betas.items())
+    means, draws = ({n: grid.mean(n, f"{mode}_right") for n in names} for mode in ("mean", "ancestral"))
+    right = [f"{n} {grid.say(n, 'mean_right', 3)}, {grid.say(n, 'ancestral_right', 3)}" for n in names]
+    said = (
+        f"MMD² of q(z) to p(z), and active latents: {wide}. The classifier sees the digit asked for in so many means "
+    )
+    said += (
+        f"of samples, and so many draws: {'; '.join(right)}. The best draws are those with {max(draws, key=draws.get)}."
+    )
+    if len(betas) > 1:
+        least, other = list(betas)[:2]
+        farther = grid.mean(least, "mmd") > grid.mean(other, "mmd")
+        fewer = means[least] < means[other]
+        said += f" The least β has its q(z) {'farther from' if farther else 'no farther from'} p(z) than the next and "
+        said += f"{'fewer' if fewer else 'no fewer'} means right ({verdict(farther and fewer)}); the greatest β leaves "
+        said += f"{grid.say(list(betas)[-1], 'active', 1)} active latents "
+        said += f"({verdict(grid.mean(list(betas)[-1], 'active') < 0.5)})."
+    lost = {n: means[n] - draws[n] for n in names}
+    said += f" Draws are {'' if min(lost.values()) > 0 else 'not '}worse than means with every decoder"
+    if fixed:
+        more = [lost[n] for n in fixed]
+        said += (
+            f", by {', '.join(f'{lost[n]:.3f} with {n}' for n in fixed)}: {'' if more == sorted(more) else 'not '}the "
+        )
+        said += f"more so the larger σ is ({verdict(more == sorted(more))})"
+    return said + "."

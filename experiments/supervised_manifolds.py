@@ -9,7 +9,7 @@ import dataclasses
 import vaejax as vj
 from experiments import images
 from experiments.study import Study, judge
-from experiments.supervised import SETTINGS, Supervised
+from experiments.supervised import SETTINGS, Supervised, asked_and_seen
 
 COLUMNS = {"ELBO, nats": ("elbo", 1), "KL, nats": ("kl", 2), "std of q(z)": ("spread", 2), "MMD² to p(z)": ("mmd", 4)}
 COLUMNS |= {"active": ("active", 1), "means right": ("mean_right", 3), "draws right": ("ancestral_right", 3)}
@@ -62,19 +62,15 @@ def main(config: Config) -> dict:
     parts = {f"{title}, q(z)": family.labelled_codes(name, 400) for name, title in BETAS.items()}
     parts |= {f"{title}, nines": family.plane(name, 9) for name, title in BETAS.items()}
     claim = "figures 9 to 11: small β leaves q(z) far from p(z), large β gives one image whatever z is."
-    about = "Above draws of q(z) by digit, below μ(z) of the nine over the latent plane."
-    draw("betas", parts, about, claim, across=config.side)
-    parts = {f"F12: {name}": family.plane(name, 4) for name in FIXED}
-    parts |= {f"F13, F14: draws, {name}": family.fours(name, config.side * 3) for name in FIXED}
-    claim = "figures 12 to 14: a fixed small σ makes draws good."
-    draw("fixed_sigma", parts, "Above μ(z) of the four, below draws with their noise.", claim, across=config.side)
-    names, say = config.settings, grid.say
-    betas = {name: title.split(": ")[1] for name, title in BETAS.items() if name in names}
-    wide = ", ".join(f"{beta} {say(name, 'mmd', 4)}, {say(name, 'active', 1)}" for name, beta in betas.items())
-    right = [f"{say(n, 'mean_right', 3)} of means and {say(n, 'ancestral_right', 3)} of draws with {n}" for n in names]
+    about = "Above draws of q(z) by digit, with 1 and 2 standard deviations of p(z), below μ(z) of the nine."
+    draw("betas", parts, about, claim, across=config.side, prior=True)
+    parts, claim = {f"F12: {name}": family.plane(name, 4) for name in FIXED}, "figure 12: manifolds by a fixed σ."
+    draw("fixed_sigma", parts, "μ(z) of the four over the latent plane.", claim, across=config.side)
+    parts = {f"F13, F14: {name}": family.fours(name, 20) for name in FIXED}
+    claim = "figures 13 and 14: a fixed small σ makes draws good."
+    draw("fixed_draws", parts, "Draws of fours with their noise, values cut to [0, 1].", claim, columns=1)
+    betas = {name: title.split(": ")[1] for name, title in BETAS.items() if name in config.settings}
     return study.finish(
-        f"MMD² of q(z) to p(z), and active latents: {wide}. The classifier sees the digit asked for in "
-        f"{'; '.join(right)}. The best draws are those with "
-        f"{max(names, key=lambda name: grid.mean(name, 'ancestral_right'))}.",
+        asked_and_seen(grid, config.settings, betas, [name for name in FIXED if name in config.settings]),
         protocol=f"{images.protocol(family.data, 1)}; given the labels; MMD²: bandwidth 1; classifier: {classifier}",
     )

@@ -100,6 +100,11 @@ def test_figures_show_their_values():
     assert [axes.get_title() for axes in both.axes[:3]] == ["a", "b", "c"] and not both.axes[3].axison
     assert both.axes[0].images[0].get_array().shape == (9, 4) and both.axes[0].images[0].get_clim() == (-1, 2)
     assert [len(dots.get_offsets()) for axes in both.axes[1:3] for dots in axes.collections] == [3, 3, 6]
+    assert not both.axes[1].patches
+    far = {"near": points, "far": (10 * np.eye(2), None)}
+    for axes in vj.plots.panels(far, prior=True).axes[:2]:
+        assert [circle.get_radius() for circle in axes.patches] == [1.0, 2.0]
+        assert axes.get_xlim() == axes.get_ylim() == pytest.approx((-10.5, 10.5))
     for covariance in ("full", "diag"):
         model = vj.GMM(2, 2, covariance)
         import jax

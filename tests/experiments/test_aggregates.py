@@ -7,6 +7,7 @@ import pytest
 
 import vaejax as vj
 from experiments import aggregates
+from experiments.grid import Grid
 
 
 @pytest.fixture
@@ -29,3 +30,13 @@ def test_panels_have_a_point_for_each_row(blind):
     for points, _ in found.values():
         assert points.shape == (400, 2)
         np.testing.assert_allclose(points.std(0), 1.0, atol=0.12)
+
+
+def test_each_step_of_the_floor_has_its_sign():
+    runs = {"a": (0.0, 2.0), "b": (300.0, 306.0), "c": (100.0, 102.0)}
+    sigmas = {"a": 0.1, "b": 0.01, "c": 0.002}
+    cells = {f"{n}, seed {i}": {"iwae": v, "least_sigma": sigmas[n]} for n in runs for i, v in enumerate(runs[n])}
+    said = aggregates.floor_steps(Grid(cells, 2), {0.01: "b", 0.1: "a", 0.0001: "c"}, 100)
+    steps = "+302 ± 2 nats from 0.1 to 0.01 (as predicted), -101 ± 1 nats from 0.01 to 0.0001 (not as predicted)"
+    assert steps in said and "at least 230, ln 10 for each of the 100 pixels" in said
+    assert "0.1000, 0.0100, 0.0020 at the floors 0.1, 0.01, 0.0001" in said

@@ -67,6 +67,13 @@ def test_latents_in_use_by_the_fixed_variance():
     assert rows[1] == ("0.5 (2.00)", "2", "2.0", "1.0", "3.00", "2.90")
 
 
+def test_what_is_too_many_and_too_few_is_told_apart():
+    grid = Grid({f"VAE, {share}, seed 0": {"active": active} for share, active in {0.6: 5, 0.3: 6, 0.1: 8}.items()}, 1)
+    said = pca.excess(grid, "VAE", {0.6: 3, 0.3: 7, 0.1: 12})
+    assert said == "at most 2.0 more (5.0 against 3 at 0.6) and at most 4.0 fewer (8.0 against 12 at 0.1)"
+    assert pca.excess(grid, "VAE", {0.6: 5, 0.3: 7}) == "never more and at most 1.0 fewer (6.0 against 7 at 0.3)"
+
+
 def test_all_images_are_rows_of_grey_values():
     train, test = pca.every("digits")
     assert train.shape[1] == test.shape[1] == 64 and 0.9 < train.max() <= 1.0 and len(train) > len(test)
@@ -81,9 +88,11 @@ def test_the_closed_form_is_scored_on_both_parts(rows):
     assert table[0][2] == "154.10" and table[3] == ("EM: nats below the maximum", "0.012", "0 to 0.05")
     assert {row[2] for row in pca.known(found, em, False)} == {"-"}
     assert pca.ends(em, 20) == (
-        "Nats below the maximum after 20 steps: EM is 0.0123 (as predicted for 300 steps on MNIST: 0 to 0.05), "
-        "expanded EM is 0.0123, EM from N(0, 1) is 0.0123 (not as predicted for 300 steps on MNIST: 2 to 5)."
+        "Nats below the maximum after 20 steps: EM 0.0123 (as predicted for 300 steps on MNIST: 0 to 0.05), "
+        "expanded EM 0.0123, EM from N(0, 1) 0.0123 (not as predicted for 300 steps on MNIST: 2 to 5)."
     )
+    near = Grid({f"{kind}, seed {i}": {"last": (-8.7e-5, 2e-6)[i]} for kind in pca.CLIMBS for i in (0, 1)}, 2)
+    assert pca.ends(near, 20).startswith("Nats below the maximum after 20 steps: EM within 0.0001 (as predicted")
 
 
 def test_em_starts_where_it_is_told(rows):

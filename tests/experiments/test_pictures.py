@@ -50,3 +50,12 @@ def test_rows_become_images():
     figure = pictures.sheet(np.linspace(0, 1, 12).reshape(3, 4), (2, 2, 1), columns=3)
     shown = figure.axes[0].images[0]
     assert shown.get_array().shape == (2, 8) and shown.get_clim() == (0, 1)
+
+
+def test_each_unit_has_its_own_axis():
+    nats = {"a": ([2, 8], [1.0, 3.0], [0.5, 0.5]), "b": ([2, 8], [2.0, 2.0], [np.nan, np.nan])}
+    left, right = pictures.line_panels({"nats": nats, "pixels": {"c": ([2, 8], [0.1, 0.2], [0, 0])}}, "n").axes
+    assert (left.get_ylabel(), right.get_ylabel(), right.get_xlabel()) == ("nats", "pixels", "n")
+    assert [line.get_label() for line in left.lines] == ["a", "b"] and list(right.lines[0].get_ydata()) == [0.1, 0.2]
+    assert [text.get_text() for text in right.get_xticklabels()] == ["2", "8"] and right.get_yscale() == "linear"
+    assert left.collections[0].get_datalim(left.transData).height == 3.0  # one error more on both sides

@@ -50,10 +50,11 @@ def test_photographs_have_convolutions_and_grey_values(monkeypatch):
 
 def test_pictures_are_of_the_data(made):
     study, found = made
-    numbers = {number: 1.0 for number in portraits.LINES.values()}
+    numbers = {number: 1.0 for each in portraits.LINES.values() for number in each.values()}
     grid = Grid({f"sprites, n = {n}, seed 0": numbers | {"rmse": n / 10} for n in (2, 4)}, 1)
     portraits.draw_lines(study, grid, "sprites", (2, 4))
-    assert study.drawn["sprites_latents"]["RMSE of reconstructions"][:2] == ([2, 4], [0.2, 0.4])
+    first = study.drawn["sprites_latents"].axes[0]
+    assert first.get_ylabel() == "RMSE of a pixel" and list(first.lines[0].get_ydata()) == [0.2, 0.4]
     portraits.draw_images(study, found, "sprites")
     height, width = found.tests["sprites"].shape[1:3]
     rows = {"sprites_4": 15, "sprites_traversals": 4, "sprites_interpolation": 4}
@@ -69,3 +70,18 @@ def test_binarised_images_stand_in(made):
     assert "stand in" in made[1].about and list(made[1].tests) == ["sprites", "digits"]
     for test in made[1].tests.values():
         assert len(test) == 40 and np.isin(test, (0.0, 1.0)).all()
+
+
+def test_all_numbers_of_latents_are_named_with_the_best():
+    same = {"kl": 7.0, "kl_per_dimension": [5.0, 1.95, 0.05], "aggregate_kl": 3.0, "active": 3}
+    runs = {"n = 2": (0.15, 3.0), "n = 10": (0.09, 2.0), "n = 128": (0.12, 5.0), "n = 10, β = 4.0": (0.2, 3.0)}
+    cells = {f"a, {n}, seed 0": same | {"rmse": r, "frechet": f} for n, (r, f) in runs.items()}
+    cells["a, n = 10, β = 4.0, seed 0"]["aggregate_kl"] = 1.0
+    said = portraits.what_latents_do(Grid(cells, 1), "a", (2, 10, 128), (1.0, 4.0))
+    assert "n = 2, n = 10, n = 128: RMSE of reconstructions: 0.150, 0.090, 0.120 (best: n = 10);" in said
+    assert "a KL above 0.1 nats: 2.0, 2.0, 2.0; active: 3.0" in said
+    assert "best at n = 10 (better with n up to some tens of latents in use: as predicted)" in said
+    assert "samples at n = 10 (no better with more: not as predicted)" in said
+    assert "0.090 to 0.200 (worse: as predicted)" in said and "3.0 to 3.0 (fewer: not as predicted)" in said
+    assert said.endswith("3.0 to 1.0 nats (less: as predicted).")
+    assert "β" not in portraits.what_latents_do(Grid(cells, 1), "a", (2, 10), (1.0,))

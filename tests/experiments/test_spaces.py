@@ -69,11 +69,38 @@ def test_pictures_are_of_the_numbers(made):
     cells = {f"n = {n}, seed 0": numbers | {"kl_per_dimension": list(range(n, 0, -1))} for n in (2, 4)}
     noise = Grid({"L = 1, seed 0": {number: i for i, number in enumerate(spaces.VARIANCES.values())}}, 1)
     spaces.draw_lines(study, Grid(cells, 1), noise, over, draws)
-    assert study.drawn["latents"]["KL from q(z|x) to p(z)"][:2] == ([2, 4], [2.0, 2.0])
+    assert [axes.get_ylabel() for axes in study.drawn["latents"].axes] == list(spaces.LOSSES)
+    assert [list(axes.lines[0].get_ydata()) for axes in study.drawn["latents"].axes] == [[7, 7], [2, 2], [3, 3]]
     assert study.drawn["kl"]["n = 4"][1] == [4, 3, 2, 1] and list(study.drawn["kl"]["n = 4"][0]) == [1, 2, 3, 4]
-    assert [line[1] for line in study.drawn["draws"].values()] == [[0], [1], [2], [3]]
+    lines = [line for axes in study.drawn["draws"].axes for line in axes.lines]
+    assert {line.get_label(): line.get_ydata()[0] for line in lines} == dict(
+        zip(spaces.VARIANCES, range(4), strict=True)
+    )
     spaces.draw_images(study, found)
     shown = study.drawn["reconstructions"].axes[0].images[0].get_array()
     assert shown.shape == (6 * 9 - 1, 10 * 9 - 1)  # three rows of digits and three of reconstructions, lines between
     np.testing.assert_array_equal(shown[:8, :8], found.test[0, ..., 0])
     assert study.drawn["plane"].axes[0].images[0].get_array().shape == (11 * 9 - 1,) * 2
+
+
+def test_all_numbers_of_latents_are_named_with_the_best():
+    over, likelihoods = {"n = 2": 2, "n = 8": 8, "n = 32": 32}, (-140.0, -108.0, -112.0)
+    same = {"reconstruction_rmse": 0.2, "iwae": -1.0, "aggregate_kl": 1.0, "largest_correlation": 0.1}
+    grid = {
+        f"{name}, seed 0": same
+        | {"log_likelihood": score, "mean_frechet": -score, "active": min(n, 16), "kl_per_dimension": [2.0, 0.2, 0.05]}
+        for (name, n), score in zip(over.items(), likelihoods, strict=True)
+    }
+    said = spaces.spaces_found(Grid(grid, 1), over)
+    assert "E log p(x|z), nats: -140.0, -108.0, -112.0 (best: n = 8);" in said
+    assert "do not improve up to the most latents (not as predicted)" in said
+    assert "(above 0.01): 2.0, 8.0, 16.0 (as predicted); by their KL" in said
+    assert said.endswith("(above 0.1 nats): 2.0, 2.0, 2.0 (not as predicted).")
+
+
+def test_what_draws_do_to_the_noise():
+    runs = {"L = 1": (1.0, 100.0, 40.0, 100.0), "L = 4": (0.25, 99.0, 10.0, 80.0)}
+    noise = {f"{run}, seed 0": dict(zip(spaces.VARIANCES.values(), each, strict=True)) for run, each in runs.items()}
+    said = spaces.noise_found(Grid(noise, 1), {"L = 1": 1, "L = 4": 4})
+    assert "falls 4.0 times for the ELBO and 4.0 times for its gradient (predicted: 4)" in said
+    assert "1.25 times" in said and "40% of it (predicted: less than half, as predicted), and 1% of the ELBO's" in said

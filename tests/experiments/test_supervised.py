@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments.supervised import Supervised
+from experiments.grid import Grid
+from experiments.supervised import Supervised, asked_and_seen
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +46,20 @@ def test_codes_come_with_their_labels(family):
     z, labels = family.labelled_codes("any", 30)
     assert z.shape == (30, 2)
     np.testing.assert_array_equal(labels, family.data.test.y[:30])
+
+
+def test_what_is_said_of_samples_is_in_the_numbers():
+    cells = {
+        "small": (0.5, 0.9, 0.8),
+        "medium": (0.1, 0.95, 0.9),
+        "σ = 0.1": (0.3, 0.9, 0.89),
+        "σ = 1": (0.2, 0.9, 0.5),
+    }
+    names = ("mmd", "mean_right", "ancestral_right", "active")
+    grid = Grid({f"{n}, seed 0": dict(zip(names, (*each, 2), strict=True)) for n, each in cells.items()}, 1)
+    said = asked_and_seen(grid, tuple(cells), {"small": "β = 0.01", "medium": "β = 5"}, ("σ = 0.1", "σ = 1"))
+    assert "β = 0.01 0.5000, 2.0; β = 5 0.1000, 2.0." in said and "small 0.900, 0.800; medium 0.950, 0.900" in said
+    assert "best draws are those with medium" in said and "fewer means right (as predicted);" in said
+    assert "leaves 2.0 active latents (not as predicted)." in said
+    assert said.endswith("by 0.010 with σ = 0.1, 0.400 with σ = 1: the more so the larger σ is (as predicted).")
+    assert asked_and_seen(grid, ("medium",), {"medium": "β = 5"}, ()).endswith("worse than means with every decoder.")

@@ -130,6 +130,7 @@ def panels(
     across: int = 10,
     limits: tuple[float, float] = (0.0, 1.0),
     extents: "Mapping[str, tuple[float, float, float, float]] | None" = None,
+    prior: bool = False,
 ) -> "Figure":
     """Pictures side by side: grids of images on one grey scale, and points in the plane drawn as their labels.
 
@@ -140,8 +141,13 @@ def panels(
       across: images in a row of a panel.
       limits: least and greatest value of the grey scale; values beyond them are shown as these.
       extents: of panels that are planes of latents, as in `image_grid`, by their titles.
+      prior: give all panels of points the same sides, and mark N(0, I) by circles at one and two standard deviations.
     """
+    from matplotlib.patches import Circle
+
     extents = extents or {}
+    points = [np.asarray(part[0]) for part in parts.values() if isinstance(part, tuple)]
+    reach = 1.05 * max([2.0, *(float(np.abs(x).max()) for x in points if x.size)])
     rows = -(-len(parts) // (columns := min(columns, len(parts))))
     canvases = {name: None if isinstance(part, tuple) else _canvas(part, across) for name, part in parts.items()}
     aspects = [1.0 if image is None else image.shape[0] / image.shape[1] for image in canvases.values()]
@@ -165,7 +171,10 @@ def panels(
             own = x if label is None else x[np.asarray(labels) == label]
             marker, size = (".", dot_size(x)) if label is None else (f"${label}$", 16)
             axes.scatter(own[:, 0], own[:, 1], s=size, marker=marker, color=f"C{i}", linewidths=0.2, alpha=0.7)
-        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_aspect("equal", adjustable="box" if prior else "datalim")
+        for radius, style in ((1.0, "-"), (2.0, "--")) if prior else ():
+            axes.add_patch(Circle((0.0, 0.0), radius, fill=False, linestyle=style, linewidth=0.8, color="#333333"))
+            axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
         axes.set_xlabel("$z_1$")
         axes.set_ylabel("$z_2$")
     if shown:
