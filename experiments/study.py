@@ -216,7 +216,6 @@ class Study:
           protocol: data, binarisation, number of images and draws, splits: what a number means.
         """
         config = {name: value for name, value in dataclasses.asdict(self.config).items() if name not in ("out", "work")}
-        flag = "" if self.config.size == "default" else f" --{self.config.size}"
         found = {
             "name": self.name,
             "question": self.question,
@@ -224,7 +223,7 @@ class Study:
             "answer": answer,
             "protocol": protocol,
             "size": self.config.size,
-            "command": f"python -m experiments {self.name}{flag}",
+            "command": f"python -m experiments {self.name} --{self.config.size}".removesuffix(" --default"),
             "config": plain({name: str(v) if isinstance(v, Path) else v for name, v in config.items()}),
             "seconds": round(self.seconds, 1),
             "device": f"{jax.devices()[0].device_kind}, {platform.machine()}",
