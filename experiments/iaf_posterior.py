@@ -67,7 +67,7 @@ def main(config: Config) -> dict:
     best = max(config.posteriors, key=lambda name: grid.mean(name, "elbo"))
     return study.finish(
         f"ELBO of the four points, of at most {-np.log(4):.3f}: {listed(grid, config.posteriors, 'elbo', 3)}; measured "
-        "before, with five other seeds but the same network, epochs, batches and rate: "
+        "before, with five other seeds, 400 epochs and the same network, batches and rate: "
         f"{flow_posteriors.against(grid, config.posteriors)}. The highest has {best}, whose q is "
         f"{grid.say(best, 'gap', 3)} nats from the posterior of its own decoder (diagonal: "
         f"{grid.say('diagonal', 'gap', 3)}). {flow_posteriors.of_times(times, config.dims)}",
