@@ -35,7 +35,7 @@ class Config(plane.Config):
 
     @classmethod
     def full(cls) -> "Config":
-        return dataclasses.replace(super().full(), seeds=3)
+        return dataclasses.replace(super().full(), seeds=3, sets=tuple(plane.SETS))
 
 
 def main(config: Config) -> dict:
