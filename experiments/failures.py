@@ -9,7 +9,18 @@ from experiments.grid import Grid, plus_minus
 from experiments.phrases import beyond_noise, failing, listed
 from experiments.study import Study
 
-__all__ = ["beside", "counts", "idle", "of_curves", "of_eights", "of_gaussians", "of_mixture", "way", "worst"]
+__all__ = [
+    "beside",
+    "beside_source",
+    "counts",
+    "idle",
+    "of_curves",
+    "of_eights",
+    "of_gaussians",
+    "of_mixture",
+    "way",
+    "worst",
+]
 
 NAME = "4.5 mixture"
 JOINED = 0.2  # of the points between components: a run with more joins some of them
@@ -117,3 +128,15 @@ def worst(study: Study, grid: Grid, kind: str, ends: Iterable[int]) -> dict[str,
         run = int(np.argmax(grid.values(f"{kind}, {n}", "nll")))
         panels[f"run {run} after {n} epochs"] = plane.drawn(study, NAME, kind, run, n)
     return panels
+
+
+def beside_source(config: plane.Config) -> str:
+    """A sentence: how much more the source trained than these runs, if it did."""
+    source = config.full()
+    times = source.rows * source.epochs / (config.rows * config.epochs)
+    if times <= 1:
+        return ""
+    return (
+        f" The source has {source.gaussian_rows} points and {source.epochs // 4} epochs for the Gaussians, "
+        f"{source.rows} and {source.epochs} for the rest, {times:.0f} times the steps of these runs."
+    )

@@ -62,15 +62,11 @@ def main(config: Config) -> dict:
     if printed in kinds:
         near = f" On {printed}, it ends {failures.beside(grid, f'{printed}, diagonal')} (predicted: within 0.005)."
     failed = " and ".join(f"{sum(grid.values(label, 'fails')):.0f} {kind}" for kind, label in mixed.items())
-    source = config.full()
     return study.finish(
         f"{failures.of_gaussians(grid, [label for label in variants if label[:3] in ('4.1', '4.2')])} "
-        f"{failures.of_curves(grid, curves)}{near} On the mixture {failed} runs of "
-        f"{config.mixture_seeds} fail (worse than a Gaussian, or less than a tenth of the points in a component); "
-        f"{failures.of_mixture(grid, mixed)} (predicted: some join, none leaves one out). Training on "
-        f"4.1 stays within 0.1 nats of its end from batch {settled} on (the source: after about 250). The source has "
-        f"{source.gaussian_rows} points and {source.epochs // 4} epochs for the Gaussians, {source.rows} and "
-        f"{source.epochs} for the rest, {source.rows * source.epochs / (config.rows * config.epochs):.0f} times the "
-        "steps of these runs.",
+        f"{failures.of_curves(grid, curves)}{near} On the mixture {failed} runs of {config.mixture_seeds} fail (worse "
+        f"than a Gaussian, or less than a tenth of the points in a component); {failures.of_mixture(grid, mixed)} "
+        "(predicted: some join, none leaves one out). Training on 4.1 stays within 0.1 nats of its end from batch "
+        f"{settled} on (the source: after about 250).{failures.beside_source(config)}",
         protocol=config.protocol,
     )

@@ -90,3 +90,8 @@ def test_runs_that_join_components_are_counted():
     assert "2 of 2 first runs (35% on average), 1 of 2 second runs (18% on average)" in said
     cells["a, seed 0"]["least share"] = 0.05
     assert failures.of_mixture(Grid(cells, 2), {"first": "a"}).startswith("components are left out (5%")
+
+
+def test_only_smaller_runs_stand_beside_the_source():
+    assert failures.beside_source(plane.Config.full()) == ""
+    assert "40000 and 200 for the rest, 17 times the steps" in failures.beside_source(plane.Config())

@@ -5,16 +5,16 @@ from experiments import plane
 
 
 def test_a_loss_that_falls_to_zero_has_settled_where_its_mean_is_small():
-    lines, settled = plane.settling(np.r_[np.full(100, 5.0), np.zeros(900)])
+    lines, settled = plane.settling(np.r_[np.full(100, 4.0), np.zeros(900)])
     (label, (batches, mean)), *_ = lines.items()
-    assert label == "loss, mean of 25 batches" and batches[0] == 25 and len(batches) == len(mean) == 976
-    assert settled == 125 and mean[settled - 25] == pytest.approx(0.0, abs=1e-9) and mean[settled - 26] > 0.1
+    assert label == "loss, mean of 100 batches" and batches[0] == 100 and len(batches) == len(mean) == 901
+    assert settled == 198 and mean[settled - 100] == pytest.approx(0.08) and mean[settled - 101] > 0.1
 
 
 def test_a_loss_that_rises_again_has_not_settled_before():
-    loss = np.r_[np.full(100, 5.0), np.zeros(200), np.full(50, 1.0), np.zeros(650)]
-    assert plane.settling(loss)[1] == 100 + 200 + 50 + 25 - 2  # the last 25 hold at most two of the ones
-    assert plane.settling(np.zeros(100))[1] == 25
+    loss = np.r_[np.full(100, 4.0), np.zeros(200), np.full(50, 1.05), np.zeros(650)]
+    assert plane.settling(loss)[1] == 100 + 200 + 50 + 100 - 9  # the last 100 hold at most nine of those above nought
+    assert plane.settling(np.zeros(100))[1] == 50
 
 
 def test_terms_by_epoch_are_means_over_runs():
