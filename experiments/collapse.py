@@ -60,7 +60,7 @@ def main(config: Config) -> dict:
     above, lengths = pca.above(values, config.shares)
     study.table(f"Latents in use of {config.latent_dim}", *pca.collapsed(grid, values, tuple(KINDS), shares))
     whole = ", ".join(f"{count} above {variance}" for variance, count in pca.counts(study, config.data).items())
-    drawn = {"eigenvalues above σ²": (list(above), list(above.values()), [0.0] * len(above))}
+    drawn = {"eigenvalues above σ²": (list(above), list(above.values()))}
     drawn |= {kind: grid.line({f"{kind}, {s}": s for s in config.shares}, "active") for kind in KINDS}
     about = f"Latents in use of {config.latent_dim} (posterior means of variance above 0.01), by a fixed sigma."
     claim = "Beaulac, section 3.6.2: sigma is what drives posterior collapse."

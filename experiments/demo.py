@@ -137,7 +137,7 @@ def digits(config: Config, page: Page) -> dict[str, tuple[float, float]]:
             "Data": vj.plots.image_grid(show(parts["train"][:20])),
             "Means of the spherical mixture": vj.plots.image_grid(show(fits["GMM 10, spherical"][1]["means"])),
             "Columns of pPCA's W (their sign and rotation are arbitrary)": vj.plots.image_grid(
-                show(fits[linear][1]["weight"].T), symmetric=True
+                show(fits[linear][1]["weight"].T), symmetric=True, scale="weight"
             ),
             "pPCA: samples of x, with the decoder's noise": vj.plots.image_grid(draw(linear, "ancestral")),
             "pPCA: means of x given sampled z, another process than the model": vj.plots.image_grid(
