@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 import vaejax as vj
-from vaejax.page import Page
+from vaejax.plots.page import Page
 
 SHAPE, LATENT, HIDDEN = (8, 8, 1), 16, (256,)
 FLOOR = 1 / (17 * 12**0.5)  # the standard deviation of the dequantisation noise: nothing can be known better

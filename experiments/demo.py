@@ -14,7 +14,7 @@ import tyro
 
 import vaejax as vj
 from experiments.climb import climb
-from vaejax.page import Page
+from vaejax.plots.page import Page
 
 
 @dataclasses.dataclass(frozen=True)

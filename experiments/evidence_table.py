@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 import vaejax as vj
-from vaejax.page import Page
+from vaejax.plots.page import Page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Config:
         return cls(rows=3, draws=(1, 10), chains=2, temperatures=5, mnist=False)
 
 
-@vj.pytrees.static
+@vj.recipes.static
 class Proposed(vj.LatentModel):
     inner: vj.PPCA
     spread: float  # 0: q is the prior

@@ -13,7 +13,7 @@ from PIL import Image
 
 from experiments.__main__ import NAMES
 from experiments.kept import asked, title
-from vaejax.page import document, picture, table
+from vaejax.plots.page import document, picture, table
 
 __all__ = ["write"]
 

@@ -27,7 +27,7 @@ import vaejax as vj
 from experiments.code import code_of
 from experiments.grid import Grid, mean_and_error, plus_minus
 from experiments.kept import asked, hashed, plain, short, slim
-from vaejax.pytrees import digest
+from vaejax.recipes import digest
 
 __all__ = ["Base", "Grid", "Study", "adam", "judge", "mean_and_error", "plus_minus"]
 

@@ -25,7 +25,7 @@ import tyro
 import vaejax as vj
 from experiments.climb import FLOOR, held_out
 from vaejax import recipes
-from vaejax.page import Page
+from vaejax.plots.page import Page
 
 SHAPE, M, BATCH = (8, 8, 1), 8, 100
 DEEP = (4, 8, 16)

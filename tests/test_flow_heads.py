@@ -34,7 +34,7 @@ def test_shapes_go_both_ways_and_draws_have_gradients(head):
         (value, z), grads = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(params, out)
         assert z.shape == head.apply(params, out).mean.shape == (dim,) and jnp.isfinite(value)
         assert all(jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(grads)) and jnp.any(grads[1] != 0)
-    assert head == type(head)(**vj.pytrees.arguments(head))
+    assert head == type(head)(**vj.recipes.arguments(head))
     with pytest.raises(ValueError, match="got shape \\(2, 3\\)|got \\(2, 3\\)"):
         head.event_shape((2, 3))
 
@@ -102,7 +102,7 @@ def test_autoregressive_flows_start_near_the_identity_and_read_their_context(x64
 
 @pytest.mark.parametrize("head", FLOWS, ids=str)
 def test_floors_hold(head):
-    fields = vj.pytrees.arguments(head) | {"floor": 0.1}
+    fields = vj.recipes.arguments(head) | {"floor": 0.1}
     floored = type(head)(**fields)
     (size,) = floored.output_shape((2,))
     q = floored.apply(floored.init(KEY, (2,)), jnp.full(size, -50.0))

@@ -11,7 +11,7 @@ import pytest
 import vaejax as vj
 from tests import zoo
 from vaejax.distributions import Flowed, bind
-from vaejax.pytrees import arguments
+from vaejax.recipes import arguments
 
 KEY = jax.random.key(0)
 

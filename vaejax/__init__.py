@@ -11,8 +11,8 @@ from vaejax import networks as networks
 from vaejax import objectives as objectives
 from vaejax import plots as plots
 from vaejax import priors as priors
-from vaejax import transforms as transforms
 from vaejax import zoo as zoo
+from vaejax.data import transforms as transforms
 from vaejax.evaluate import active_units as active_units
 from vaejax.evaluate import aic as aic
 from vaejax.evaluate import bic as bic

@@ -55,7 +55,7 @@ def export(
     (batch,) = jax_export.symbolic_shape("batch")
     spec = lambda leaf, kind=None: jax.ShapeDtypeStruct((batch, *leaf.shape), kind or leaf.dtype)  # noqa: E731
     context = [jax.ShapeDtypeStruct((model.context_dim,), dtype)] if model.context_dim else []
-    shape = getattr(model, "event_shape", None) or (model.dim,)  # type: ignore[attr-defined]
+    shape = model.event_shape
     x, key = jax.ShapeDtypeStruct(shape, dtype), jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
     draw = lambda c=None: model.prior(params, c).sample(jax.random.key(0))  # noqa: E731
     as_key = jax.random.wrap_key_data

@@ -10,7 +10,7 @@ import numpy as np
 
 from vaejax.distributions import Distribution
 from vaejax.kernels import reparameterize_diag
-from vaejax.pytrees import pytree
+from vaejax.recipes import pytree
 
 __all__ = ["KDE", "fit", "log_density"]
 

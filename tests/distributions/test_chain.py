@@ -8,7 +8,7 @@ from jax.tree_util import Partial
 
 from vaejax.distributions import After, Categorical, Chain, Drawn, Guide, Normal, bind, draw, expect
 from vaejax.models import LatentModel, elbo, importance_bound, log_joint, reconstruct, sample
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 A, S1, S2 = 0.8, 0.6, 0.5  # z ~ N(0, 1), y | z ~ N(A z, S1^2), x | y ~ N(y, S2^2)
 VAR_Y = A**2 + S1**2

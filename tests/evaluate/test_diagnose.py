@@ -9,7 +9,7 @@ import vaejax as vj
 from tests import zoo
 from vaejax.distributions import Normal
 from vaejax.evaluate.advice import RULES
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 KEY = jax.random.key(0)
 

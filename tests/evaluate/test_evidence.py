@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 import vaejax as vj
 from tests import zoo
 from vaejax.distributions import Normal
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 KEY = jax.random.key(0)
 

@@ -85,7 +85,7 @@ def test_prior_only_monte_carlo_rises_to_the_evidence(x64):  # oracle 15
 
 def test_bernoulli_model_has_no_closed_evidence():
     from vaejax.distributions import Bernoulli, Normal
-    from vaejax.pytrees import static
+    from vaejax.recipes import static
 
     @static
     class Flat(vj.LatentModel):

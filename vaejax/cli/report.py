@@ -11,7 +11,7 @@ import vaejax as vj
 from vaejax.cli.members import describe
 from vaejax.cli.sampling import draws
 from vaejax.cli.scoring import score_rows
-from vaejax.page import Page
+from vaejax.plots.page import Page
 
 __all__ = ["write_report"]
 
@@ -138,7 +138,7 @@ def _map(model: Any, params: Any, x: np.ndarray, context: Any, source: Any) -> d
     codes = jax.vmap(one)(x) if context is None else jax.vmap(one)(x, context)
     layers = [np.asarray(leaf).reshape(len(x), -1) for leaf in jax.tree.leaves(codes)]
     layers = [layer for layer in layers if layer.dtype.kind == "f" and layer.shape[1] >= 2]
-    if not layers or hasattr(model, "num_components"):
+    if not layers or model.num_components is not None:
         return {}
     z = np.concatenate(layers, 1)
     first, second = sorted(np.argsort(-z.var(0))[:2])

@@ -1,10 +1,10 @@
 """Distributions of one event as frozen pytrees, and the walk that takes expectations under them."""
 
-from vaejax.distributions.base import Distribution as Distribution
 from vaejax.distributions.categorical import Categorical as Categorical
 from vaejax.distributions.chain import After as After
 from vaejax.distributions.chain import Chain as Chain
 from vaejax.distributions.chain import Guide as Guide
+from vaejax.distributions.distribution import Distribution as Distribution
 from vaejax.distributions.expect import Bound as Bound
 from vaejax.distributions.expect import Draw as Draw
 from vaejax.distributions.expect import analytic_kl as analytic_kl

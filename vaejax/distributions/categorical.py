@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions.base import Distribution
+from vaejax.distributions.distribution import Distribution
 from vaejax.kernels import categorical_log_prob
-from vaejax.pytrees import pytree
+from vaejax.recipes import pytree
 
 __all__ = ["Categorical"]
 

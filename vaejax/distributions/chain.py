@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions.base import Distribution
-from vaejax.pytrees import pytree
+from vaejax.distributions.distribution import Distribution
+from vaejax.recipes import pytree
 
 __all__ = ["After", "Chain", "Guide"]
 

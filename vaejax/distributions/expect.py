@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions.base import Distribution
 from vaejax.distributions.categorical import Categorical
 from vaejax.distributions.chain import After, Chain, Guide
+from vaejax.distributions.distribution import Distribution
 from vaejax.distributions.normal import Normal, TrilNormal
 from vaejax.kernels import kl_diag, kl_tril
-from vaejax.pytrees import pytree
+from vaejax.recipes import pytree
 
 __all__ = ["Bound", "Draw", "analytic_kl", "bind", "draw", "expect", "kl_per_dimension", "sample_and_kl"]
 

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions.base import Distribution
-from vaejax.pytrees import pytree
+from vaejax.distributions.distribution import Distribution
+from vaejax.recipes import pytree
 
 __all__ = ["Drawn", "Flat", "Flowed"]
 
@@ -38,6 +38,10 @@ class Flowed(Distribution):
 
     base: Distribution
     steps: tuple[Callable[[Any], tuple[Any, jax.Array]], ...]
+
+    @property
+    def has_density(self) -> bool:
+        return all(hasattr(step, "inverse") for step in self.steps)
 
     def _push(self, z):
         total = 0.0
@@ -81,6 +85,7 @@ class Drawn(Distribution):
 
     value: Any
     log_q: jax.Array
+    has_density = False
 
     def sample(self, key, temperature=1.0):
         """The value itself: `key` and `temperature` had their effect when it was drawn."""

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions.base import Distribution
-from vaejax.pytrees import pytree
+from vaejax.distributions.distribution import Distribution
+from vaejax.recipes import pytree
 
 __all__ = ["Mixture"]
 
@@ -26,6 +26,7 @@ class Mixture(Distribution):
 
     logits: jax.Array
     components: Distribution
+    has_stddev = True
 
     def sample(self, key, temperature=1.0):
         """Draw a component by its weight, then an event from it at `temperature`."""

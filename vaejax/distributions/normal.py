@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions.base import Distribution
+from vaejax.distributions.distribution import Distribution
 from vaejax.kernels import (
     low_rank_normal_log_prob,
     normal_log_prob,
@@ -11,7 +11,7 @@ from vaejax.kernels import (
     reparameterize_tril,
     tril_normal_log_prob,
 )
-from vaejax.pytrees import pytree
+from vaejax.recipes import pytree
 
 __all__ = ["LowRankNormal", "Normal", "TrilNormal"]
 
@@ -27,6 +27,7 @@ class Normal(Distribution):
 
     loc: jax.Array
     scale: jax.Array
+    has_stddev = True
 
     def sample(self, key, temperature=1.0):
         """Draw `loc + temperature * scale * noise`."""
@@ -53,6 +54,7 @@ class TrilNormal(Distribution):
 
     loc: jax.Array
     scale_tril: jax.Array
+    has_stddev = True
 
     def sample(self, key, temperature=1.0):
         """Draw `loc + temperature * scale_tril @ noise`."""
@@ -83,6 +85,7 @@ class LowRankNormal(Distribution):
     loc: jax.Array
     factor: jax.Array
     scale: jax.Array
+    has_stddev = True
 
     def sample(self, key, temperature=1.0):
         """Draw the factors, then the residual."""

@@ -6,13 +6,13 @@ import math
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions.base import Distribution
+from vaejax.distributions.distribution import Distribution
 from vaejax.kernels import (
     bernoulli_log_prob,
     continuous_bernoulli_log_prob,
     discretized_logistic_log_prob,
 )
-from vaejax.pytrees import pytree
+from vaejax.recipes import pytree
 
 __all__ = ["Bernoulli", "ContinuousBernoulli", "DiscretizedLogistic"]
 
@@ -27,6 +27,7 @@ class Bernoulli(Distribution):
     """Independent binary entries with log-odds `logits`, an event of any shape."""
 
     logits: jax.Array
+    has_stddev = True
 
     def sample(self, key, temperature=1.0):
         """Draw zeros and ones from p^(1/temperature)."""
@@ -58,6 +59,7 @@ class ContinuousBernoulli(Distribution):
     """
 
     logits: jax.Array
+    has_stddev = True
 
     def sample(self, key, temperature=1.0):
         """Draw by the inverse of the distribution function, from p^(1/temperature)."""
@@ -100,6 +102,7 @@ class DiscretizedLogistic(Distribution):
     loc: jax.Array
     scale: jax.Array
     levels: int = dataclasses.field(default=256, metadata={"static": True})
+    has_stddev = True
 
     def sample(self, key, temperature=1.0):
         """Draw a logistic value and round it to the grid."""

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.kernels import affine_step, iaf_inverse, iaf_step
-from vaejax.pytrees import pytree
+from vaejax.recipes import pytree
 
 __all__ = ["Autoregressive", "Coupling", "Inverted", "Reverse"]
 

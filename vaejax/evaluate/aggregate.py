@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vaejax.data.inputs import Rows, prepare
 from vaejax.distributions import Guide, Normal
 from vaejax.distributions.chain import After
-from vaejax.inputs import Rows, prepare
 from vaejax.models import LatentModel
 
 __all__ = ["Aggregate", "aggregate_posterior"]

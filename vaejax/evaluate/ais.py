@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from vaejax.data.inputs import Rows, prepare
 from vaejax.evaluate.evidence import PURPOSE, Evidence, of_weights
 from vaejax.evaluate.progress import groups
-from vaejax.inputs import Rows, prepare
 from vaejax.models import LatentModel, sample
-from vaejax.models.base import require_at_least
+from vaejax.models.model import require_at_least
 
 __all__ = ["Bracket", "ais", "bdmc"]
 

@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from vaejax.data.inputs import Rows, prepare
 from vaejax.evaluate.criteria import log_evidences
 from vaejax.evaluate.evidence import importance_bounds
-from vaejax.inputs import Rows, prepare
 from vaejax.models import LatentModel, elbo
-from vaejax.models.base import require_at_least
+from vaejax.models.model import require_at_least
 
 __all__ = ["anomaly_scores", "auroc"]
 

@@ -14,7 +14,7 @@ from vaejax.data import Dataset, Split
 from vaejax.distributions import Categorical
 from vaejax.evaluate.arrays import as_classes, as_rows
 from vaejax.networks import MLP, Linear, Sequential
-from vaejax.pytrees import digest
+from vaejax.recipes import digest
 
 __all__ = ["Classifier", "NAME", "train_classifier"]
 

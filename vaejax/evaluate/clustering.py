@@ -11,7 +11,7 @@ from vaejax import em
 from vaejax.evaluate.arrays import as_classes, as_points
 from vaejax.evaluate.criteria import labels as likeliest
 from vaejax.models import GMM
-from vaejax.models.base import require_at_least
+from vaejax.models.model import require_at_least
 
 __all__ = ["cluster", "nmi"]
 

@@ -59,7 +59,7 @@ def responsibilities(model: LatentModel, params: Any, x: Any) -> jax.Array:
     >>> vj.responsibilities(model, params, jnp.array([[9.0, 0.0]])).tolist()
     [[0.0, 1.0]]
     """
-    if not hasattr(model, "num_components"):
+    if model.num_components is None:
         raise TypeError(f"model: expected a GMM or a PPCAMixture, got {type(model).__name__}")
     return _responsibilities(model, params, _rows(model, x))
 

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vaejax.data.inputs import Rows, is_grey, prepare
 from vaejax.distributions import Distribution, Normal, kl_per_dimension
 from vaejax.evaluate.activity import active_units
 from vaejax.evaluate.advice import advise
 from vaejax.evaluate.aggregate import aggregate_posterior
 from vaejax.evaluate.evidence import has_exact_evidence, log_evidence_estimate
 from vaejax.evaluate.refine import refine
-from vaejax.inputs import Rows, is_grey, prepare
 from vaejax.models import LatentModel, elbo
 
 __all__ = ["Diagnosis", "diagnose"]
@@ -83,7 +83,7 @@ def _of_noise(model: Any, x: np.ndarray, each: dict[str, np.ndarray]) -> dict[st
         "mean_squared_error": float(each["squared_error"].mean()),
     }
     found["implied_sigma"] = math.sqrt(found["mean_squared_error"])
-    scale = getattr(getattr(model, "likelihood_head", None), "scale", None)
+    scale = model.scale
     if isinstance(scale, float | int):
         found["fixed_sigma"] = float(scale)
         found["effective_beta"] = float(scale) ** 2 / max(found["mean_squared_error"], 1e-300)

@@ -6,10 +6,10 @@ import jax
 from jax.flatten_util import ravel_pytree
 
 from vaejax.data import Sprites
+from vaejax.data.inputs import prepare
 from vaejax.evaluate.dci import dci
 from vaejax.evaluate.gaps import mig, sap
 from vaejax.evaluate.interventions import beta_vae_score, encode_factors, factor_vae_score
-from vaejax.inputs import prepare
 from vaejax.models import LatentModel, encode
 
 __all__ = ["disentanglement"]

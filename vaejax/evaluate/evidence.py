@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vaejax.data.inputs import Rows, prepare
 from vaejax.distributions import draw
 from vaejax.evaluate.criteria import log_evidences
 from vaejax.evaluate.progress import groups
-from vaejax.inputs import Rows, prepare
 from vaejax.models import LatentModel
-from vaejax.models.base import require_at_least
+from vaejax.models.model import require_at_least
 
 __all__ = ["Evidence", "has_exact_evidence", "importance_bounds", "log_evidence_estimate", "of_weights"]
 
@@ -100,7 +100,7 @@ def _weigh(model: LatentModel, params: Any, key: jax.Array, rows: Rows, first: A
 
 def has_exact_evidence(model: LatentModel) -> bool:
     """Whether log p(x) has a closed form."""
-    return type(model).marginal is not LatentModel.marginal
+    return model.has_evidence
 
 
 def log_evidence_estimate(

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vaejax.data.inputs import Rows, prepare
 from vaejax.distributions import Bernoulli, ContinuousBernoulli, DiscretizedLogistic, Distribution, Normal, bind
-from vaejax.inputs import Rows, prepare
 from vaejax.models import LatentModel
-from vaejax.models.base import Params, require_at_least
+from vaejax.models.model import Params, require_at_least
 
 __all__ = ["Imputation", "entry_log_probs", "impute"]
 

@@ -9,6 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from vaejax.data import Split, Sprites
+from vaejax.data.inputs import Rows, prepare
 from vaejax.evaluate.ais import ais, bdmc
 from vaejax.evaluate.classifier import Classifier
 from vaejax.evaluate.clustering import cluster, nmi
@@ -19,7 +20,6 @@ from vaejax.evaluate.evidence import log_evidence_estimate
 from vaejax.evaluate.probes import knn_probe, linear_probe
 from vaejax.evaluate.quality import sample_quality
 from vaejax.evaluate.sampling import draws, from_prior
-from vaejax.inputs import Rows, prepare
 from vaejax.models import LatentModel, encode
 
 __all__ = ["Score", "annealed", "diagnosed", "disentangled", "mean_score", "of_labels", "of_samples"]
@@ -119,7 +119,7 @@ def of_labels(
     model: Any, params: Any, key: jax.Array, rows: Rows, labels: np.ndarray, train: Split | None
 ) -> dict[str, Score]:
     """What the latents know of labels: probes of the codes where there are labels of train, and clusters."""
-    if hasattr(model, "num_components"):
+    if model.num_components is not None:
         own = np.asarray(likeliest(model, params, rows.x))
         return {"cluster_nmi": _agreement(own, labels, f"{len(labels)} rows, the likeliest component")}
     rows = jax.tree.map(lambda leaf: leaf[:_MOST], rows)

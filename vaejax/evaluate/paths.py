@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.models import LatentModel, decode
-from vaejax.models.base import Params, require_at_least
+from vaejax.models.model import Params, require_at_least
 
 __all__ = ["interpolate", "plane", "traverse"]
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, prepare
 from vaejax.models import LatentModel, elbo
 
 __all__ = ["RateDistortion", "rate_distortion"]

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from vaejax.data.inputs import Rows, prepare
 from vaejax.distributions import Normal, TrilNormal, draw, expect
 from vaejax.evaluate.evidence import of_weights
 from vaejax.evaluate.progress import groups
-from vaejax.inputs import Rows, prepare
 from vaejax.models import LatentModel
-from vaejax.models.base import require_at_least
+from vaejax.models.model import require_at_least
 
 __all__ = ["Refined", "refine"]
 

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax import em
+from vaejax.data.inputs import Rows, prepare
 from vaejax.distributions import bind
-from vaejax.inputs import Rows, prepare
 from vaejax.models import GMM, LatentModel
 from vaejax.models import sample as draw_one
-from vaejax.models.base import Params, require_at_least
 from vaejax.models.derived import emit
-from vaejax.pytrees import pytree
+from vaejax.models.model import Params, require_at_least
+from vaejax.recipes import pytree
 
 __all__ = ["Sampler", "codes", "draws", "ex_post", "from_prior"]
 

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax.data import Split, Sprites
+from vaejax.data.inputs import Rows, prepare
 from vaejax.evaluate.arrays import as_classes
 from vaejax.evaluate.classifier import Classifier
 from vaejax.evaluate.diagnose import Diagnosis, diagnose
 from vaejax.evaluate.evidence import has_exact_evidence, log_evidence_estimate
 from vaejax.evaluate.parts import Score, annealed, diagnosed, disentangled, mean_score, of_labels, of_samples
-from vaejax.inputs import Rows, prepare
 from vaejax.models import LatentModel, elbo, reconstruct
 
 __all__ = ["Scores", "run"]
@@ -136,7 +136,7 @@ def run(
     scores["reconstruction_rmse"] = root(mean_score(parts["squared_error"], "", "from the centre of the posterior"))
     if ais:
         scores |= annealed(model, params, key_ais, rows, ais, k, log_jacobian, progress=progress)
-    if not quick and model.has_density and not hasattr(model, "num_components"):
+    if not quick and model.has_density and model.num_components is None:
         some = None if train is None else train.take(slice(len(rows.x)))
         seen = None if some is None else (some.x, some.y) if model.context_dim else some.x
         found = diagnose(model, params, key_look, x, context, train=seen, beta=beta, progress=progress)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.distributions import LowRankNormal, TrilNormal
-from vaejax.heads.base import Head, parts, positive, require_floor, with_floor
+from vaejax.heads.head import Head, parts, positive, require_floor, with_floor
 from vaejax.kernels import fill_tril
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["LinearIAF", "full_normal", "low_rank_normal"]
 

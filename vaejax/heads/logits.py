@@ -3,8 +3,8 @@
 import jax
 
 from vaejax.distributions import Bernoulli, ContinuousBernoulli, Distribution
-from vaejax.heads.base import Head
-from vaejax.pytrees import static
+from vaejax.heads.head import Head
+from vaejax.recipes import static
 
 __all__ = ["bernoulli", "continuous_bernoulli"]
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.distributions import DiscretizedLogistic, Normal
-from vaejax.heads.base import Head, parts, positive, require_floor, with_floor
-from vaejax.pytrees import static
+from vaejax.heads.head import Head, parts, positive, require_floor, with_floor
+from vaejax.recipes import static
 
 __all__ = ["discretized_logistic", "normal"]
 

@@ -1,7 +1,6 @@
 """Latent-variable models, one generative story a file, and what is derived from them."""
 
 from vaejax.models.autoencoder import Autoencoder as Autoencoder
-from vaejax.models.base import LatentModel as LatentModel
 from vaejax.models.biva import BIVA as BIVA
 from vaejax.models.derived import Elbo as Elbo
 from vaejax.models.derived import decode as decode
@@ -15,6 +14,7 @@ from vaejax.models.derived import sample as sample
 from vaejax.models.gmm import GMM as GMM
 from vaejax.models.hierarchical import HierarchicalVAE as HierarchicalVAE
 from vaejax.models.ladder import Ladder as Ladder
+from vaejax.models.model import LatentModel as LatentModel
 from vaejax.models.nvae import NVAE as NVAE
 from vaejax.models.ppca import PPCA as PPCA
 from vaejax.models.ppca import FactorAnalysis as FactorAnalysis

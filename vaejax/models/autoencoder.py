@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from vaejax import heads
 from vaejax.distributions import Distribution, Drawn, Flat
 from vaejax.heads import Head
-from vaejax.models.base import Params, require_at_least
 from vaejax.models.coder import Coder, require_kind, set_fields
+from vaejax.models.model import Params, require_at_least
 from vaejax.networks import Network
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["Autoencoder"]
 

@@ -9,10 +9,10 @@ from jax.tree_util import Partial
 
 from vaejax.distributions import After, Chain, Distribution, Guide
 from vaejax.heads import Head
-from vaejax.models.base import Params, require_at_least
 from vaejax.models.hierarchy import GAUSSIAN, Hierarchy, Layer, drawn, gaussian, give, parameters, standard
+from vaejax.models.model import Params, require_at_least
 from vaejax.networks import Network
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["BIVA"]
 

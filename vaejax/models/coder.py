@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from vaejax.distributions import Distribution
 from vaejax.heads import Head
-from vaejax.models.base import Params
 from vaejax.models.headed import Headed, output_shape, require_kind, set_fields
+from vaejax.models.model import Params
 from vaejax.networks import Network
 
 __all__ = ["Coder", "require_kind", "set_fields"]

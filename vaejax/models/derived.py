@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from vaejax.distributions import Bound, Distribution, Draw, bind, draw, expect
 from vaejax.kernels import importance_weighted_bound
-from vaejax.models.base import LatentModel, Params
+from vaejax.models.model import LatentModel, Params
 
 __all__ = [
     "Elbo",

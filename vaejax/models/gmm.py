@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.distributions import Categorical, Mixture, Normal, TrilNormal
-from vaejax.models.base import LatentModel, Params, flat_event, require_at_least, require_no_context
-from vaejax.pytrees import static
+from vaejax.models.model import LatentModel, Params, flat_event, require_at_least, require_no_context
+from vaejax.recipes import field, static
+from vaejax.types import Covariance
 
 __all__ = ["GMM"]
 
@@ -34,9 +35,10 @@ class GMM(LatentModel):
     (3,)
     """
 
-    num_components: int
+    num_components: int = field()
     dim: int
-    covariance: str = "full"
+    covariance: Covariance = "full"
+    has_evidence = True
 
     def __post_init__(self):
         """Check the sizes and the name of the covariance."""
@@ -97,6 +99,10 @@ class GMM(LatentModel):
         """p(x)."""
         require_no_context(self, context)
         return Mixture(params["logits"], self.components(params))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.dim,)
 
     def event(self, x: jax.Array) -> jax.Array:
         """The datum as a vector."""

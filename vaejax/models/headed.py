@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from vaejax.distributions import Distribution
 from vaejax.heads import Head
-from vaejax.models.base import LatentModel, Params, flat_event
+from vaejax.models.model import LatentModel, Params, flat_event
 from vaejax.networks import Network
 
 __all__ = ["Headed", "output_shape", "require_kind", "set_fields"]
@@ -41,6 +41,14 @@ class Headed(LatentModel):
     def binary(self) -> bool:
         """Whether the likelihood is one of zeros and ones only."""
         return self.likelihood_head.binary
+
+    @property
+    def scale(self) -> float | str | None:
+        return self.likelihood_head.scale
+
+    @property
+    def scale_floor(self) -> float:
+        return self.likelihood_head.floor
 
     def extra(self, context: Any, dtype: Any = float) -> tuple[jax.Array, ...]:
         """What networks are given beside x or z: the context, where the model has one.

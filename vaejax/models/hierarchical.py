@@ -8,10 +8,10 @@ from jax.tree_util import Partial
 
 from vaejax.distributions import After, Chain, Distribution, Guide
 from vaejax.heads import Head
-from vaejax.models.base import Params
 from vaejax.models.hierarchy import Hierarchy, Layer, conditional, drawn, gaussian, give, standard, top
+from vaejax.models.model import Params
 from vaejax.networks import Network
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["HierarchicalVAE"]
 

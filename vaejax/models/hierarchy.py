@@ -11,10 +11,10 @@ from jax.tree_util import Partial
 from vaejax import heads
 from vaejax.distributions import Distribution, Drawn, Normal, expect
 from vaejax.heads import Head
-from vaejax.models.base import Params, require_at_least
 from vaejax.models.headed import Headed, require_kind, set_fields
+from vaejax.models.model import Params, require_at_least
 from vaejax.networks import Network
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["Hierarchy", "Layer", "conditional", "gaussian", "give", "passed", "standard", "top"]
 

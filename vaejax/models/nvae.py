@@ -9,10 +9,10 @@ from jax.tree_util import Partial
 
 from vaejax.distributions import Chain, Distribution, Guide, Normal
 from vaejax.heads import Head
-from vaejax.models.base import Params
 from vaejax.models.hierarchy import Hierarchy, Layer, parameters, standard
+from vaejax.models.model import Params
 from vaejax.networks import Network
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["NVAE", "residual_normal"]
 

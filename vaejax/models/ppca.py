@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from vaejax.distributions import LowRankNormal, Normal, TrilNormal
 from vaejax.kernels import linear_gaussian_posterior
-from vaejax.models.base import LatentModel, Params, flat_event, require_at_least, require_no_context
-from vaejax.pytrees import static
+from vaejax.models.model import LatentModel, Params, flat_event, require_at_least, require_no_context
+from vaejax.recipes import static
 
 __all__ = ["PPCA", "FactorAnalysis"]
 
@@ -18,6 +18,7 @@ class _LinearGaussian(LatentModel):
 
     dim: int
     latent_dim: int
+    has_evidence = True
 
     def __post_init__(self):
         require_at_least("dim", self.dim, 2)
@@ -49,6 +50,10 @@ class _LinearGaussian(LatentModel):
         """p(x) = N(mean, W W^T + diag(scale^2))."""
         require_no_context(self, context)
         return LowRankNormal(params["mean"], params["weight"], self._scale(params))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.dim,)
 
     def event(self, x: jax.Array) -> jax.Array:
         """The datum as a vector."""

@@ -8,8 +8,8 @@ from jax.tree_util import Partial
 
 from vaejax.distributions import Categorical, Chain, Distribution, Guide, LowRankNormal, Mixture, Normal, TrilNormal
 from vaejax.kernels import linear_gaussian_posterior
-from vaejax.models.base import LatentModel, Params, flat_event, require_at_least, require_no_context
-from vaejax.pytrees import static
+from vaejax.models.model import LatentModel, Params, flat_event, require_at_least, require_no_context
+from vaejax.recipes import field, static
 
 __all__ = ["PPCAMixture"]
 
@@ -50,9 +50,10 @@ class PPCAMixture(LatentModel):
     ()
     """
 
-    num_components: int
+    num_components: int = field()
     dim: int
     latent_dim: int
+    has_evidence = True
 
     def __post_init__(self):
         """Check the sizes."""
@@ -105,6 +106,10 @@ class PPCAMixture(LatentModel):
         require_no_context(self, context)
         scale = jnp.broadcast_to(jnp.exp(params["log_scale"])[:, None], (self.num_components, self.dim))
         return Mixture(params["logits"], LowRankNormal(params["means"], params["weights"], scale))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.dim,)
 
     def event(self, x: jax.Array) -> jax.Array:
         """The datum as a vector."""

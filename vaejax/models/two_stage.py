@@ -6,10 +6,10 @@ import jax
 from jax.tree_util import Partial
 
 from vaejax.distributions import After, Chain, Distribution, Drawn, Guide
-from vaejax.models.base import LatentModel, Params
 from vaejax.models.coder import require_kind
+from vaejax.models.model import LatentModel, Params
 from vaejax.models.vae import VAE
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["TwoStage"]
 

@@ -8,11 +8,11 @@ import jax
 from vaejax import heads, priors
 from vaejax.distributions import Distribution
 from vaejax.heads import Head
-from vaejax.models.base import Params, require_at_least
 from vaejax.models.coder import Coder, require_kind, set_fields
+from vaejax.models.model import Params, require_at_least
 from vaejax.networks import Network
 from vaejax.priors import Prior
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["VAE", "posterior_head"]
 

@@ -1,9 +1,5 @@
 """Networks as recipes: hashable, without arrays, with weights as plain nested dicts."""
 
-from vaejax.networks.base import FlaxNetwork as FlaxNetwork
-from vaejax.networks.base import Network as Network
-from vaejax.networks.base import from_functions as from_functions
-from vaejax.networks.base import from_nnx as from_nnx
 from vaejax.networks.cells import Cell as Cell
 from vaejax.networks.cells import ConvLayer as ConvLayer
 from vaejax.networks.combine import Constant as Constant
@@ -18,3 +14,7 @@ from vaejax.networks.made import bound as bound
 from vaejax.networks.mlp import MLP as MLP
 from vaejax.networks.mlp import Linear as Linear
 from vaejax.networks.mlp import ResidualMLP as ResidualMLP
+from vaejax.networks.network import FlaxNetwork as FlaxNetwork
+from vaejax.networks.network import Network as Network
+from vaejax.networks.network import from_functions as from_functions
+from vaejax.networks.network import from_nnx as from_nnx

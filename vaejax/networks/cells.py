@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from vaejax.networks.base import ACTIVATIONS, FlaxNetwork, require_activation, require_sizes
 from vaejax.networks.conv import squares
+from vaejax.networks.network import ACTIVATIONS, FlaxNetwork, require_activation, require_sizes
 from vaejax.networks.patches import convolve, convolve_depthwise
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["Cell", "ConvLayer"]
 

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from vaejax.networks.base import Network, Weights
-from vaejax.pytrees import arguments, static
+from vaejax.networks.network import Network, Weights
+from vaejax.recipes import arguments, static
 
 __all__ = ["Constant", "Parallel", "Sequential", "Skip", "in_precision"]
 

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from vaejax.networks.base import ACTIVATIONS, FlaxNetwork, flat, require_activation, require_sizes
+from vaejax.networks.network import ACTIVATIONS, FlaxNetwork, flat, require_activation, require_sizes
 from vaejax.networks.patches import Conv
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["ConvDecoder", "ConvEncoder", "squares"]
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.networks.base import ACTIVATIONS, Network, Weights, flat, require_activation, require_sizes
-from vaejax.pytrees import static
+from vaejax.networks.network import ACTIVATIONS, Network, Weights, flat, require_activation, require_sizes
+from vaejax.recipes import static
 
 __all__ = ["MADE", "bound"]
 

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 from flax import nnx
 
-from vaejax.networks.base import ACTIVATIONS, FlaxNetwork, flat, require_activation, require_sizes
-from vaejax.pytrees import static
+from vaejax.networks.network import ACTIVATIONS, FlaxNetwork, flat, require_activation, require_sizes
+from vaejax.recipes import static
 
 __all__ = ["MLP", "Linear", "ResidualMLP"]
 

@@ -6,8 +6,6 @@ for a batch; `value` is maximised and `info` is a dict of averages to record. Th
 same signature is an objective too.
 """
 
-from vaejax.objectives.base import Calibration as Calibration
-from vaejax.objectives.base import Objective as Objective
 from vaejax.objectives.beta_tc import beta_tc as beta_tc
 from vaejax.objectives.bounds import elbo as elbo
 from vaejax.objectives.bounds import iwae as iwae
@@ -16,5 +14,7 @@ from vaejax.objectives.modifiers import beta as beta
 from vaejax.objectives.modifiers import for_model as for_model
 from vaejax.objectives.modifiers import free_bits as free_bits
 from vaejax.objectives.modifiers import warm_up as warm_up
+from vaejax.objectives.objective import Calibration as Calibration
+from vaejax.objectives.objective import Objective as Objective
 from vaejax.objectives.sigma import optimal_sigma as optimal_sigma
 from vaejax.objectives.two_stage import two_stage as two_stage

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from vaejax.distributions import Normal
 from vaejax.kernels import normal_log_prob
-from vaejax.objectives.base import (
+from vaejax.objectives.objective import (
     Objective,
     Terms,
     assemble,
@@ -17,7 +17,7 @@ from vaejax.objectives.base import (
     require_count,
     require_known,
 )
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["beta_tc"]
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from vaejax.distributions import bind, draw
 from vaejax.kernels import importance_weighted_bound
-from vaejax.objectives.base import (
+from vaejax.objectives.objective import (
     WEIGHTS,
     Objective,
     Terms,
@@ -17,7 +17,7 @@ from vaejax.objectives.base import (
     require_known,
     terms_of,
 )
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["elbo", "iwae", "stl"]
 

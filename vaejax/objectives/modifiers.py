@@ -5,11 +5,11 @@ import dataclasses
 import jax.numpy as jnp
 
 from vaejax.models import LatentModel, TwoStage
-from vaejax.objectives.base import Objective, require_count
 from vaejax.objectives.bounds import elbo
+from vaejax.objectives.objective import Objective, require_count
 from vaejax.objectives.sigma import has_optimal_scale, optimal_sigma
 from vaejax.objectives.two_stage import two_stage
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["beta", "for_model", "free_bits", "warm_up"]
 

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vaejax.objectives.base import (
+from vaejax.objectives.bounds import elbo
+from vaejax.objectives.objective import (
     WEIGHTS,
     Calibration,
     Objective,
@@ -17,19 +18,18 @@ from vaejax.objectives.base import (
     require_known,
     terms_of,
 )
-from vaejax.objectives.bounds import elbo
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["has_optimal_scale", "optimal_sigma"]
 
 
 def has_optimal_scale(model: Any) -> bool:
     """Whether the likelihood is `heads.normal("optimal")`, which this objective alone can train."""
-    return getattr(getattr(model, "likelihood_head", None), "scale", None) == "optimal"
+    return model.scale == "optimal"
 
 
 def _size_and_floor(model: Any) -> tuple[int, float]:
-    return math.prod(model.event_shape), model.likelihood_head.floor
+    return math.prod(model.event_shape), model.scale_floor
 
 
 @static

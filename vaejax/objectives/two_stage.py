@@ -3,9 +3,9 @@
 import jax
 
 from vaejax.models import TwoStage
-from vaejax.objectives.base import Objective, over_batch, require_known
 from vaejax.objectives.bounds import elbo
-from vaejax.pytrees import static
+from vaejax.objectives.objective import Objective, over_batch, require_known
+from vaejax.recipes import static
 
 __all__ = ["two_stage"]
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaejax.plots.base import dot_size, new_figure
+from vaejax.plots.axes import dot_size, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

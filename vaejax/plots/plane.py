@@ -6,7 +6,7 @@ import numpy as np
 
 from vaejax.distributions import TrilNormal
 from vaejax.models import GMM
-from vaejax.plots.base import STYLES, dot_size, new_figure
+from vaejax.plots.axes import STYLES, dot_size, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

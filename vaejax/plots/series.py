@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaejax.plots.base import STYLES, new_figure
+from vaejax.plots.axes import STYLES, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

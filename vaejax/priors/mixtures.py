@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.distributions import Mixture, Normal
-from vaejax.priors.base import Prior, require_count
-from vaejax.pytrees import static
+from vaejax.priors.prior import Prior, require_count
+from vaejax.recipes import static
 
 __all__ = ["mixture", "vamp"]
 

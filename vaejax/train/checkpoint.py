@@ -16,8 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax.models import LatentModel
-from vaejax.pytrees import digest
-from vaejax.recipes import from_json, to_json
+from vaejax.recipes import digest, from_json, to_json
 
 __all__ = ["brief", "load", "manager_of", "recipe_or_none", "save", "whole_checkpoints"]
 

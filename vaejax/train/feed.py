@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from vaejax.data import Split, Stream
-from vaejax.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, prepare
 from vaejax.train import processes
 from vaejax.train.state import TrainState
 from vaejax.train.step import Setup, absorb, measure, shuffle
@@ -162,7 +162,7 @@ class Streamed:
         if mark is not None:
             source.set_state(mark["state"])  # type: ignore[attr-defined]
             skip = mark["rows"]
-        shape, kind = getattr(self.setup.model, "event_shape", None), None
+        shape, kind = self.setup.model.event_shape, None
         while True:
             state = _as_json(source.get_state()) if hasattr(source, "set_state") else None  # type: ignore[attr-defined]
             try:

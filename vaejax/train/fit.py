@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vaejax import objectives
-from vaejax.inputs import held_out, is_grey, prepare
+from vaejax.data.inputs import held_out, is_grey, prepare
 from vaejax.models import LatentModel
 from vaejax.networks import in_precision
 from vaejax.objectives.sigma import has_optimal_scale

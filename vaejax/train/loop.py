@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.inputs import Rows
+from vaejax.data.inputs import Rows
 from vaejax.train.feed import Memory, Position, Streamed
 from vaejax.train.processes import local
 from vaejax.train.progress import Progress

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vaejax.inputs import Rows
+from vaejax.data.inputs import Rows
 
 __all__ = [
     "all_devices",

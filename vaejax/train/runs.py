@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.pytrees import digest
+from vaejax.recipes import digest
 from vaejax.train.checkpoint import brief, manager_of, recipe_or_none, whole_checkpoints
 from vaejax.train.feed import Position
 from vaejax.train.processes import any_of, gathered, placed, succeed_together

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vaejax.inputs import Rows
+from vaejax.data.inputs import Rows
 from vaejax.models import LatentModel
 from vaejax.train.state import TrainState
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = [
     "ACTIVATIONS",
@@ -40,7 +40,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 class Network(abc.ABC):
     """A function of one datum with weights: `init` draws them, `apply` uses them.
 
-    Subclasses are frozen dataclasses without arrays (decorated with `vaejax.pytrees.static`), so that
+    Subclasses are frozen dataclasses without arrays (decorated with `vaejax.recipes.static`), so that
     models that hold them hash and compare by value.
     """
 

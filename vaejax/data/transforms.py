@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from vaejax.data.dequantize import require_levels
 from vaejax.kernels import bernoulli_draw
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["binarize", "dequantize"]
 

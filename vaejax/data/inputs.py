@@ -91,9 +91,9 @@ def _require_taken(model: LatentModel, x: np.ndarray, name: str) -> None:
     try:
         jax.eval_shape(model.event, jax.ShapeDtypeStruct(x.shape[1:], x.dtype))
     except ValueError:
-        wanted = getattr(model, "event_shape", None) or (getattr(model, "dim", "?"),)
         raise ValueError(
-            f"{name}: expected rows of shape {wanted}, or of as many entries, for this model, got {x.shape[1:]}"
+            f"{name}: expected rows of shape {model.event_shape}, or of as many entries, for this model, "
+            f"got {x.shape[1:]}"
         ) from None
     if model.support is not None and x.dtype != np.uint8:
         low, high = model.support

@@ -6,8 +6,8 @@ import jax
 
 from vaejax.distributions import Autoregressive, Coupling, Flowed, Inverted, Reverse
 from vaejax.networks import MADE, MLP, Network, bound, in_precision
-from vaejax.priors.base import Prior, require_count, standard
-from vaejax.pytrees import static
+from vaejax.priors.prior import Prior, require_count, standard
+from vaejax.recipes import static
 
 __all__ = ["autoregressive", "coupling"]
 

@@ -14,7 +14,15 @@ class Distribution(abc.ABC):
     Subclasses are frozen pytrees. They give `sample`, `log_prob`, `mean` and `stddev`; the rest is
     derived here. `run` and `score` also return h, what a likelihood reads: the value itself for a
     leaf, the last state of the walk for a `Chain`.
+
+    Attributes:
+      has_density: whether `log_prob` takes any value; if not, only `sample_and_log_prob` knows the density of its
+        own draws.
+      has_stddev: whether `stddev` has a closed form.
     """
+
+    has_density: Any = True
+    has_stddev: Any = False
 
     @abc.abstractmethod
     def sample(self, key: jax.Array, temperature: jax.Array | float = 1.0) -> Any:

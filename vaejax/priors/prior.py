@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax.distributions import Distribution, Normal
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["Prior", "require_count", "standard", "standard_normal"]
 

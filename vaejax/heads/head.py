@@ -20,12 +20,16 @@ class Head(abc.ABC):
       levels: number of grey values on a grid over [0, 1], for a probability of them, or `None`.
       binary: whether only zeros and ones have a likelihood.
       width: numbers that the network gives for each entry of an event.
+      scale: how a Gaussian's standard deviation is set: a number, a `types.Scale`, or `None` for other heads.
+      floor: the least such deviation.
     """
 
     support: tuple[float, float] | None = None
     levels: Any = None
     binary: Any = False
     width: Any = 1
+    scale: Any = None
+    floor: Any = 0.0
 
     def init(self, key: jax.Array, event_shape: tuple[int, ...]) -> dict[str, Any]:
         """Parameters that the head has beside the network's output."""

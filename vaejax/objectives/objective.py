@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from vaejax.distributions import Draw, Normal, expect, kl_per_dimension
 from vaejax.models import LatentModel
-from vaejax.models.base import Params
+from vaejax.models.model import Params
 
 __all__ = [
     "WEIGHTS",

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from vaejax.distributions import Autoregressive, Flowed, Normal, Reverse
-from vaejax.heads.base import Head, parts, positive, require_floor, with_floor
+from vaejax.heads.head import Head, parts, positive, require_floor, with_floor
 from vaejax.kernels import planar_step
 from vaejax.networks import MADE, bound, in_precision
-from vaejax.pytrees import static
+from vaejax.recipes import static
 
 __all__ = ["IAF", "Planar"]
 

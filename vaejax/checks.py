@@ -1,0 +1,126 @@
+"""Checks of users' arguments: each raises an error that names expected and actual."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = [
+    "finite_rows",
+    "integer_labels",
+    "require_broadcast",
+    "require_choice",
+    "require_each_row",
+    "require_integer",
+    "require_kind",
+    "require_number",
+    "require_shape",
+]
+
+T = TypeVar("T")
+_ONE_DATUM = "(kernels take one datum; batch them with vaejax.kernels.batched or jax.vmap)"
+
+
+def require_integer(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """The value as an `int`; `ValueError` unless it is an integer from `least` to `most`.
+
+    >>> require_integer("k", 0)
+    Traceback (most recent call last):
+    ValueError: k: expected an integer of at least 1, got 0
+    """
+    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not integer or value < least or (most is not None and value > most):
+        span = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name}: expected an integer {span}, got {value!r}")
+    return int(value)
+
+
+def require_number(
+    name: str, value: Any, *, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+) -> float:
+    """The value as a `float`; `ValueError` unless it is finite, at least `least`, above `above` and below `below`."""
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < least or value <= above or value >= below:
+        limits = (("of at least", least), ("above", above), ("below", below))
+        words = " and ".join(f"{word} {limit:g}" for word, limit in limits if math.isfinite(limit))
+        raise ValueError(f"{name}: expected a finite number{' ' + words if words else ''}, got {value!r}")
+    return float(value)
+
+
+def require_choice(name: str, value: T, choices: Sequence[T]) -> T:
+    """The value; `ValueError` unless it is one of the choices."""
+    if not any(value is choice or (type(value) is type(choice) and value == choice) for choice in choices):
+        raise ValueError(f"{name}: expected one of {', '.join(map(str, choices))}, got {value!r}")
+    return value
+
+
+def require_kind(name: str, value: Any, kind: type[T]) -> T:
+    """The value; `TypeError` unless it is of this kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected a vaejax {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def require_shape(name: str, array: Any, shape: tuple[int, ...]) -> None:
+    """`ValueError` unless the array of a kernel has exactly this shape; free where it is traced."""
+    if jnp.shape(array) != tuple(shape):
+        raise ValueError(f"{name}: expected shape {tuple(shape)}, got {jnp.shape(array)} {_ONE_DATUM}")
+
+
+def require_broadcast(name: str, array: Any, shape: tuple[int, ...]) -> None:
+    """`ValueError` unless the array of a kernel is a scalar or broadcasts to the shape at equal rank."""
+    actual = jnp.shape(array)
+    fits = len(actual) == len(shape) and all(a in (1, s) for a, s in zip(actual, shape, strict=True))
+    if actual and not fits:
+        wanted = f"a scalar or a shape that broadcasts to {tuple(shape)}"
+        raise ValueError(f"{name}: expected {wanted}, got {actual} {_ONE_DATUM}")
+
+
+def require_each_row(name: str, x: np.ndarray, good: np.ndarray, expected: str) -> None:
+    """`ValueError` that names the first row with an entry that is not `good`, and the entry."""
+    bad = np.flatnonzero(~good.reshape(len(x), -1).all(1))
+    if len(bad):
+        entry = x[bad[0]][~good[bad[0]]].ravel()[0]
+        raise ValueError(f"{name}: expected {expected}, got {entry} in row {bad[0]}")
+
+
+def finite_rows(name: str, x: Any, shape: tuple[int, ...] | None = None, least: int = 1) -> np.ndarray:
+    """Rows (N, ...) as finite floats: uint8 pixels scaled to [0, 1], bool as 0 and 1, float64 as it is.
+
+    Args:
+      name: of the rows in errors.
+      x: floats, uint8 or bool.
+      shape: of a row; rows of as many entries are reshaped to it.
+      least: number of rows that are needed.
+
+    Raises:
+      ValueError: for other types and shapes, too few rows, and nan or infinite values, with the first bad row.
+    """
+    x = np.asarray(x)
+    if x.ndim < 2 or len(x) < least or not x.size:
+        raise ValueError(f"{name}: expected at least {least} rows (N, ...), got shape {x.shape}")
+    if x.dtype == np.uint8:
+        x = x / np.float32(255)
+    elif x.dtype == bool:
+        x = x.astype(np.float32)
+    elif not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"{name}: expected floating-point values, uint8 pixels or bool, got {x.dtype}")
+    elif not np.issubdtype(x.dtype, np.floating):  # bfloat16 and its kin
+        x = x.astype(np.float32)
+    if shape is not None and math.prod(x.shape[1:]) != math.prod(shape):
+        raise ValueError(f"{name}: expected rows of shape {shape}, or of as many entries, got {x.shape[1:]}")
+    require_each_row(name, x, np.isfinite(x), "finite values")
+    return x if shape is None else x.reshape(len(x), *shape)
+
+
+def integer_labels(name: str, y: Any, rows: int | None = None, classes: int | None = None) -> np.ndarray:
+    """Labels (N,) as int32; `ValueError` unless there are as many as `rows`, from 0 and below `classes`."""
+    y = np.asarray(y)
+    count = "N" if rows is None else rows
+    if y.ndim != 1 or not y.size or y.dtype.kind not in "iu" or (rows is not None and len(y) != rows):
+        raise ValueError(f"{name}: expected {count} integer labels, got {y.dtype} of shape {y.shape}")
+    expected = "labels from 0" if classes is None else f"labels from 0 to {classes - 1}"
+    require_each_row(name, y, (y >= 0) & (y < (2**31 if classes is None else classes)), expected)
+    return y.astype(np.int32)

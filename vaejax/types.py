@@ -1,0 +1,25 @@
+"""Names of the types that the public face speaks of."""
+
+from typing import Any, Literal, TypeAlias
+
+import jax
+from jax.typing import ArrayLike
+
+__all__ = ["Array", "ArrayLike", "Context", "Covariance", "Key", "Mode", "Params", "Precision", "PyTree", "Scale"]
+
+Array: TypeAlias = jax.Array
+Key: TypeAlias = jax.Array
+"""A PRNG key, `jax.random.key(seed)`."""
+PyTree: TypeAlias = Any
+"""Nested tuples, lists and dicts of arrays."""
+Params: TypeAlias = dict[str, Any]
+"""Parameters of a model: a nested dict of arrays."""
+Context: TypeAlias = ArrayLike | None
+"""Condition of one datum: a vector, a label that becomes a one-hot vector, or `None`."""
+
+Mode: TypeAlias = Literal["ancestral", "mean", "offset"]
+"""How x comes out of a likelihood: drawn with its noise, as its mean, or the mean and so many deviations."""
+Covariance: TypeAlias = Literal["full", "tied", "diag", "spherical"]
+Scale: TypeAlias = Literal["shared", "optimal", "per_pixel_constant", "per_pixel"]
+"""How a standard deviation is learned: one number, one number in closed form, one an entry, or by the network."""
+Precision: TypeAlias = Literal["float16", "bfloat16", "float32", "float64"]
