@@ -1,11 +1,24 @@
 """Names of the types that the public face speaks of."""
 
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import jax
 from jax.typing import ArrayLike
 
-__all__ = ["Array", "ArrayLike", "Context", "Covariance", "Key", "Mode", "Params", "Precision", "PyTree", "Scale"]
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "Context",
+    "Covariance",
+    "Key",
+    "Mode",
+    "Params",
+    "Precision",
+    "PyTree",
+    "Scale",
+    "Transform",
+]
 
 Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array
@@ -23,3 +36,5 @@ Covariance: TypeAlias = Literal["full", "tied", "diag", "spherical"]
 Scale: TypeAlias = Literal["shared", "optimal", "per_pixel_constant", "per_pixel"]
 """How a standard deviation is learned: one number, one number in closed form, one an entry, or by the network."""
 Precision: TypeAlias = Literal["float16", "bfloat16", "float32", "float64"]
+Transform: TypeAlias = Callable[[Key, Array], Array]
+"""Change of a batch inside the training step: `transforms.binarize`, or any such function in JAX."""

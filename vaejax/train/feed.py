@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from vaejax.data import Split, Stream
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.train import processes
 from vaejax.train.state import TrainState
 from vaejax.train.step import Setup, absorb, measure, shuffle
@@ -98,7 +98,7 @@ class Streamed:
         return x, y
 
     def _prepared(self, x: np.ndarray, y: Any, name: str) -> Rows:
-        return prepare(self.setup.model, Split(x), y if self._labelled else None, name, self.setup.transform)
+        return checked_rows(self.setup.model, Split(x), y if self._labelled else None, name, self.setup.transform)
 
     def example(self, key: jax.Array) -> tuple[Rows, Any, int]:
         """Rows and order of one step, and the most steps that a chunk may hold."""

@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vaejax import objectives
-from vaejax.data.inputs import held_out, is_grey, prepare
+from vaejax.data.inputs import checked_rows, is_grey, validation_rows
 from vaejax.models import LatentModel
 from vaejax.networks import in_precision
 from vaejax.objectives.sigma import has_optimal_scale
@@ -214,10 +214,10 @@ def _train(
     stream = as_stream(data)
     if stream is not None and not (context is None or isinstance(context, str)):
         raise ValueError('context: of a stream expected "labels" or None; its pieces bring their contexts')
-    held = held_out(model, data, context, validation, transform)
+    held = validation_rows(model, data, context, validation, transform)
     if patience is not None and held is None:
         raise ValueError("patience: expected validation rows to stop by, got none")
-    rows = prepare(model, data, context, transform=transform) if stream is None else None
+    rows = checked_rows(model, data, context, transform=transform) if stream is None else None
     count = None if rows is None else processes.total(len(rows.x))
     size = batch_size if count is None else min(batch_size, count)
     check_mesh(mesh, size, len(key) if ensemble else None)
