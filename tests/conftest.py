@@ -11,6 +11,19 @@ jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--compilations", type=int, nargs="?", const=30, metavar="N", help="print programs compiled, the N longest"
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("--compilations"):
+        from tests.compilations import Compilations
+
+        config.pluginmanager.register(Compilations(config.getoption("--compilations")))
+
+
 @pytest.fixture
 def x64():
     """Float64 inside an oracle test, and nowhere else."""
