@@ -1,8 +1,13 @@
 import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Compilation is most of the suite's time; the programs are tiny and need no optimisation.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Compilation is most of the suite's time; the programs are tiny and need no optimisation. Half the seconds of LLVM
+# go with the emitters of fusions, which write each operation through MLIR.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 import jax
 import pytest
