@@ -5,7 +5,19 @@ from typing import Any, Literal, TypeAlias
 import jax
 from jax.typing import ArrayLike
 
-__all__ = ["Array", "ArrayLike", "Context", "Covariance", "Key", "Mode", "Params", "Precision", "PyTree", "Scale"]
+__all__ = [
+    "Activation",
+    "Array",
+    "ArrayLike",
+    "Context",
+    "Covariance",
+    "Key",
+    "Mode",
+    "Params",
+    "Precision",
+    "PyTree",
+    "Scale",
+]
 
 Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array
@@ -23,3 +35,4 @@ Covariance: TypeAlias = Literal["full", "tied", "diag", "spherical"]
 Scale: TypeAlias = Literal["shared", "optimal", "per_pixel_constant", "per_pixel"]
 """How a standard deviation is learned: one number, one number in closed form, one an entry, or by the network."""
 Precision: TypeAlias = Literal["float16", "bfloat16", "float32", "float64"]
+Activation: TypeAlias = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh"]

@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from vaejax import networks
-from vaejax.networks import base, patches
+from vaejax.networks import network as network_module, patches
 
 KEY = jax.random.key(0)
 
@@ -161,4 +161,4 @@ def test_wrong_settings_are_named():
         network.apply({"other": 0}, jnp.ones(2))
     with pytest.raises(ValueError, match="MLP.layer0.kernel: expected shape \\(2, 2\\), got \\(2, 3\\)"):
         network.apply({"layer0": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(2)}}, jnp.ones(2))
-    assert base.ACTIVATIONS.keys() >= {"relu", "silu", "tanh"}
+    assert network_module.ACTIVATIONS.keys() >= {"relu", "silu", "tanh"}
