@@ -7,6 +7,7 @@ import jax
 from jax.typing import ArrayLike
 
 __all__ = [
+    "Activation",
     "Array",
     "ArrayLike",
     "Context",
@@ -38,3 +39,4 @@ Scale: TypeAlias = Literal["shared", "optimal", "per_pixel_constant", "per_pixel
 Precision: TypeAlias = Literal["float16", "bfloat16", "float32", "float64"]
 Transform: TypeAlias = Callable[[Key, Array], Array]
 """Change of a batch inside the training step: `transforms.binarize`, or any such function in JAX."""
+Activation: TypeAlias = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh"]
