@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 import vaejax as vj
-from experiments import demo, zoo_table
+from experiments.tables import demo, zoo_table
 
 
 @pytest.mark.slow
@@ -139,7 +139,7 @@ def test_dequantize():
 def test_the_table_of_evidence_holds_the_truth_and_its_estimates(tmp_path):
     import dataclasses
 
-    from experiments import evidence_table
+    from experiments.tables import evidence_table
 
     found = evidence_table.main(dataclasses.replace(evidence_table.Config.smoke(), out=tmp_path))["digits"]
     assert list(found)[0] == "exact" and len(found) == 6 and found["exact"]["minus_exact"] == 0.0

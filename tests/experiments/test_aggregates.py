@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import aggregates
-from experiments.grid import Grid
+from experiments.harness.grid import Grid
+from experiments.images import aggregates
 
 
 @pytest.fixture

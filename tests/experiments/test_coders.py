@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import coders
+from experiments.images import coders
 
 LABELS = np.arange(200) % 10
 

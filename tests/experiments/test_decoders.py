@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import decoders, images
-from experiments.study import Study
+from experiments.harness.study import Study
+from experiments.shared import decoders, pixels
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_only_a_bernoulli_decoder_learns_from_pixels_that_are_drawn(tmp_path, mo
     monkeypatch.setattr(
         Study, "fit", lambda self, model, data, **how: asked.update(how) or type("Fit", (), {"best": 7})
     )
-    study = Study("a.b", images.Config(out=tmp_path, work=tmp_path, hidden=(4,), epochs=3), "?")
+    study = Study("a.b", pixels.Config(out=tmp_path, work=tmp_path, hidden=(4,), epochs=3), "?")
     data = vj.data.Dataset(vj.data.Split(np.zeros((5, 6), np.float32)), None, None)
     model, best = decoders.fitted(study, data, "σ shared", 2, 1)
     assert asked == {"seed": 1, "epochs": 3} and best == 7

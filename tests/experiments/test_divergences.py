@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import divergences
+from experiments.mixtures import divergences
 
 
 @pytest.fixture(scope="module")

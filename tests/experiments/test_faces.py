@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import faces, images, portraits
+from experiments.images import faces, portraits
+from experiments.shared import pixels
 from vaejax import data
 
 
@@ -54,11 +55,11 @@ def test_sizes_are_for_folders(tmp_path):
 def test_what_is_no_image_is_refused_by_name(folder):
     (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
     with pytest.raises(ValueError, match="bad.png: not an image that can be read"):
-        images.photographs(folder, 12, 100)
+        pixels.photographs(folder, 12, 100)
 
 
 def test_parts_of_a_folder(folder):
-    found = images.photographs(folder, 12, 100)
+    found = pixels.photographs(folder, 12, 100)
     assert [len(part) for part in found.parts] == [41, 4, 5]
     assert len(np.unique(np.concatenate([part.x for part in found.parts]).reshape(50, -1), axis=0)) == 50
 
@@ -68,7 +69,7 @@ def test_celeba_through_tfds(monkeypatch):
     calls = []
     source = lambda name, split, download: calls.append((name, split)) or records
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", types.SimpleNamespace(data_source=source))
-    found = images.photographs(None, 16, 20)
+    found = pixels.photographs(None, 16, 20)
     assert calls == [("celeb_a", "train"), ("celeb_a", "test")] and "CelebA" in found.notes[0]
     assert [part.x.shape for part in found.parts] == [(18, 16, 16, 3), (2, 16, 16, 3), (20, 16, 16, 3)]
     assert found.train.y is None and found.test.x[7].max() == 7

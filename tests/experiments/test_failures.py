@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from experiments import failures, plane
-from experiments.grid import Grid
-from experiments.study import Study
+from experiments.harness.grid import Grid
+from experiments.harness.study import Study
+from experiments.plane import failures, points
 
 CELLS = {
     "diagonal, 1, seed 0": {"fails": 1.0, "nll": 4.5},
@@ -25,12 +25,12 @@ def test_failures_are_counted_over_seeds_and_heads():
 
 def test_the_worst_run_is_drawn_as_it_was_then(tmp_path, monkeypatch):
     monkeypatch.setattr(plane, "drawn", lambda study, *which: which)
-    config = plane.Config(rows=300, out=tmp_path, work=tmp_path)
+    config = points.Config(rows=300, out=tmp_path, work=tmp_path)
     panels = failures.worst(Study("a.b", config, "?"), Grid(CELLS, 2), "diagonal", (1, 9))
     assert panels["run 1 after 1 epochs"] == ("4.5 mixture", "diagonal", 1, 1)
     assert panels["run 0 after 9 epochs"] == ("4.5 mixture", "diagonal", 0, 9)
     assert list(panels)[0] == "data" and len(panels) == 3
-    np.testing.assert_array_equal(panels["data"], plane.dataset(config, "4.5 mixture").test.x)
+    np.testing.assert_array_equal(panels["data"], points.dataset(config, "4.5 mixture").test.x)
 
 
 def test_how_far_runs_go_is_told_where_there_is_far_to_go():
@@ -93,5 +93,5 @@ def test_runs_that_join_components_are_counted():
 
 
 def test_only_smaller_runs_stand_beside_the_source():
-    assert failures.beside_source(plane.Config.full()) == ""
-    assert "40000 and 200 for the rest, 17 times the steps" in failures.beside_source(plane.Config())
+    assert failures.beside_source(points.Config.full()) == ""
+    assert "40000 and 200 for the rest, 17 times the steps" in failures.beside_source(points.Config())

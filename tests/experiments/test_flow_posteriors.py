@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import flow_posteriors
-from experiments.grid import Grid
+from experiments.harness.grid import Grid
+from experiments.plane import flow_posteriors
 from tests.untrained import Untrained
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import latents
-from experiments.grid import Grid
+from experiments.explorer import latents
+from experiments.harness.grid import Grid
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import likelihoods
-from experiments.grid import Grid
-from experiments.likelihood_table import Config
+from experiments.harness.grid import Grid
+from experiments.images import likelihoods
+from experiments.images.likelihood_table import Config
 
 EVERY = dataclasses.replace(Config.smoke(), models=(*likelihoods.NAMES, *likelihoods.MORE, "NVAE-style"))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import manifolds
+from experiments.plane import manifolds
 
 
 @pytest.fixture

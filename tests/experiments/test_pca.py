@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import pca
-from experiments.study import Grid
+from experiments.harness.study import Grid
+from experiments.linear import pca
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Sentences about the numbers of a grid."""
 
-from experiments import phrases
-from experiments.grid import Grid
+from experiments.harness.grid import Grid
+from experiments.shared import phrases
 
 GRID = Grid(
     {f"{name}, seed {seed}": {"x": 10.0 * at + 2 * seed} for at, name in enumerate("abc") for seed in (0, 1)}, 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import pictures
+from experiments.images import pictures
 
 CODES = np.array([[0.0, 1.0], [2.0, -1.0], [4.0, 1.0], [6.0, 1.0], [8.0, 0.0]], np.float32)
 

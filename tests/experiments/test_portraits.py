@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import portraits
-from experiments.faces import Config
-from experiments.grid import Grid
+from experiments.harness.grid import Grid
+from experiments.images import portraits
+from experiments.images.faces import Config
 from tests.untrained import Untrained
 
 SMALL = dataclasses.replace(Config.smoke(), train=60, rows=40, betas=(0.5, 1.0), epochs=3, warm_up=10)

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 import vaejax as vj
-from experiments import rates
-from experiments.grid import Grid
-from experiments.study import Base, Study
+from experiments.harness.grid import Grid
+from experiments.harness.study import Base, Study
+from experiments.questions import rates
 
 BETA, VARIANCE, ZERO = 4.0, 0.5, 0.1
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import readme
 from experiments.__main__ import NAMES
-from experiments.study import Base, Study
+from experiments.harness import page
+from experiments.harness.study import Base, Study
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import recognition
-from experiments.study import Grid
+from experiments.harness.study import Grid
+from experiments.images import recognition
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import explorer, latents, report
 from experiments.__main__ import NAMES
-from experiments.study import Base, Study
+from experiments.explorer import explorer, latents
+from experiments.harness import page
+from experiments.harness.study import Base, Study
 from tests.browser import CHROMIUM, Browser
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")

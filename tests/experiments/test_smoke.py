@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments.__main__ import NAMES
-from experiments.study import LARGEST_PICTURE, Study
+from experiments.harness.study import LARGEST_PICTURE, Study
 
 
 @pytest.fixture(scope="session")

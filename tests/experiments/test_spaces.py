@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import spaces
-from experiments.grid import Grid
-from experiments.mnist_latents import Config
+from experiments.harness.grid import Grid
+from experiments.images import spaces
+from experiments.images.mnist_latents import Config
 from tests.untrained import Untrained
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import strangeness
-from experiments.grid import Grid
+from experiments.harness.grid import Grid
+from experiments.images import strangeness
 from tests.untrained import Untrained
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from experiments.code import code_of
 from PIL import Image
 
 import vaejax as vj
 from experiments import __main__ as command
-from experiments.code import code_of
-from experiments.kept import slim
-from experiments.study import Base, Grid, Study, mean_and_error, plus_minus
+from experiments.harness.cells import slim
+from experiments.harness.study import Base, Grid, Study, mean_and_error, plus_minus
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments.grid import Grid
-from experiments.supervised import Supervised, asked_and_seen
+from experiments.harness.grid import Grid
+from experiments.images.supervised import Supervised, asked_and_seen
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 from scipy import stats
 
 import vaejax as vj
-from experiments import surface
-from experiments.grid import Grid
-from experiments.study import Base, Study
+from experiments.harness.grid import Grid
+from experiments.harness.study import Base, Study
+from experiments.questions import surface
 
 
 @pytest.fixture(scope="module")

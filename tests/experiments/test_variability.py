@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments import variability
-from experiments.grid import Grid
-from experiments.study import Base, Study
+from experiments.harness.grid import Grid
+from experiments.harness.study import Base, Study
+from experiments.questions import variability
 
 SIGMA = 0.2
 
