@@ -1,62 +1,11 @@
-import re
-from pathlib import Path
+"""Figures, against the numbers that they draw."""
 
+import jax
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
 import vaejax as vj
-from experiments.tables import demo, zoo_table
-
-
-@pytest.mark.slow
-def test_demo_writes_a_page_with_pictures(tmp_path, capsys):
-    import dataclasses
-
-    path = demo.main(dataclasses.replace(demo.Config.smoke(), out=tmp_path))
-    text = path.read_text()
-    assert str(path.resolve()) in capsys.readouterr().out
-    assert len(re.findall(r'src="data:image/png;base64,', text)) == 15
-    words = re.sub(r"base64,[^\"]*", "", text)
-    assert words.count("<table>") == 3 and "nan" not in words and "http" not in words
-
-
-def test_the_table_of_the_zoo_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
-    import dataclasses
-
-    models = {
-        "A": ("binary", vj.zoo.vae((8, 8, 1), 2, hidden=(4,))),
-        "B": ("grey", vj.zoo.sigma_vae((8, 8, 1), 2, hidden=(4,), context_dim=10)),
-    }
-    monkeypatch.setattr(zoo_table, "members", lambda: models)
-    config, real, fitted = zoo_table.Config(epochs=1, k=5, test=20, out=tmp_path), zoo_table.scored, []
-
-    def scored(config, kind, *rest):
-        fitted.append(kind)
-        if fitted == ["binary", "grey"]:
-            raise KeyboardInterrupt
-        return real(config, kind, *rest)
-
-    monkeypatch.setattr(zoo_table, "scored", scored)
-    with pytest.raises(KeyboardInterrupt):
-        zoo_table.main(config)
-    first = zoo_table.main(config)
-    assert fitted == ["binary", "grey", "grey"] and set(first) == {"A", "B"}
-    assert zoo_table.main(config) == first and len(fitted) == 3
-    words = (tmp_path / "index.html").read_text()
-    assert words.count("<table>") == 2 and all(f"{first[name]['fits']['0']['iwae']:.2f} ±" in words for name in "AB")
-    more = zoo_table.main(dataclasses.replace(config, seeds=2, only=("A",)))
-    assert fitted[3:] == ["binary"] and list(more["A"]["fits"]) == ["0", "1"] and more["B"] == first["B"]
-    other = zoo_table.main(dataclasses.replace(config, k=6, only=("A",)))
-    assert fitted[4:] == ["binary"] and other["A"]["fits"]["0"] != first["A"]["fits"]["0"] and other["B"] == first["B"]
-    with pytest.raises(ValueError, match="only: expected names among A, B, got C"):
-        zoo_table.main(dataclasses.replace(config, only=("C",)))
-
-
-def test_every_density_of_the_zoo_has_a_row():
-    names = set(vj.zoo.__all__) - {"autoencoder"}
-    source = Path(zoo_table.__file__).read_text()
-    assert {name for name in names if f"zoo.{name}(" in source or f"zoo.{name}," in source} == names
 
 
 def test_plots_refuse_what_they_cannot_draw():
@@ -116,35 +65,8 @@ def test_figures_show_their_values():
         assert axes.get_xlim() == axes.get_ylim() == pytest.approx((-10.5, 10.5))
     for covariance in ("full", "diag"):
         model = vj.GMM(2, 2, covariance)
-        import jax
-
         figure = vj.plots.ellipses(np.zeros((5, 2)), model, model.init(jax.random.key(0)))
         assert len(figure.axes[0].lines) == 6
-
-
-def test_dequantize():
-    images = vj.data.digits().train.x[:20]
-    grey = vj.data.dequantize(images, levels=17, seed=1)
-    np.testing.assert_array_equal(np.floor(grey * 17), images / 15)
-    assert grey.dtype == np.float32 and grey.max() < 1 and np.any(grey != vj.data.dequantize(images, levels=17, seed=2))
-    for x, levels, words in (
-        (images / 255.0, 17, "expected uint8"),
-        (images + np.uint8(1), 17, "multiples of 15"),
-        (images, 1, "levels: expected 2 to 256"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            vj.data.dequantize(x, levels=levels)
-
-
-def test_the_table_of_evidence_holds_the_truth_and_its_estimates(tmp_path):
-    import dataclasses
-
-    from experiments.tables import evidence_table
-
-    found = evidence_table.main(dataclasses.replace(evidence_table.Config.smoke(), out=tmp_path))["digits"]
-    assert list(found)[0] == "exact" and len(found) == 6 and found["exact"]["minus_exact"] == 0.0
-    assert found["IWAE-10 from the prior"]["minus_exact"] < found["IWAE-10 from diagonal q"]["minus_exact"] < 1.0
-    assert (tmp_path / "metrics.json").is_file() and "5 temperatures" in (tmp_path / "index.html").read_text()
 
 
 def test_planes_draw_points_and_densities_with_the_same_axes():

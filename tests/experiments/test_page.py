@@ -1,6 +1,5 @@
-"""The page of all results, in a browser."""
+"""All results: the page, in a browser, and the answers in experiments/README.md."""
 
-import base64
 import dataclasses
 import json
 import re
@@ -10,9 +9,9 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments.__main__ import NAMES
 from experiments.explorer import explorer, latents
-from experiments.harness import page
+from experiments.harness import page as report
+from experiments.harness.stories import stories
 from experiments.harness.study import Base, Study
 from tests.browser import CHROMIUM, Browser
 
@@ -20,6 +19,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromiu
 ATTACK = "<script>document.title = 'stolen'</script><img src=x onerror=\"document.title = 'stolen'\"> & </p>"
 MODELS = {"plane": (2, 0), "eight": (8, 0), f"given</script>{ATTACK}": (2, 10)}
 ROUNDING = 0.5 / 255 + 1e-5  # of the screen's grey values
+NAMES = list(stories())
 FIRST, SECOND = NAMES[1], NAMES[0]
 
 
@@ -75,8 +75,8 @@ def browser(tmp_path_factory):
 def test_everything_stands_on_the_page(page):
     text = page.read_text()
     assert page.name == "index.html" and len(text) < 1_000_000
-    assert re.findall(r'<section id="(\w+)">', text) == list(NAMES)
-    assert re.findall(r'<li><a href="#(\w+)">', text) == list(NAMES)  # the contents; the explorer's line has a dash
+    assert re.findall(r'<section id="(\w+)">', text) == NAMES
+    assert re.findall(r'<li><a href="#(\w+)">', text) == NAMES  # the contents; the explorer's line has a dash
     for name in set(NAMES) - {FIRST, SECOND}:
         assert text.count(f"python -m experiments {name}</code>") == 2
     assert "metrics.json cannot be read (JSONDecodeError" in text
@@ -94,17 +94,32 @@ def test_without_results_there_is_a_list_of_commands(tmp_path):
     assert text.count("<section") == len(NAMES) and "<script" not in text and "script-src 'none'" in text
 
 
-def test_weights_of_two_bytes(models):
-    fitted, _ = models
-    _, params = fitted["eight"]
-    layers, meant = latents.quantised(params["decoder"])
-    assert [len(base64.b64decode(layer["weights"])) for layer in layers] == [2 * 8 * 12, 2 * 12 * 16, 2 * 16 * 64]
-    for name, layer in params["decoder"].items():
-        step = np.abs(layer["kernel"]).max(0) / 32767
-        assert np.all(np.abs(meant[name]["kernel"] - layer["kernel"]) <= 0.51 * step)
-        np.testing.assert_array_equal(meant[name]["bias"], layer["bias"])
-    assert latents.off_prior(np.random.default_rng(0).standard_normal((100_000, 3))) < 1e-3
-    assert latents.off_prior(np.random.default_rng(0).standard_normal((100_000, 1)) + 2) == pytest.approx(2, abs=0.02)
+def test_an_answer_in_the_readme_has_its_question_prediction_picture_and_command(tmp_path):
+    study = Study(f"experiments.{FIRST}", Base(out=tmp_path, work=tmp_path, seeds=1), "Why?\n\nPrediction: So.")
+    study.measure({"cell": lambda: {"x": 1.5}})
+    study.lines("curve", {"a": ([1, 2], [3.0, 4.0])}, x_label="x", y_label="y", caption="A curve.")
+    study.finish("It is 1.5.", protocol="none")
+    text = report.answers(tmp_path)
+    for said in ("### GMM EM", "*Why?*", "**Predicted.** So.", "**Measured.** It is 1.5.", "1 seed,"):
+        assert said in text
+    assert f"![A curve.](../results/{FIRST}/curve.png)" in text and f"| {FIRST} | 1 |" in text
+    assert f"Not run yet: {SECOND}" in text and f"python -m experiments {FIRST} --full" in text
+    path = tmp_path / "README.md"  # only what is between the marks changes
+    path.write_text(f"Above.\n\n{report.START}\nWhat was.\n{report.END}\n\nBelow.\n")
+    for _ in range(2):
+        report.update(tmp_path, path)
+        text = path.read_text()
+        assert text.startswith("Above.\n\n<!--") and text.endswith("-->\n\nBelow.\n")
+        assert "What was." not in text and text.count("It is 1.5.") == 1
+
+
+def test_the_committed_answers_are_those_of_the_committed_results():
+    """`python -m experiments report` was called after the last run."""
+    text = report.README.read_text("utf-8")
+    assert report.answers(report.README.parents[1] / "results") in text
+    for line in text.splitlines():
+        if line.startswith("!["):
+            assert (report.README.parent / line.rpartition("](")[2].rstrip(")")).is_file(), line
 
 
 def image(browser, canvas="#image"):
