@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 import jax
 from jax.typing import ArrayLike
+from jaxtyping import Float
 
 __all__ = [
     "Activation",
@@ -12,13 +13,16 @@ __all__ = [
     "ArrayLike",
     "Context",
     "Covariance",
+    "Event",
     "Key",
     "Mode",
     "Params",
     "Precision",
     "PyTree",
+    "Scalar",
     "Scale",
     "Transform",
+    "Term",
 ]
 
 Array: TypeAlias = jax.Array
@@ -30,6 +34,12 @@ Params: TypeAlias = dict[str, Any]
 """Parameters of a model: a nested dict of arrays."""
 Context: TypeAlias = ArrayLike | None
 """Condition of one datum: a vector, a label that becomes a one-hot vector, or `None`."""
+
+Scalar: TypeAlias = Float[Array, ""]
+Event: TypeAlias = Float[Array, "*event"]
+"""One datum or one latent, an array of any shape."""
+Term: TypeAlias = Float[ArrayLike, "*#event"]
+"""A parameter of an event: a scalar, or an array that broadcasts to the event at equal rank."""
 
 Mode: TypeAlias = Literal["ancestral", "mean", "offset"]
 """How x comes out of a likelihood: drawn with its noise, as its mean, or the mean and so many deviations."""

@@ -54,6 +54,7 @@ class Planar(_Flow):
 
     Reference: Rezende and Mohamed, 2015, equations 10-14.
 
+    >>> import jax
     >>> q = Planar(2).apply({}, jnp.zeros(14))
     >>> z, log_q = q.sample_and_log_prob(jax.random.key(0))
     >>> bool(jnp.allclose(log_q, q.base.log_prob(z), atol=1e-5))
@@ -100,6 +101,7 @@ class IAF(_Flow):
 
     Reference: Kingma et al., 2016, section 4 and algorithm 1.
 
+    >>> import jax
     >>> head = IAF(depth=2, hidden=16)
     >>> params = head.init(jax.random.key(0), (3,))
     >>> q = head.apply(params, jnp.linspace(-1.0, 1.0, 18))
