@@ -62,7 +62,7 @@ def _expectation(q: Any, p: Distribution, f: Callable[[Any, jax.Array], jax.Arra
 
 def _mean(model: LatentModel, params: Any, q_params: Any, x: jax.Array, entropy: float) -> jax.Array:
     def one(x: jax.Array) -> jax.Array:
-        q, p = model.posterior(q_params, x), model.prior(q_params)
+        q, p = model.posterior(q_params, model.event(x)), model.prior(q_params)
         return _expectation(q, p, lambda z, log_q: log_joint(model, params, x, z) - entropy * log_q)
 
     return jnp.mean(jax.lax.map(one, x, batch_size=min(len(x), 1024)))

@@ -17,7 +17,6 @@ from vaejax.models import LatentModel
 from vaejax.networks import in_precision
 from vaejax.objectives import Objective
 from vaejax.objectives.objective import HParams, Info
-from vaejax.objectives.sigma import has_optimal_scale
 from vaejax.recipes import static
 from vaejax.train import processes
 from vaejax.train.feed import Feed, Memory, Position, Streamed
@@ -146,16 +145,19 @@ class _Function(Objective):
     """A user's function of a batch as an objective, which may read any hyperparameter."""
 
     function: Callable[..., tuple[Array, Info]]
-    accepts = None
 
-    def __call__(self, model, params, key, x, context, step, hparams):
+    @property
+    def accepts(self) -> None:
+        return None
+
+    def of_batch(self, model, params, key, x, context, step, hparams):
         return self.function(model, params, key, x, context, step, hparams)
 
 
 def _objective(model: LatentModel, given: Objective | Callable[..., tuple[Array, Info]] | None) -> Objective:
     objective = objectives.for_model(model) if given is None else given
     objective = objective if isinstance(objective, Objective) else _Function(objective)
-    if has_optimal_scale(model) and objective.calibration is None:
+    if model.scale == "optimal" and objective.calibration is None:
         raise ValueError("heads.normal('optimal') is trained by objectives.optimal_sigma(), which alone sets its scale")
     return objective
 
