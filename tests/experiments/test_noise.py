@@ -30,7 +30,7 @@ def judge():
     """A classifier of 4 x 4 pixels that has learned nothing: distances in its features are distances."""
     parts = vj.networks.MLP((16, 8, 6), activate_output=True), vj.networks.Linear(6, 2)
     network = vj.networks.Sequential(parts)
-    return vj.evaluate.Classifier("drawn", network, network.init(jax.random.key(1)), (4, 4, 1), 2)
+    return vj.evaluate.classifier.Classifier("drawn", network, network.init(jax.random.key(1)), (4, 4, 1), 2)
 
 
 def test_what_a_mean_of_zero_leaves_is_the_image(fitted):
@@ -41,7 +41,7 @@ def test_what_a_mean_of_zero_leaves_is_the_image(fitted):
     assert not np.allclose(left, noise.residuals(model, params, x, seed=1))  # another z
     certain = {"kernel": params["encoder"]["layer1"]["kernel"], "bias": np.float32([0, 0, -20, -20])}
     params = params | {"encoder": params["encoder"] | {"layer1": certain}}
-    z = vj.evaluate.codes(model, params, jax.random.key(0), x, temperature=0.0)
+    z = vj.evaluate.encode_rows(model, params, jax.random.key(0), x, temperature=0.0)
     means = jax.vmap(lambda z: vj.decode(model, params, z))(z)
     np.testing.assert_allclose(noise.residuals(model, params, x), x - means, atol=1e-2)
 

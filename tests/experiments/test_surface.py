@@ -16,7 +16,7 @@ def line():
     """A linear model of four numbers with one latent, and rows of it."""
     model, weight = vj.PPCA(4, 1), np.float32([[3.0], [0.0], [4.0], [0.0]])
     params = {"mean": np.zeros(4, np.float32), "weight": weight, "log_scale": np.float32(-1.0)}
-    return model, params, vj.evaluate.draws(vj.evaluate.from_prior(model, params), jax.random.key(0), 400)
+    return model, params, vj.evaluate.draw_rows(vj.evaluate.from_prior(model, params), jax.random.key(0), 400)
 
 
 @pytest.fixture(scope="module")
