@@ -224,7 +224,9 @@ def test_the_returned_parameters_are_the_scored_ones(x64):
     for name in ("ppca", "factor-analysis"):
         model, x = zoo.EXACT[name], zoo.rows() + 5.0
         params, trace = vj.em.fit(model, KEY, x, num_steps=0, init=model.init(KEY))
-        np.testing.assert_allclose(trace.objective[0], np.mean(vj.evaluate.exact_log_evidence(model, params, x)), atol=1e-9)
+        np.testing.assert_allclose(
+            trace.objective[0], np.mean(vj.evaluate.exact_log_evidence(model, params, x)), atol=1e-9
+        )
 
 
 def test_one_row():

@@ -66,7 +66,9 @@ def test_plain_em_step_is_the_corrected_formula(x64):
     noise = ((centred**2).sum() - 2 * (code * (centred @ new)).sum() + np.trace(second @ new.T @ new)) / x.size
     np.testing.assert_allclose(step.params["weight"], new, atol=1e-10)
     np.testing.assert_allclose(np.exp(2 * step.params["log_scale"]), noise, atol=1e-10)
-    np.testing.assert_allclose(step.log_likelihood, np.mean(vj.evaluate.exact_log_evidence(model, params, x)), atol=1e-10)
+    np.testing.assert_allclose(
+        step.log_likelihood, np.mean(vj.evaluate.exact_log_evidence(model, params, x)), atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("prior_count", [0.0, 3.0])
@@ -153,7 +155,9 @@ def test_bound_of_a_ppca_mixture_is_exact_too(x64):
     model, x = zoo.EXACT["ppca-mixture"], jnp.asarray(zoo.rows(20))
     params = zoo.fitted("ppca-mixture")
     np.testing.assert_allclose(
-        vj.em.lower_bound(model, params, params, x), np.mean(vj.evaluate.exact_log_evidence(model, params, x)), atol=1e-10
+        vj.em.lower_bound(model, params, params, x),
+        np.mean(vj.evaluate.exact_log_evidence(model, params, x)),
+        atol=1e-10,
     )
     stale = zoo.fitted("ppca-mixture", 1)
     assert vj.em.kl_gap(model, params, stale, x) > 1e-3
@@ -205,7 +209,9 @@ def test_pca_and_factor_analysis_against_scikit_learn(name, tables, x64):
         "weight": jnp.asarray(weight),
         "log_scale": jnp.asarray(0.5 * np.log(twin.noise_variance_)),
     }
-    np.testing.assert_allclose(vj.evaluate.exact_log_evidence(vj.PPCA(dim, m), params, x), twin.score_samples(x), rtol=1e-7)
+    np.testing.assert_allclose(
+        vj.evaluate.exact_log_evidence(vj.PPCA(dim, m), params, x), twin.score_samples(x), rtol=1e-7
+    )
     # ... and ours are the same fit with n.
     exact = vj.em.ppca_exact(vj.PPCA(dim, m), x)
     np.testing.assert_allclose(np.exp(2 * exact["log_scale"]) * count / (count - 1), twin.noise_variance_, rtol=1e-8)
@@ -220,7 +226,9 @@ def test_pca_and_factor_analysis_against_scikit_learn(name, tables, x64):
         "weight": jnp.asarray(twin.components_.T),
         "log_scale": jnp.asarray(0.5 * np.log(twin.noise_variance_)),
     }
-    np.testing.assert_allclose(vj.evaluate.exact_log_evidence(vj.FactorAnalysis(dim, m), params, x), twin.score_samples(x), rtol=1e-6)
+    np.testing.assert_allclose(
+        vj.evaluate.exact_log_evidence(vj.FactorAnalysis(dim, m), params, x), twin.score_samples(x), rtol=1e-6
+    )
 
 
 def test_singularity_floor_and_prior(x64):  # oracle 20
@@ -286,7 +294,9 @@ def test_mnist_table(mnist, x64):
         assert round(float(np.exp(2 * params["log_scale"])), 5) == noise
         _, trace = vj.em.fit(model, jax.random.key(0), train, num_steps=0, init=params)
         np.testing.assert_allclose(trace.log_likelihood[-1], train_score, atol=0.0051)
-        np.testing.assert_allclose(np.mean(vj.evaluate.exact_log_evidence(model, params, test)), test_score, atol=0.0051)
+        np.testing.assert_allclose(
+            np.mean(vj.evaluate.exact_log_evidence(model, params, test)), test_score, atol=0.0051
+        )
     model = vj.PPCA(784, 10)
     _, trace = vj.em.fit(model, jax.random.key(0), train, num_steps=300)
     assert abs(trace.log_likelihood[-1] - 182.15) < 0.05

@@ -64,7 +64,9 @@ def test_entries_of_a_factorised_likelihood_sum_to_it():
         assert each.shape == (2, 3)
         np.testing.assert_allclose(each.sum(), p.log_prob(x), rtol=1e-5)
     np.testing.assert_allclose(
-        vj.evaluate.imputation.entry_log_probs(Normal(loc, scale), x), jax.scipy.stats.norm.logpdf(x, loc, scale), rtol=1e-5
+        vj.evaluate.imputation.entry_log_probs(Normal(loc, scale), x),
+        jax.scipy.stats.norm.logpdf(x, loc, scale),
+        rtol=1e-5,
     )
     with pytest.raises(TypeError, match="independent entries .*, got LowRankNormal"):
         vj.evaluate.imputation.entry_log_probs(LowRankNormal(loc, jnp.zeros((2, 3, 1)), scale), x)

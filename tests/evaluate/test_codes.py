@@ -21,7 +21,9 @@ def blobs(count, classes=4, spread=0.3, seed=0):
 
 def test_probes_read_labels_that_are_there():
     (z, y), (test, wanted) = blobs(200, 10), blobs(100, 10, seed=1)
-    assert vj.evaluate.codes.linear_probe(z, y, test, wanted) == 1.0  # ten classes in two dimensions: least squares fails
+    assert (
+        vj.evaluate.codes.linear_probe(z, y, test, wanted) == 1.0
+    )  # ten classes in two dimensions: least squares fails
     assert vj.evaluate.codes.knn_probe(z, y, test, wanted) == 1.0
     noise = np.random.default_rng(2).normal(size=(2000, 2))
     for probe in (vj.evaluate.codes.linear_probe, vj.evaluate.codes.knn_probe):
@@ -40,7 +42,9 @@ def test_probes_against_scikit_learn():
     near = KNeighborsClassifier(1).fit(z[:200], y[:200])
     assert vj.evaluate.codes.knn_probe(z[:200], y[:200], z[200:], y[200:], k=1) == near.score(z[200:], y[200:])
     line = np.array([[0.0], [1.0], [2.0], [10.0]])
-    assert vj.evaluate.codes.knn_probe(line, [7, 8, 8, 7], np.array([[0.1], [1.4]]), [7, 8], k=4) == 1.0  # ties: the nearer
+    assert (
+        vj.evaluate.codes.knn_probe(line, [7, 8, 8, 7], np.array([[0.1], [1.4]]), [7, 8], k=4) == 1.0
+    )  # ties: the nearer
 
 
 @pytest.mark.parametrize("method", ["kmeans", "gmm"])
@@ -64,7 +68,9 @@ def test_nmi_against_scikit_learn():
     for a_count, b_count in ((2, 2), (3, 7), (10, 10), (1, 4), (1, 1)):
         a, b = RNG.integers(0, a_count, 60), RNG.integers(0, b_count, 60)
         assert vj.evaluate.codes.nmi(a, b) == pytest.approx(normalized_mutual_info_score(a, b), abs=1e-12)
-        assert vj.evaluate.codes.nmi(a, b) == pytest.approx(vj.evaluate.codes.nmi(b, 9 - a if a_count <= 10 else a), abs=1e-12)
+        assert vj.evaluate.codes.nmi(a, b) == pytest.approx(
+            vj.evaluate.codes.nmi(b, 9 - a if a_count <= 10 else a), abs=1e-12
+        )
     assert vj.evaluate.codes.nmi(np.arange(6), np.arange(6)[::-1]) == pytest.approx(1.0)
 
 

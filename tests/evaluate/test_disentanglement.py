@@ -133,7 +133,9 @@ def test_factors_that_do_not_vary_are_left_out():
     assert dci(SPREAD, factors, categorical=(1,)) == dci(SPREAD, FACTORS, categorical=CLASSES)
 
 
-@pytest.mark.parametrize("score", [evaluate.disentanglement.mig, evaluate.disentanglement.sap, evaluate.disentanglement.dci])
+@pytest.mark.parametrize(
+    "score", [evaluate.disentanglement.mig, evaluate.disentanglement.sap, evaluate.disentanglement.dci]
+)
 def test_what_cannot_be_meant_is_refused(score):
     codes = SPREAD.copy()
     codes[7, 1] = np.nan
@@ -239,7 +241,10 @@ def test_perfect_codes_of_real_images():
         area = mask.sum((1, 2))
         return np.stack([mask.sum(1) @ np.arange(64) / area, np.sqrt(area), mask.sum(2) @ np.arange(64) / area], 1)
 
-    for name, score in (("pairs", evaluate.interventions.beta_vae_score), ("rows", evaluate.interventions.factor_vae_score)):
+    for name, score in (
+        ("pairs", evaluate.interventions.beta_vae_score),
+        ("rows", evaluate.interventions.factor_vae_score),
+    ):
         assert score(encode, some, jax.random.key(0), num_train=60, num_test=60, **{name: 8}) >= 0.95
     factors = some.draw(jax.random.key(1), 512)
     codes = encode(some.render(factors))

@@ -86,7 +86,9 @@ def test_an_exact_posterior_and_an_exact_model(known):
     np.testing.assert_allclose(found.log_evidence, exact)
     model, gmm = vj.GMM(3, zoo.D), zoo.fitted("gmm-full")
     rows = zoo.rows()
-    np.testing.assert_allclose(vj.importance_bounds(model, gmm, KEY, rows), vj.evaluate.exact_log_evidence(model, gmm, rows))
+    np.testing.assert_allclose(
+        vj.importance_bounds(model, gmm, KEY, rows), vj.evaluate.exact_log_evidence(model, gmm, rows)
+    )
 
 
 def test_the_bound_does_not_fall_with_k(known):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from vaejax.evaluate.neighbours import nearest
 
 import vaejax as vj
-from vaejax.evaluate.neighbours import nearest
 
 RNG = np.random.default_rng(0)
 

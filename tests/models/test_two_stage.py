@@ -156,7 +156,10 @@ def test_the_second_stage_mends_the_samples():  # oracle 24
     def drawn(model, params):
         return jax.jit(jax.vmap(functools.partial(vj.sample, model, params)))(keys)
 
-    alone, both = vj.evaluate.mmd(drawn(model.first, params["first"]), held, 0.3), vj.evaluate.mmd(drawn(model, params), held, 0.3)
+    alone, both = (
+        vj.evaluate.mmd(drawn(model.first, params["first"]), held, 0.3),
+        vj.evaluate.mmd(drawn(model, params), held, 0.3),
+    )
     assert alone > 0.02 and both < 0.3 * alone
 
     def aggregate(key, x):

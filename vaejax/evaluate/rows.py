@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from vaejax.checks import finite_rows
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.distributions import After, Distribution, Guide, draw
 from vaejax.models import Elbo, LatentModel, elbo, encode
 from vaejax.progress import Bar
@@ -70,7 +70,7 @@ def mean_score(values: ArrayLike, unit: str, protocol: str) -> Score:
 
 def checked(model: LatentModel, x: ArrayLike | Rows, context: ArrayLike | None = None, name: str = "x") -> Rows:
     """The door: rows that fit the model, on the device; `Rows` have passed it and are not looked at again."""
-    return x if isinstance(x, Rows) else prepare(model, x, context, name)
+    return x if isinstance(x, Rows) else checked_rows(model, x, context, name)
 
 
 def finite_points(name: str, x: ArrayLike, dim: int | None = None, least: int = 1) -> Float[np.ndarray, "N D"]:
