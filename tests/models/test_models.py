@@ -167,4 +167,4 @@ def test_responsibilities_labels_and_criteria(x64):
     with pytest.raises(ValueError, match="nan in row 7"):
         vj.evaluate.labels(model, params, x)
     with pytest.raises(ValueError, match="expected rows of shape \\(5,\\)"):
-        vj.evaluate.labels(model, params, x[:, :4])
+        vj.evaluate.labels(model, params, x[:7, :4])
