@@ -103,7 +103,9 @@ def require_each_row(name: str, x: np.ndarray, good: np.ndarray, expected: str) 
         raise ValueError(f"{name}: expected {expected}, got {entry} in row {bad[0]}")
 
 
-def finite_rows(name: str, x: Any, shape: tuple[int, ...] | None = None, least: int = 1) -> np.ndarray:
+def finite_rows(
+    name: str, x: Any, shape: tuple[int, ...] | None = None, least: int = 1, *, scaled: bool = True
+) -> np.ndarray:
     """Rows (N, ...) as finite floats: uint8 pixels scaled to [0, 1], bool as 0 and 1, float64 as it is.
 
     Args:
@@ -111,15 +113,17 @@ def finite_rows(name: str, x: Any, shape: tuple[int, ...] | None = None, least: 
       x: floats, uint8 or bool.
       shape: of a row; rows of as many entries are reshaped to it.
       least: number of rows that are needed.
+      scaled: uint8 pixels become [0, 1]; `False` leaves them as they are.
 
     Raises:
       ValueError: for other types and shapes, too few rows, and nan or infinite values, with the first bad row.
     """
     x = np.asarray(x)
     if x.ndim < 2 or len(x) < least or not x.size:
-        raise ValueError(f"{name}: expected at least {least} rows (N, ...), got shape {x.shape}")
+        expected = "rows (N, ...) with at least one number" if least == 1 else f"at least {least} rows (N, ...)"
+        raise ValueError(f"{name}: expected {expected}, got shape {x.shape}")
     if x.dtype == np.uint8:
-        x = x / np.float32(255)
+        x = x / np.float32(255) if scaled else x
     elif x.dtype == bool:
         x = x.astype(np.float32)
     elif not jnp.issubdtype(x.dtype, jnp.floating):

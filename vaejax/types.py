@@ -1,5 +1,6 @@
 """Names of the types that the public face speaks of."""
 
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import jax
@@ -20,6 +21,7 @@ __all__ = [
     "PyTree",
     "Scalar",
     "Scale",
+    "Transform",
     "Term",
 ]
 
@@ -45,4 +47,6 @@ Covariance: TypeAlias = Literal["full", "tied", "diag", "spherical"]
 Scale: TypeAlias = Literal["shared", "optimal", "per_pixel_constant", "per_pixel"]
 """How a standard deviation is learned: one number, one number in closed form, one an entry, or by the network."""
 Precision: TypeAlias = Literal["float16", "bfloat16", "float32", "float64"]
+Transform: TypeAlias = Callable[[Key, Array], Array]
+"""Change of a batch inside the training step: `transforms.binarize`, or any such function in JAX."""
 Activation: TypeAlias = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh"]
