@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from vaejax.train.checkpoint import manager_of
 
 import vaejax as vj
 from tests import zoo

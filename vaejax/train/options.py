@@ -104,7 +104,7 @@ def keywords(
         function: Callable[[LatentModel, Key, Data, Options], Fit],
     ) -> Callable[Concatenate[LatentModel, Key, Data, P], Fit]:
         first = list(inspect.signature(function).parameters.values())[:3]
-        signature = inspect.Signature(first + fields, return_annotation=Fit)
+        signature = inspect.Signature(first + fields, return_annotation="Fit")
 
         @functools.wraps(function)
         def door(*args: Any, **options: Any) -> Fit:
