@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from importlib.metadata import entry_points
 
 import jax
@@ -22,6 +21,7 @@ import vaejax as vj
 from vaejax.cli import main
 from vaejax.cli.members import MEMBERS, build
 from vaejax.cli.options import Fit
+from vaejax.train import loop
 
 SMALL = ("--hidden", "16", "--latent-dim", "2", "--epochs", "2")
 
@@ -231,18 +231,23 @@ def test_data_that_changed_are_told(tmp_path, capsys):
     assert "holds something else" in line and [path.name for path in other.iterdir()] == ["precious.txt"]
 
 
-def test_exit_codes_of_what_fails_later(tmp_path, capsys):
+def test_exit_codes_of_what_fails_later(tmp_path, capsys, monkeypatch):
     words = ("fit", "vae", "--data", "digits", "--out")
     assert vaejax(*words, tmp_path / "a", "--learning-rate", 1e30, "--batch-size", 20, *SMALL) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "numbers that are not finite" in line and "Lower the learning rate" in line
-    # A run of two hours gets the signal in its second second, from outside as a queue's.
-    kill = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGTERM))
-    kill.start()
-    small = ("--hidden", "16", "--latent-dim", "2", "--epochs")
-    assert vaejax(*words, tmp_path / "b", *small, 100_000) == 130
-    kill.join()
+    real = loop.run_steps
+
+    def stopped(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args, **kwargs)
+
+    stopped.lower = real.lower
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "run_steps", stopped)
+        assert vaejax(*words, tmp_path / "b", *SMALL) == 130
     assert f"the run is saved in {tmp_path / 'b'}, and the same call goes on" in capsys.readouterr().err
+    assert vaejax(*words, tmp_path / "b", *SMALL) == 0
 
 
 def test_ais_and_bits_per_dimension_of_probabilities_and_of_densities(digits_run, tmp_path):

@@ -46,7 +46,7 @@ def planes(
         points = [layer for panel in layers.values() for layer in panel if not callable(layer)]
         if not points:
             raise ValueError("panels: expected points in the plane, (N, 2), or limits=, got densities alone")
-        low, high = np.quantile(np.concatenate(points), [0.001, 0.999], axis=0)
+        low, high = np.nanquantile(np.concatenate(points), [0.001, 0.999], axis=0)
         limits = np.stack([low - 0.08 * (high - low), high + 0.08 * (high - low)], 1)
     (left, right), (bottom, top) = limits
     columns = min(columns, len(layers))
