@@ -76,7 +76,9 @@ class Compilations:
         for title, counts in (("line of the tests", self.lines), ("function", self.functions)):
             write(f"\ncompiled  programs  {title}")
             for place in sorted(counts, key=lambda place: -self.seconds[place])[: self.longest]:
-                write(f"{self.seconds[place]:8.2f} {counts[place]:9}  {place if isinstance(place, str) else ' '.join(place)}")
+                write(
+                    f"{self.seconds[place]:8.2f} {counts[place]:9}  {place if isinstance(place, str) else ' '.join(place)}"
+                )
 
 
 def _line() -> str:

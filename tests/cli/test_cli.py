@@ -103,7 +103,7 @@ def test_a_run_is_fitted_evaluated_sampled_reported_and_exported(digits_run, cap
 def test_a_whole_evaluation_keeps_its_classifier_and_is_reused(digits_run, capsys):
     assert vaejax("evaluate", digits_run, "--k", 5) == 0
     metrics, shown = scores_of(digits_run), capsys.readouterr().out
-    stored = vj.evaluate.load_classifier(digits_run / "classifier")
+    stored = vj.evaluate.classifier.load(digits_run / "classifier")
     assert stored.sha256[:16] in metrics["scores"]["mean_precision"]["protocol"] and stored.sha256[:16] in shown
     assert 0.2 < metrics["scores"]["knn_probe"]["value"] <= 1 and metrics["scores"]["knn_probe"]["standard_error"] > 0
     assert {"sample_frechet_distance", "kmeans_nmi", "active_units", "generalisation_gap"} <= metrics["scores"].keys()
@@ -154,7 +154,7 @@ def test_standardised_likelihoods_are_in_the_units_of_the_data(table, tmp_path):
         out = fitted("ppca", tmp_path / f"run{len(flag)}", *words, data=table)
         assert vaejax("evaluate", out, "--quick") == 0
         params = vj.em.ppca_exact(vj.PPCA(3, 1), parts.train.x)
-        exact = vj.log_evidences(vj.PPCA(3, 1), params, parts.test.x).mean()
+        exact = vj.evaluate.exact_log_evidence(vj.PPCA(3, 1), params, parts.test.x).mean()
         exact += parts.scaling.log_jacobian if flag else 0.0
         assert scores_of(out)["scores"]["log_evidence"]["value"] == pytest.approx(float(exact), abs=0.05)
 

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from vaejax.evaluate.advice import RULES
 
 import vaejax as vj
 from tests import zoo
 from vaejax.distributions import Normal
-from vaejax.evaluate.advice import RULES
 from vaejax.recipes import static
 
 KEY = jax.random.key(0)
@@ -91,15 +91,15 @@ def test_refining_finds_the_mean_field_optimum():
     model, weight, sigma = Rotated(5, 2), np.random.default_rng(0).normal(size=(5, 2)), 0.8
     params = model.init(KEY) | {"weight": jnp.asarray(weight, jnp.float32), "log_scale": jnp.log(jnp.float32(sigma))}
     x = jax.vmap(lambda k: vj.sample(model, params, k))(jax.random.split(jax.random.key(1), 12))
-    refined = vj.evaluate.refine(model, params, KEY, x, num_steps=400, num_samples=16)
-    exact = np.asarray(vj.log_evidences(vj.PPCA(5, 2), params, x))
+    refined = vj.evaluate.latents.refine(model, params, KEY, x, num_steps=400, num_samples=16)
+    exact = np.asarray(vj.evaluate.exact_log_evidence(vj.PPCA(5, 2), params, x))
     m = weight.T @ weight / sigma**2 + np.eye(2)
     gap = 0.5 * (np.log(np.diag(m)).sum() - np.linalg.slogdet(m)[1])
     assert np.mean(exact - refined.best) == pytest.approx(gap, abs=0.1)
     assert np.mean(refined.best) < np.mean(refined.importance) < np.mean(exact) + 0.2
     assert (refined.best >= refined.encoder).all() and np.mean(refined.best - refined.encoder) > 0.5
     with pytest.raises(TypeError, match="expected a Gaussian q"):
-        vj.evaluate.refine(vj.GMM(3, zoo.D), zoo.fitted("gmm-full"), KEY, zoo.rows())
+        vj.evaluate.latents.refine(vj.GMM(3, zoo.D), zoo.fitted("gmm-full"), KEY, zoo.rows())
 
 
 HEALTHY = {

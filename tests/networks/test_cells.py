@@ -27,7 +27,9 @@ def test_depthwise_convolution_by_shifts_is_the_convolution(size, side):
         square = lambda x, k: (jnp.sum(f(x, k) ** 2), f(x, k))
         return jax.jit(jax.grad(square, (0, 1), has_aux=True))(x, kernel)
 
-    chex.assert_trees_all_close(both(functools.partial(layers._by_products, stride=1)), both(reference), rtol=1e-4, atol=1e-4)
+    chex.assert_trees_all_close(
+        both(functools.partial(layers._by_products, stride=1)), both(reference), rtol=1e-4, atol=1e-4
+    )
     chex.assert_trees_all_close(layers.convolve(x, kernel), reference(x, kernel), rtol=1e-4, atol=1e-4)
 
 
