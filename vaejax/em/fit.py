@@ -130,8 +130,8 @@ def fit(
     with wide(), watched(progress, num_steps) as visible:
         if mesh is not None:
             split, everywhere = (NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec()))
-            x, w, mask = jax.device_put((rows.x, rows.w, rows.mask), split)
-            rows = Chunks(x, w, mask, jax.device_put(rows.raw, everywhere), mesh)
+            xs, w, mask = jax.device_put((rows.x, rows.w, rows.mask), split)
+            rows = Chunks(xs, w, mask, jax.device_put(rows.raw, everywhere), mesh)
         hyper = Hyper(
             jnp.asarray(floor, float),
             jnp.asarray(pseudo, float),
