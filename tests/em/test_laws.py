@@ -178,7 +178,7 @@ def anatomy(model, stale, old, x):
 
 @pytest.mark.parametrize("name", ["gmm-full", "gmm-diag", "ppca", "factor-analysis", "ppca-mixture"])
 def test_half_steps_rise_and_gaps_close(name, x64):  # oracles 2 and 3, source A section 2
-    model, x, old, stale = zoo.EXACT[name], jnp.asarray(X), start(name, 2), start(name, 1)
+    model, x, old, stale = zoo.EXACT[name], jnp.asarray(X), start(name, 3), start(name, 1)
     path, halves, q, gap = anatomy(model, stale, old, x)
     exact = jax.lax.map(lambda params: mean_evidence(model, params, x), path)
     np.testing.assert_allclose(halves.after_e, exact[:3], atol=1e-10)
