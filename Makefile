@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test slow lint bench peers clean
 
 demo: $(VENV)/installed
-	$(BIN)/python -m experiments.demo
+	$(BIN)/python -m experiments.tables.demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile

@@ -11,39 +11,13 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments.kept import asked
-
-NAMES = (
-    "one_interface",
-    "gmm_em",
-    "ppca_bridge",
-    "collapse",
-    "kl_directions",
-    "codes",
-    "decoder_sigma",
-    "supervised_manifolds",
-    "mnist_latents",
-    "faces",
-    "anomaly",
-    "iaf_posterior",
-    "likelihood_table",
-    "synthetic",
-    "why_recognition",
-    "two_stage",
-    "question_1_fixed_sigma",
-    "question_2_beta",
-    "question_3_mean_process",
-    "question_4_noisy_samples",
-    "question_5_full_covariance",
-    "question_6_variability",
-    "question_7_synthetic_claims",
-    "explorer",
-)
+from experiments.harness import page
+from experiments.harness.stories import question_and_prediction, stories
 
 
 def run(name: str, words: list[str]) -> dict:
     """One experiment; `--smoke` and `--full` choose the settings that the other flags then change."""
-    module = importlib.import_module(f"experiments.{name}")
+    module = importlib.import_module(stories()[name].module)
     sizes = {size: getattr(module.Config, size) for size in ("smoke", "full") if hasattr(module.Config, size)}
     chosen = [size for size in sizes if f"--{size}" in words]
     if len(chosen) > 1:
@@ -60,14 +34,14 @@ def run(name: str, words: list[str]) -> dict:
 def every(words: list[str]) -> int:
     """All experiments, one after the other; what fails is named at the end."""
     failed, start = [], time.perf_counter()
-    for i, name in enumerate(NAMES):
+    for i, name in enumerate(stories()):
         try:
             run(name, words)
         except Exception as problem:  # the others are still worth having; the exit code tells
             failed.append(f"{name}: {type(problem).__name__}: {problem}")
             Console().print(f"[red]{failed[-1]}[/red]")
         jax.clear_caches()  # thousands of compiled programs reach the limit on memory maps and crash the compiler
-        Console().print(f"{i + 1} of {len(NAMES)} experiments after {(time.perf_counter() - start) / 60:.1f} min")
+        Console().print(f"{i + 1} of {len(stories())} experiments after {(time.perf_counter() - start) / 60:.1f} min")
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
     return len(failed) > 0
@@ -78,8 +52,8 @@ def listing(out: Path) -> None:
     table = Table()
     for column in ("experiment", "what it asks", "results"):
         table.add_column(column)
-    for name in NAMES:
-        about, _ = asked(importlib.import_module(f"experiments.{name}").__doc__ or "")
+    for name, story in stories().items():
+        about, _ = question_and_prediction(story.about)
         path = out / name / "metrics.json"
         found = json.loads(path.read_text()) if path.exists() else None
         table.add_row(name, about, "none yet" if found is None else f"{found['size']}, {found['seconds'] / 60:.1f} min")
@@ -95,17 +69,15 @@ def main(words: list[str]) -> int:
         case ["list", *rest]:
             listing(Path(rest[0]) if rest else Path("results"))
         case ["report", *rest]:
-            from experiments import readme, report
-
-            print(report.write(Path(rest[0]) if rest else Path("results")).resolve())
+            print(page.write(Path(rest[0]) if rest else Path("results")).resolve())
             if not rest:
-                readme.update(Path("results"))
+                page.update(Path("results"))
         case ["all", *rest]:
             return every(rest)
-        case [name, *rest] if name in NAMES:
+        case [name, *rest] if name in stories():
             run(name, rest)
         case [name, *_]:
-            print(f"{name!r} is no experiment: expected list, report, all, or one of {', '.join(NAMES)}")
+            print(f"{name!r} is no experiment: expected list, report, all, or one of {', '.join(stories())}")
             return 2
     return 0
 

@@ -1,37 +1,76 @@
+"""Sets in the plane and on lines, against their densities; posteriors where a decoder of zeros is known."""
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import plane
+import vaejax as vj
+from experiments.plane import flow_posteriors, manifolds, points
+
+
+def test_the_sources_entropies_are_those_of_the_generators():
+    config = points.Config.smoke()
+    for name in ("4.1 axis", "4.3 eight", "4.4 blobs", "4.5 mixture"):
+        x = points.dataset(config, name).test.x
+        assert -points._truth(name, x, 20_000).mean() == pytest.approx(points.SETS[name].entropy, abs=0.12)
 
 
 def test_a_loss_that_falls_to_zero_has_settled_where_its_mean_is_small():
-    lines, settled = plane.settling(np.r_[np.full(100, 4.0), np.zeros(900)])
+    lines, settled = points.settling(np.r_[np.full(100, 4.0), np.zeros(900)])
     (label, (batches, mean)), *_ = lines.items()
     assert label == "loss, mean of 100 batches" and batches[0] == 100 and len(batches) == len(mean) == 901
     assert settled == 198 and mean[settled - 100] == pytest.approx(0.08) and mean[settled - 101] > 0.1
 
 
-def test_a_loss_that_rises_again_has_not_settled_before():
-    loss = np.r_[np.full(100, 4.0), np.zeros(200), np.full(50, 1.05), np.zeros(650)]
-    assert plane.settling(loss)[1] == 100 + 200 + 50 + 100 - 9  # the last 100 hold at most nine of those above nought
-    assert plane.settling(np.zeros(100))[1] == 50
+def test_quadrature_and_gap_of_a_decoder_that_does_not_look():
+    """Its posterior is the prior, so that the gap is the divergence of q from it."""
+    model = vj.zoo.vae(4, 2, hidden=(3,), posterior="diag")
+    zero = model, jax.tree.map(np.zeros_like, model.init(jax.random.key(0)))
+    found = flow_posteriors.scored(*zero)
+    assert found["evidence"] == pytest.approx(-4 * np.log(2), abs=1e-5)
+    divergence = vj.distributions.analytic_kl(model.posterior(zero[1], np.zeros(4, np.float32)), model.prior(zero[1]))
+    assert found["gap"] == pytest.approx(float(divergence), abs=1e-3)
 
 
-def test_terms_by_epoch_are_means_over_runs():
-    lines = plane.by_epoch({"a": np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]])})
-    np.testing.assert_allclose(lines["a"], [[1, 2, 3], [2.0, 3.0, 4.0], [1.0, 1.0, 1.0]])
+def test_regions_are_where_a_point_is_most_probable():
+    """Logits (5 z1, -5 z1, 0, 0): the first point on the right, the second one on the left."""
+    model = vj.zoo.linear_vae(4, 2, likelihood=vj.heads.bernoulli())
+    params = jax.tree.map(np.zeros_like, model.init(jax.random.key(0)))
+    params["decoder"]["layer0"]["kernel"] = np.array([[5.0, -5.0, 0.0, 0.0], [0.0] * 4], np.float32)
+    likely = np.asarray(flow_posteriors.posteriors(model, params)[1]).reshape(flow_posteriors.SIDE, -1)
+    middle = flow_posteriors.SIDE // 2
+    assert (likely[:, middle + 1 :] == 0).all() and (likely[:, :middle] == 1).all()
 
 
-def test_the_sources_entropies_are_those_of_the_generators():
-    config = plane.Config.smoke()
-    for name in ("4.1 axis", "4.3 eight", "4.4 blobs", "4.5 mixture"):
-        x = plane.dataset(config, name).test.x
-        assert -plane._truth(name, x, 20_000).mean() == pytest.approx(plane.SETS[name].entropy, abs=0.12)
+def test_numbers_are_those_of_a_decoder_that_is_known():
+    """Points around (1, -1) with deviation 0.5, and two stages that know them: the decoder looks at no latent."""
+    rng = np.random.default_rng(0)
+    train, test = (vj.data.Split(rng.normal([1.0, -1.0], 0.5, (n, 2)).astype(np.float32)) for n in (400, 200))
+    model = vj.zoo.two_stage(2, 1, hidden=(4,))
+    both = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
+    last = sorted(both["first"]["decoder"])[-1]
+    both["first"]["decoder"][last]["bias"] = jnp.array([1.0, -1.0])
+    both["first"]["likelihood"]["log_scale"] = jnp.log(jnp.full_like(both["first"]["likelihood"]["log_scale"], 0.5))
+    found = manifolds.numbers(vj.data.Dataset(train, None, test), model, both, 0)
+    assert found["active"] == 0
+    np.testing.assert_allclose(found["sigma"], 0.5, rtol=1e-3)
+    means = [found[way] for way in ("one stage", "two stages", "mixture", "kernels")]
+    np.testing.assert_allclose(means, means[0], rtol=1e-5)  # all are the same one point
+    assert abs(found["data"]) < 0.02 < means[0] and found["floor"] == 1e-3
+    assert abs(found["to_prior"]) < 0.02 and abs(found["to_second"]) < 0.02  # codes and both are N(0, 1)
 
 
-def test_the_names_of_the_forces_stand_above_their_lines():
-    figure, series = plane.forces({"a": np.array([[1.0, 2.0]]), "b": np.array([[3.0, 4.0]])})
-    (axes,) = figure.axes
-    assert [line.get_label() for line in axes.lines] == list(series) == ["a", "b"]
-    figure.draw_without_rendering()
-    assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
+def test_the_ring_is_made_of_standard_normal_points():
+    x = vj.data.ring(400).train.x
+    z = manifolds.unringed(x)
+    np.testing.assert_allclose(z / 10 + z / np.linalg.norm(z, axis=1, keepdims=True), x, atol=1e-5)
+    np.testing.assert_allclose(z.std(0), 1.0, atol=0.15)
+
+
+def test_the_line_is_the_quantile_function_of_its_density():
+    z, x = manifolds.quantiles([manifolds.LINE, manifolds.LINE + 2.0])["quantile function"]
+    assert np.all(np.diff(x) > 0)
+    draws = np.random.default_rng(0).normal(size=200_000)
+    below = 0.4 * (draws - 2.0 < x[30]).mean() + 0.6 * (0.3 * draws + 1.0 < x[30]).mean()
+    assert abs(below - 0.5) < 0.005  # z = 0 is the median

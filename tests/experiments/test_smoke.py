@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.__main__ import NAMES
-from experiments.study import LARGEST_PICTURE, Study
+from experiments.harness.stories import stories
+from experiments.harness.study import LARGEST_PICTURE, Study
 
 
 @pytest.fixture(scope="session")
@@ -19,13 +19,13 @@ def work(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", stories())
 def test_experiment(name, tmp_path, work, monkeypatch):
     drawn = {}
     keep = lambda self, name, figure, **how: (drawn.update({name: figure}), figure_of(self, name, figure, **how))[1]
     figure_of = Study.figure
     monkeypatch.setattr(Study, "figure", keep)
-    module = importlib.import_module(f"experiments.{name}")
+    module = importlib.import_module(stories()[name].module)
     config = module.Config.smoke()
     assert config.size == "smoke" and config.seeds >= 1
     found = module.main(dataclasses.replace(config, out=tmp_path, work=work))

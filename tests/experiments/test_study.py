@@ -1,9 +1,10 @@
 """The record that experiments are made with."""
 
-import importlib
+import dataclasses
 import json
+import re
 import sys
-from pathlib import Path
+import types
 
 import jax
 import numpy as np
@@ -11,12 +12,8 @@ import pytest
 from PIL import Image
 
 import vaejax as vj
-from experiments import __main__ as command
-from experiments.code import code_of
-from experiments.kept import slim
-from experiments.study import Base, Grid, Study, mean_and_error, plus_minus
-
-ROOT = Path(__file__).parents[2]
+from experiments.harness import cells
+from experiments.harness.study import Base, Grid, Study, mean_and_error, plus_minus, slim
 
 
 @pytest.fixture
@@ -52,78 +49,34 @@ def test_a_killed_study_goes_on(config):
     assert again == {"first": {"x": 1}, "second": {"x": 2}} and study.seconds > 0
 
 
-def test_a_cell_of_other_code_is_computed_again(config, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    for text, count in (("x = 1", 1), ("# why\nx = 1", 1), ("x = 2", 2)):
-        (tmp_path / "some_experiment.py").write_text(text)
-        importlib.invalidate_caches()
-        module = importlib.import_module("some_experiment")
-        monkeypatch.delitem(__import__("sys").modules, "some_experiment")
-        monkeypatch.setitem(__import__("sys").modules, "some_experiment", module)
-        Study("some_experiment", config, "?").measure({"cell": lambda: {"x": 1}})
-        assert len(list((config.work / "cells" / "some_experiment").iterdir())) == count
-        monkeypatch.delitem(__import__("sys").modules, "some_experiment")
+def test_a_cell_is_kept_by_its_name_its_settings_and_the_revision_of_its_story(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "commit", lambda: "0123")
+    story, calls = types.ModuleType("some.story"), []
+    monkeypatch.setitem(sys.modules, "some.story", story)
+
+    def measure(**changes):
+        settings = dataclasses.replace(config, **changes)
+        Study("some.story", settings, "?").measure({"cell": lambda: calls.append(1) or {"x": len(calls)}})
+        return len(calls)
+
+    assert measure() == measure(seeds=5, out=tmp_path) == 1  # neither changes a cell
+    story.REVISION = 1  # the default
+    assert measure() == 1 and measure(size="full") == 2
+    story.REVISION = 2
+    assert measure() == measure() == 3
+    kept = [json.loads(path.read_text()) for path in (config.work / "cells" / "story").iterdir()]
+    assert len(kept) == 3 and {(found["cell"], found["commit"]) for found in kept} == {("cell", "0123")}
 
 
-SCRIPT = """from some_package import study, two
-from some_package.two import draw, scale
-SHOWN = {"a": 1}
-def main(config):
-    study = two.Study(config)
-    def cell(seed):
-        return two.value(seed) * scale
-    grid = study.grid(cell, {"one": ()})
-    two.more(study)
-    draw(grid, SHOWN)
-    return study.finish("So.")
-"""
-USED = """scale = 2.0
-offset = "full"
-def value(seed):
-    return seed + len(offset)
-def more(study):
-    study.measure({"two": lambda: {"x": third(1)}})
-def third(x):
-    return x / 3
-def draw(grid, shown):
-    print(grid, shown, "blue")
-"""
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "again"),
-    [
-        ("scale = 2.0", "# why\nscale = 2.0", False),
-        ('"blue"', '"red"', False),
-        ('"So."', '"So it is."', False),
-        ('"a": 1', '"b": 1', False),
-        ("scale = 2.0", "scale = 3.0", True),
-        ('"full"', '"diagonal"', True),
-        ("x / 3", "x / 4", True),
-        ("* scale", "/ scale", True),
-    ],
-)
-def test_the_code_of_an_experiment_is_what_its_cells_come_from(tmp_path, monkeypatch, old, new, again):
-    monkeypatch.syspath_prepend(tmp_path)
-    folder = tmp_path / "some_package"
-    folder.mkdir()
-
-    def code(texts):
-        for name, text in texts.items():
-            (folder / f"{name}.py").write_text(text)
-        importlib.import_module("some_package.one")
-        return code_of("some_package.one")
-
-    files = {"__init__": "", "study": "y = 1", "one": SCRIPT, "two": USED}
-    try:
-        first = code(files)
-        assert code(files | {"study": "y = 2"}) == first
-        assert any(old in text for text in files.values())
-        assert (code({name: text.replace(old, new) for name, text in files.items()}) != first) == again
-    finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "some_package"]:
-            del sys.modules[name]
-    assert code_of("not.there") == ""
+def test_the_commit_is_that_of_this_code_or_none(monkeypatch, tmp_path):
+    commit = cells.commit.__wrapped__
+    found = commit()
+    assert found is None or re.fullmatch(r"[0-9a-f]{40}\+?", found)
+    monkeypatch.setattr(cells, "__file__", str(tmp_path / "a" / "b" / "cells.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert commit() is None
+    monkeypatch.setenv("PATH", "")
+    assert commit() is None
 
 
 def test_fits_are_shared_between_studies(config):
@@ -171,13 +124,6 @@ def test_means_and_their_errors():
     assert Grid({"a, seed 0": {"x": None}}, 1).say("a", "x") == "-"
 
 
-def test_the_command_names_what_there_is(capsys):
-    assert command.main(["nothing"]) == 2
-    assert "expected list, report, all, or one of one_interface" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="one of --smoke and --full"):
-        command.run("question_1_fixed_sigma", ["--smoke", "--full"])
-
-
 def test_members_are_the_fits_of_their_seeds(config):
     study, x = Study("a.b", config, "?"), np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
     model = vj.zoo.vae(2, 1, hidden=(4,), likelihood=vj.heads.normal())
@@ -192,9 +138,3 @@ def test_variants_may_have_seeds_of_their_own(config):
     assert grid.values("two", "n") == [0, 1] and grid.values("three", "n") == [0, 1, 2]
     with pytest.raises(KeyError, match="four"):
         grid.values("four", "n")
-
-
-@pytest.mark.parametrize("name", command.NAMES)
-def test_experiments_are_short(name):
-    """An experiment composes; what it composes is in modules with tests of their own."""
-    assert len((ROOT / "experiments" / f"{name}.py").read_text("utf-8").splitlines()) <= 80
