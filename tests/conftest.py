@@ -1,14 +1,32 @@
 import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Compilation is most of the suite's time; the programs are tiny and need no optimisation.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Compilation is most of the suite's time; the programs are tiny and need no optimisation. Half the seconds of LLVM
+# go with the emitters of fusions, which write each operation through MLIR.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--compilations", type=int, nargs="?", const=30, metavar="N", help="print programs compiled, the N longest"
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("--compilations"):
+        from tests.compilations import Compilations
+
+        config.pluginmanager.register(Compilations(config.getoption("--compilations")))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Figures, against the numbers that they draw."""
+"""Figures and the page: their values, their marks, their refusals."""
 
 import jax
 import numpy as np

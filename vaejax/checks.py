@@ -1,7 +1,7 @@
 """Checks of users' arguments: each raises an error that names expected and actual."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 import jax.numpy as jnp
@@ -13,10 +13,12 @@ __all__ = [
     "require_broadcast",
     "require_choice",
     "require_each_row",
+    "require_image",
     "require_integer",
     "require_kind",
     "require_number",
     "require_shape",
+    "require_sizes",
 ]
 
 T = TypeVar("T")
@@ -30,11 +32,14 @@ def require_integer(name: str, value: Any, least: int = 1, most: int | None = No
     Traceback (most recent call last):
     ValueError: k: expected an integer of at least 1, got 0
     """
-    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not integer or value < least or (most is not None and value > most):
+    if not _is_integer(value) or value < least or (most is not None and value > most):
         span = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name}: expected an integer {span}, got {value!r}")
     return int(value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def require_number(
@@ -49,7 +54,19 @@ def require_number(
     return float(value)
 
 
-def require_choice(name: str, value: T, choices: Sequence[T]) -> T:
+def require_sizes(name: str, sizes: Sequence[int], least: int = 1) -> None:
+    """`ValueError` unless these are positive integers, `least` of them or more."""
+    if len(sizes) < least or not all(_is_integer(size) and size > 0 for size in sizes):
+        raise ValueError(f"{name}: expected at least {least} positive sizes, got {sizes}")
+
+
+def require_image(name: str, shape: Sequence[int]) -> None:
+    """`ValueError` unless the shape is that of an image."""
+    if len(shape) != 3 or not all(_is_integer(size) and size > 0 for size in shape):
+        raise ValueError(f"{name}: expected (height, width, channels), got {shape}")
+
+
+def require_choice(name: str, value: T, choices: Collection[T]) -> T:
     """The value; `ValueError` unless it is one of the choices."""
     if not any(value is choice or (type(value) is type(choice) and value == choice) for choice in choices):
         raise ValueError(f"{name}: expected one of {', '.join(map(str, choices))}, got {value!r}")
@@ -86,7 +103,9 @@ def require_each_row(name: str, x: np.ndarray, good: np.ndarray, expected: str) 
         raise ValueError(f"{name}: expected {expected}, got {entry} in row {bad[0]}")
 
 
-def finite_rows(name: str, x: Any, shape: tuple[int, ...] | None = None, least: int = 1) -> np.ndarray:
+def finite_rows(
+    name: str, x: Any, shape: tuple[int, ...] | None = None, least: int = 1, *, scaled: bool = True
+) -> np.ndarray:
     """Rows (N, ...) as finite floats: uint8 pixels scaled to [0, 1], bool as 0 and 1, float64 as it is.
 
     Args:
@@ -94,15 +113,17 @@ def finite_rows(name: str, x: Any, shape: tuple[int, ...] | None = None, least: 
       x: floats, uint8 or bool.
       shape: of a row; rows of as many entries are reshaped to it.
       least: number of rows that are needed.
+      scaled: uint8 pixels become [0, 1]; `False` leaves them as they are.
 
     Raises:
       ValueError: for other types and shapes, too few rows, and nan or infinite values, with the first bad row.
     """
     x = np.asarray(x)
     if x.ndim < 2 or len(x) < least or not x.size:
-        raise ValueError(f"{name}: expected at least {least} rows (N, ...), got shape {x.shape}")
+        expected = "rows (N, ...) with at least one number" if least == 1 else f"at least {least} rows (N, ...)"
+        raise ValueError(f"{name}: expected {expected}, got shape {x.shape}")
     if x.dtype == np.uint8:
-        x = x / np.float32(255)
+        x = x / np.float32(255) if scaled else x
     elif x.dtype == bool:
         x = x.astype(np.float32)
     elif not jnp.issubdtype(x.dtype, jnp.floating):

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ def brief(problem: BaseException) -> str:
     return text if len(text) <= 300 else f"{text[:150]} ... {text[-150:]}"
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str | bytes) -> None:
     """Write a file in one step: a reader sees the old one or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, "utf-8")
+        temporary.write_bytes(text.encode() if isinstance(text, str) else text)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -38,16 +38,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
-def read_json(path: Path, expected: str) -> dict[str, Any]:
+def read_json(path: Path, expected: str, keys: Iterable[str] = ()) -> dict[str, Any]:
     """The object that a JSON file holds.
 
     Args:
       path: the file.
       expected: its writer, for errors: `"what vaejax.save writes"`.
+      keys: names that the object must have.
 
     Raises:
       FileNotFoundError: where there is none.
-      ValueError: for a file that is too long, malformed, or no object.
+      ValueError: for a file that is too long, malformed, no object, or without one of the names.
     """
     if path.stat().st_size > LONGEST:
         raise ValueError(f"{path}: expected at most {LONGEST} bytes")
@@ -57,25 +58,37 @@ def read_json(path: Path, expected: str) -> dict[str, Any]:
         raise ValueError(f"{path}: expected {expected}, got something else ({problem})") from problem
     if not isinstance(value, dict):
         raise ValueError(f"{path}: expected {expected}, got something else (no JSON object)")
+    for key in keys:
+        if key not in value:
+            raise ValueError(f"{path}: expected {expected}, got something else (no {key!r})")
     return value
 
 
 @contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, content: str = "the folder") -> Iterator[Path]:
     """A temporary folder that becomes `path` where the block succeeds, and vanishes where it fails.
+
+    Args:
+      path: the folder to be.
+      content: its name in errors: `"the model"`.
 
     Raises:
       FileExistsError: where something is at `path` already.
+      OSError: where it cannot be written, whatever the block raised.
     """
     if path.exists():
         raise FileExistsError(f"{path} exists already: save to a new folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    folder = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         yield folder
         os.rename(folder, path)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as problem:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(problem, Exception):  # Orbax and TensorStore raise many kinds where they cannot write
+            raise OSError(f"{path}: {content} could not be saved ({brief(problem)})") from problem
         raise
 
 

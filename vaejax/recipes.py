@@ -89,7 +89,8 @@ def _constructor(cls: type, signature: inspect.Signature) -> Callable[..., None]
         if hasattr(self, "__post_init__"):
             self.__post_init__()
 
-    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    __init__.__signature__ = signature.replace(parameters=[this, *signature.parameters.values()])  # type: ignore[attr-defined]
     return __init__
 
 

@@ -116,3 +116,17 @@ def test_shares_are_parts_of_train_alone():
     assert all(part.validation is whole.validation for part in parts)
     with pytest.raises(ValueError, match="index: expected 0 to 2, got 3"):
         data.share(whole, 3, 3)
+
+
+def test_dequantize():
+    images = data.digits().train.x[:20]
+    grey = data.dequantize(images, levels=17, seed=1)
+    np.testing.assert_array_equal(np.floor(grey * 17), images / 15)
+    assert grey.dtype == np.float32 and grey.max() < 1 and np.any(grey != data.dequantize(images, levels=17, seed=2))
+    for x, levels, words in (
+        (images / 255.0, 17, "expected uint8"),
+        (images + np.uint8(1), 17, "multiples of 15"),
+        (images, 1, "levels: expected an integer from 2 to 256"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            data.dequantize(x, levels=levels)

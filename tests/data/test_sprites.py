@@ -114,10 +114,10 @@ def test_fixed_factors_do_not_vary():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"count": 0}, "count: expected an integer at least 1, got 0"),
+        ({"count": 0}, "count: expected an integer of at least 1, got 0"),
         ({"count": 2.5}, "count: expected an integer"),
-        ({"test": -1}, "test: expected an integer at least 0"),
-        ({"size": 7}, "size: expected an integer at least 8, got 7"),
+        ({"test": -1}, "test: expected an integer of at least 0"),
+        ({"size": 7}, "size: expected an integer of at least 8, got 7"),
         ({"fixed": {"colour": 0}}, "fixed: expected names out of shape, scale, orientation, x, y, got 'colour'"),
         ({"fixed": {"shape": 3}}, "expected an integer from 0 to 2, got 3"),
         ({"count": 7, "fixed": {"shape": 0, "orientation": 0, "x": 3, "y": 4}}, "at most 6 images together, got 7"),

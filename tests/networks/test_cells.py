@@ -1,3 +1,5 @@
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -5,7 +7,7 @@ import numpy as np
 import pytest
 
 from vaejax import networks
-from vaejax.networks import patches
+from vaejax.networks import layers
 
 KEY = jax.random.key(0)
 
@@ -25,8 +27,8 @@ def test_depthwise_convolution_by_shifts_is_the_convolution(size, side):
         square = lambda x, k: (jnp.sum(f(x, k) ** 2), f(x, k))
         return jax.jit(jax.grad(square, (0, 1), has_aux=True))(x, kernel)
 
-    chex.assert_trees_all_close(both(patches._by_shifts), both(reference), rtol=1e-4, atol=1e-4)
-    chex.assert_trees_all_close(patches.convolve_depthwise(x, kernel), reference(x, kernel), rtol=1e-4, atol=1e-4)
+    chex.assert_trees_all_close(both(functools.partial(layers._by_products, stride=1)), both(reference), rtol=1e-4, atol=1e-4)
+    chex.assert_trees_all_close(layers.convolve(x, kernel), reference(x, kernel), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["depthwise", "full"])

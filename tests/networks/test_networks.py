@@ -8,7 +8,8 @@ import pytest
 from flax import nnx
 
 from vaejax import networks
-from vaejax.networks import base, patches
+from vaejax.networks import layers
+from vaejax.networks.network import ACTIVATIONS
 
 KEY = jax.random.key(0)
 
@@ -55,7 +56,7 @@ def test_convolution_by_patches_is_the_convolution(size, depth, features, side, 
         square = lambda x, k: (jnp.sum(f(x, k) ** 2), f(x, k))
         return jax.jit(jax.grad(square, (0, 1), has_aux=True))(x, kernel)
 
-    mine, wanted = both(functools.partial(patches._by_patches, stride=stride)), both(reference)
+    mine, wanted = both(functools.partial(layers._by_products, stride=stride)), both(reference)
     chex.assert_trees_all_close(mine, wanted, rtol=1e-3, atol=1e-3)
 
 
@@ -161,4 +162,4 @@ def test_wrong_settings_are_named():
         network.apply({"other": 0}, jnp.ones(2))
     with pytest.raises(ValueError, match="MLP.layer0.kernel: expected shape \\(2, 2\\), got \\(2, 3\\)"):
         network.apply({"layer0": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(2)}}, jnp.ones(2))
-    assert base.ACTIVATIONS.keys() >= {"relu", "silu", "tanh"}
+    assert ACTIVATIONS.keys() >= {"relu", "silu", "tanh"}

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from vaejax.train.checkpoint import manager_of
 
 import vaejax as vj
 from tests import zoo
 from vaejax.train import loop, runs
-from vaejax.train.checkpoint import manager_of
 
 KEY = jax.random.key(0)
 X = zoo.levels(45)

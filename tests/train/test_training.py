@@ -328,7 +328,7 @@ CONDITIONAL = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,))
         (MODEL, SPLIT, {"context": "labels"}, "context: VAE has context_dim=0, expected None"),
         (MODEL, X, {"context": "classes"}, "context: expected .labels. or an array, got 'classes'"),
         (CONDITIONAL, SPLIT, {}, "context: VAE has context_dim=3, expected .labels."),
-        (CONDITIONAL, X, {"context": np.arange(45)}, "labels below 3 .* got the label 3 in row 3"),
+        (CONDITIONAL, X, {"context": np.arange(45)}, "labels below 3 .* got 3 in row 3"),
         (
             CONDITIONAL,
             X,

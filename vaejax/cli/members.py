@@ -1,16 +1,18 @@
-"""The models that the command line knows, and how its options become one."""
+"""The models that the command line knows, and the way from its options to one of them."""
 
 import dataclasses
 import inspect
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
 import vaejax as vj
+from vaejax.checks import require_number
 
-__all__ = ["LIKELIHOODS", "MEMBERS", "build", "by_em", "describe"]
+__all__ = ["LIKELIHOODS", "MEMBERS", "build", "by_em", "describe", "option_refused"]
 
-LIKELIHOODS: dict[str, Callable[..., Any]] = {
+LIKELIHOODS: dict[str, Callable[..., vj.heads.Head]] = {
     "bernoulli": vj.heads.bernoulli,
     "continuous-bernoulli": vj.heads.continuous_bernoulli,
     "normal": vj.heads.normal,
@@ -18,31 +20,17 @@ LIKELIHOODS: dict[str, Callable[..., Any]] = {
     "full-normal": vj.heads.full_normal,
     "discretized-logistic": vj.heads.discretized_logistic,
 }
-_EM: dict[str, Callable[..., Any]] = {
-    "gmm": lambda dim, components=10, covariance="full": vj.GMM(components, dim, covariance),
-    "ppca": lambda dim, latent_dim=None: vj.PPCA(dim, latent_dim or min(8, max(1, dim - 1))),
-    "factor-analysis": lambda dim, latent_dim=None: vj.FactorAnalysis(dim, latent_dim or min(8, max(1, dim - 1))),
-    "ppca-mixture": lambda dim, components=10, latent_dim=None: vj.PPCAMixture(
-        components, dim, latent_dim or min(8, max(1, dim - 1))
-    ),
+_EM = {"gmm": vj.GMM, "ppca": vj.PPCA, "factor-analysis": vj.FactorAnalysis, "ppca-mixture": vj.PPCAMixture}
+MEMBERS: dict[str, Callable[..., vj.LatentModel]] = _EM | {
+    name.replace("_", "-"): getattr(vj.zoo, name) for name in vj.zoo.__all__
 }
-_OWN = ("latent_dim", "latent_dims", "depth", "flow_hidden", "scales", "groups", "width", "channels", "components")
-_AS_THEY_ARE = (*_OWN, "covariance", "hidden", "posterior")
-_OF_EM = ("restarts", "components", "covariance")
-_OF_GRADIENTS = (
-    "conditional",
-    "beta",
-    "patience",
-    "learning_rate",
-    "batch_size",
-    "likelihood",
-    "scale",
-    "warm_up",
-    "free_bits",
+_ARGUMENTS = (  # of constructors, each an option of the same name
+    *("latent_dim", "latent_dims", "depth", "flow_hidden", "scales", "groups", "width", "channels", "components"),
+    *("covariance", "hidden", "posterior"),
 )
-_SAYS = {"gmm": vj.GMM, "ppca": vj.PPCA, "factor-analysis": vj.FactorAnalysis, "ppca-mixture": vj.PPCAMixture}
-_ZOO = {name.replace("_", "-"): getattr(vj.zoo, name) for name in vj.zoo.__all__}
-MEMBERS: dict[str, Callable[..., Any]] = _EM | _ZOO
+_OF_OBJECTIVE = ("beta", "warm_up", "free_bits")
+_SET_OBJECTIVE = ("two-stage", "autoencoder")
+_OF_GRADIENTS = ("conditional", "patience", "learning_rate", "batch_size", "likelihood", "scale", *_OF_OBJECTIVE)
 
 
 def by_em(name: str) -> bool:
@@ -51,28 +39,19 @@ def by_em(name: str) -> bool:
 
 
 def describe(name: str) -> str:
-    """What a member is, in one line."""
-    text = ((_SAYS.get(name) or MEMBERS[name]).__doc__ or "").strip().split("\n")[0]
-    if by_em(name):  # what follows is the equation
+    """A member in one line."""
+    text = (MEMBERS[name].__doc__ or "").strip().split("\n")[0]
+    if by_em(name):  # the rest is the equation
         text = text.split(":")[0] + "."
-    return text.replace("$", "").replace("\\", "").replace("`", "")
+    return re.sub(r"[$\\`]", "", text)
 
 
-def _likelihood(name: str | None, scale: str | None, levels: int) -> Any:
-    """The head that the options mean; `scale` alone is a normal likelihood."""
-    if name not in (None, "normal", "discretized-logistic") and scale is not None:
-        raise ValueError(f"--scale is for --likelihood normal or discretized-logistic, not for {name}")
-    number: Any = "shared" if scale is None else scale
-    try:
-        number = float(number)
-    except ValueError:
-        pass
-    if name == "discretized-logistic":
-        return vj.heads.discretized_logistic(number, levels=18 if levels == 17 else levels)
-    return vj.heads.normal(number) if name in (None, "normal") else LIKELIHOODS[name]()
+def option_refused(model: str, name: str) -> ValueError:
+    """The error for an option that a model has no use for."""
+    return ValueError(f"{model} has no option --{name.replace('_', '-')}")
 
 
-def build(options: Any, shape: tuple[int, ...], labels: int, levels: int, steps_per_epoch: int) -> Any:
+def build(options: Any, shape: tuple[int, ...], labels: int, levels: int, steps_per_epoch: int) -> vj.LatentModel:
     """The model that `options` (a `Fit`) describe.
 
     Args:
@@ -80,74 +59,70 @@ def build(options: Any, shape: tuple[int, ...], labels: int, levels: int, steps_
       shape: of a datum.
       labels: number of labels in the data; 0 for none.
       levels: number of grey values of its pixels.
-      steps_per_epoch: for a warm-up that is told in epochs.
+      steps_per_epoch: for a warm-up that is stated in epochs.
 
     Raises:
       ValueError: for options that the model does not have.
     """
-    takes = inspect.signature(MEMBERS[options.model]).parameters
-    given: dict[str, Any] = {name: getattr(options, name) for name in _AS_THEY_ARE}
-    if options.model == "nvae" and options.channels is not None:
-        (given["channels"],) = options.channels if len(options.channels) == 1 else (_one_number(options.channels),)
+    name, make = options.model, MEMBERS[options.model]
+    refused = _OF_GRADIENTS if by_em(name) else ("restarts",)
+    refused += _OF_OBJECTIVE if name in _SET_OBJECTIVE else ()
+    for field in dataclasses.fields(options):
+        if field.name in refused and getattr(options, field.name) != field.default:
+            raise option_refused(name, field.name)
+    takes, size = inspect.signature(make).parameters, math.prod(shape)
+    defaults = {"latent_dim": min(8, max(1, size - by_em(name))), "latent_dims": (4, 8, 16), "num_components": 10}
+    given = {argument: value for argument, value in defaults.items() if argument in takes}
+    for argument in _ARGUMENTS:
+        if getattr(options, argument) is not None:
+            given["num_components" if argument == "components" else argument] = getattr(options, argument)
+    if name == "nvae" and options.channels is not None:
+        if len(options.channels) != 1:
+            raise ValueError(f"--channels: expected one number for nvae, of its smallest cells, got {options.channels}")
+        (given["channels"],) = options.channels
     if options.likelihood is not None or options.scale is not None:
         given["likelihood"] = _likelihood(options.likelihood, options.scale, levels)
-    given = {name: value for name, value in given.items() if value is not None}
-    _refuse_of_others(options)
-    if by_em(options.model):
-        data: Any = math.prod(shape)
-    else:
-        data = shape
-        if "latent_dim" in takes:
-            given = {"latent_dim": min(8, math.prod(shape))} | given
-        elif "latent_dims" in takes:
-            given = {"latent_dims": (4, 8, 16)} | given
-        if options.conditional or options.model == "conditional-vae":
-            if not labels:
-                raise ValueError("--conditional: the data have no labels (of a .csv name their column with --labels)")
-            given["context_dim"] = labels
-        given |= _objective(options, given.get("likelihood"), steps_per_epoch)
-    for name in given:
-        if name in _OWN and name not in takes:
-            raise ValueError(f"{options.model} has no option --{name.replace('_', '-')}")
+    if options.conditional or name == "conditional-vae":
+        if not labels:
+            raise ValueError("--conditional: the data have no labels (of a .csv name their column with --labels)")
+        given["context_dim"] = labels
     try:
-        return MEMBERS[options.model](data, **given)
+        return make(dim=size, **given) if by_em(name) else make(shape, **given, **_objective(options, steps_per_epoch))
     except TypeError as problem:
-        if "unexpected keyword argument" not in str(problem):
+        unknown = re.search(r"unexpected keyword argument '(?:num_)?(\w+)'", str(problem))
+        if unknown is None:
             raise
-        unknown = str(problem).split("'")[1].replace("_", "-")
-        raise ValueError(f"{options.model} has no option --{unknown}") from None
+        raise option_refused(name, unknown[1]) from None
 
 
-def _refuse_of_others(options: Any) -> None:
-    """Raise for options that the way in which the model is fitted has no use for."""
-    em = by_em(options.model)
-    for field in dataclasses.fields(options):
-        if field.name in (_OF_GRADIENTS if em else _OF_EM) and getattr(options, field.name) != field.default:
-            raise ValueError(f"{options.model} has no option --{field.name.replace('_', '-')}")
+def _likelihood(name: str | None, scale: str | None, levels: int) -> vj.heads.Head:
+    """The head that the options mean; `scale` alone is a normal likelihood."""
+    if name not in (None, "normal", "discretized-logistic"):
+        if scale is not None:
+            raise ValueError(f"--scale is for --likelihood normal or discretized-logistic, not for {name}")
+        return LIKELIHOODS[name]()
+    number: Any = "shared" if scale is None else scale
+    try:
+        number = float(number)
+    except ValueError:
+        pass
+    if name == "discretized-logistic":
+        return vj.heads.discretized_logistic(number, levels=18 if levels == 17 else levels)
+    return vj.heads.normal(number)
 
 
-def _one_number(channels: tuple[int, ...]) -> int:
-    raise ValueError(f"--channels: nvae expects one number, that of its smallest cells, got {channels}")
-
-
-def _objective(options: Any, likelihood: Any, steps_per_epoch: int) -> dict[str, Any]:
-    """What is maximised, where the options say other than the model does."""
-    if options.model in ("two-stage", "autoencoder"):
-        for name in ("beta", "warm_up", "free_bits"):
-            if getattr(options, name) is not None:
-                raise ValueError(f"{options.model} has no option --{name.replace('_', '-')}")
-        return {}
-    optimal = options.scale == "optimal" or (options.model == "sigma-vae" and likelihood is None)
-    beta = options.beta if options.beta is not None else 4.0 if options.model == "beta-vae" else None
-    if beta is not None and not (0 <= beta < math.inf):
-        raise ValueError(f"--beta: expected a number of at least 0, got {beta}")
-    objective = vj.objectives.optimal_sigma() if optimal else vj.objectives.elbo()
-    plain = objective
+def _objective(options: Any, steps_per_epoch: int) -> dict[str, Any]:
+    """The objective as an argument, where the options ask for another one than the model's."""
+    normal = options.likelihood is None and options.scale is None
+    optimal = options.scale == "optimal" or (options.model == "sigma-vae" and normal)
+    plain = objective = vj.objectives.optimal_sigma() if optimal else vj.objectives.elbo()
+    beta = 4.0 if options.beta is None and options.model == "beta-vae" else options.beta
     if beta is not None:
-        objective = vj.objectives.beta(beta, objective)
+        objective = vj.objectives.beta(require_number("--beta", beta, least=0), objective)
     if options.free_bits is not None:
         deep = "latent_dim" not in inspect.signature(MEMBERS[options.model]).parameters
         objective = vj.objectives.free_bits(options.free_bits, objective, per="layer" if deep else "dimension")
     if options.warm_up is not None:
         objective = vj.objectives.warm_up(options.warm_up * steps_per_epoch, objective)
-    return {} if objective is plain and not optimal else {"objective": objective}
+    changed = (optimal or objective is not plain) and options.model not in _SET_OBJECTIVE
+    return {"objective": objective} if changed else {}

@@ -1,14 +1,17 @@
-"""The scores of a run, with what is behind them; an evaluation that is there already is not made again."""
+"""Scores of a run as `metrics.json`; an evaluation that is there already is not made again."""
 
 import hashlib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import numpy as np
 
 import vaejax as vj
-from vaejax.cli.folder import Folder
+from vaejax.cli.folder import Folder, Run
+from vaejax.cli.options import Evaluate
+from vaejax.files import write_json
 
 __all__ = ["evaluate", "file_of", "latest", "score_rows"]
 
@@ -16,109 +19,111 @@ _FORMAT = 2  # of metrics.json
 _FEWEST = 20  # rows that samples are compared with
 
 
-def _digest(params: Any) -> str:
+def _digest(arrays: Iterable[Any]) -> str:
     total = hashlib.sha256()
-    for leaf in jax.tree.leaves(params):
-        total.update(np.ascontiguousarray(leaf).tobytes())
+    for array in arrays:
+        total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()
 
 
 def file_of(data: str | None) -> str:
-    """Where the scores of the run's own data, or of others, are kept."""
+    """File of the scores of the run's own data, or of others."""
     return "metrics.json" if data is None else f"metrics-{hashlib.sha256(data.encode()).hexdigest()[:8]}.json"
 
 
-def latest(folder: Folder) -> dict[str, Any]:
-    """The scores of the run as it stands: those that are there, or rough ones."""
-    stored = folder.read("metrics.json")
-    asked = stored.get("asked", {}) if isinstance(stored, dict) else {}
-    if asked.get("params") == _digest(folder.load()[1]) and asked.get("format") == _FORMAT:
+def latest(folder: Folder, run: Run) -> dict[str, Any]:
+    """Scores of the run as it stands: the stored ones, or rough ones."""
+    stored = folder.read(file_of(None)) or {}
+    asked = stored.get("asked", {})
+    if asked.get("params") == _digest(jax.tree.leaves(run.params)) and asked.get("format") == _FORMAT:
         return stored
-    return evaluate(folder, k=100, quick=True, data=None, seed=0, ais=0)[0]
+    return evaluate(folder, run, Evaluate(folder.path, quick=True))[0]
 
 
-def _plain(value: Any) -> Any:
-    """A number that JSON has: what is not finite becomes null."""
-    number = np.asarray(value).item()
-    return number if isinstance(number, bool | int) or math.isfinite(number) else None
-
-
-def evaluate(
-    folder: Folder, *, k: int, quick: bool, data: str | None, seed: int, ais: int
-) -> tuple[dict[str, Any], bool]:
+def evaluate(folder: Folder, run: Run, command: Evaluate) -> tuple[dict[str, Any], bool]:
     """Score a run's test part by all that its data allow, or roughly: the contents of `metrics.json`, and if new."""
-    model, params, source = folder.load(data)
-    told, rows = folder.test_rows(model, source)
-    asked = {"k": k, "quick": quick, "data": data, "seed": seed, "ais": ais, "vaejax": vj.__version__}
-    asked |= {"params": _digest(params), "rows": hashlib.sha256(np.ascontiguousarray(rows.x).data).hexdigest()}
-    asked["format"] = _FORMAT
-    stored = folder.read(file_of(data))
+    model, scaling = run.model, run.source.data.scaling
+    form, rows = run.scored(run.source.test)
+    asked = {name: getattr(command, name) for name in ("k", "quick", "data", "seed", "ais")}
+    asked |= {"vaejax": vj.__version__, "format": _FORMAT}
+    asked |= {"params": _digest(jax.tree.leaves(run.params)), "rows": _digest([rows.x])}
+    stored = folder.read(file_of(command.data))
     if stored is not None and stored.get("asked") == asked:
         return stored, False
-    k, rows = (min(k, 20), rows.take(slice(200))) if quick else (k, rows)
-    x, scaling, key = rows.x, source.data.scaling, jax.random.key(seed)
-    levels = source.levels if told.startswith("dequantized") and model.support is None else None
-    if (model.binary and told.startswith("binarized")) or (model.levels is not None and told.startswith("grey")):
+    k, rows = (min(command.k, 20), rows.take(slice(200))) if command.quick else (command.k, rows)
+    levels = run.source.levels if form.startswith("dequantized") and model.support is None else None
+    if (model.binary and form.startswith("binarized")) or (model.levels is not None and form.startswith("grey")):
         levels = 1  # a probability of the values themselves
-    jacobian = 0.0 if scaling is None else scaling.log_jacobian
-    more = {} if quick else _inputs(folder, model, source, rows)
     scores = vj.evaluate.run(
-        model, params, key, x, rows.y if model.context_dim else None, k=k, levels=levels, log_jacobian=jacobian,
-        ais=ais, quick=quick, **more,
-    )  # fmt: skip
+        model,
+        run.params,
+        jax.random.key(command.seed),
+        rows.x,
+        rows.y if model.context_dim else None,
+        k=k,
+        levels=levels,
+        log_jacobian=0.0 if scaling is None else scaling.log_jacobian,
+        ais=command.ais,
+        quick=command.quick,
+        **({} if command.quick else _comparisons(folder, run, rows)),
+    )
     if scaling is not None:
         error = scores["reconstruction_rmse"]
         scores["reconstruction_rmse"] = error._replace(protocol=f"{error.protocol}, in standard units")
-    part = "test rows" if data is None else f"rows of {data}"
-    protocol = f"{len(x)} {part}, {told}, seed {seed}" + ("" if scaling is None else ", nats in the units of the data")
-    notes = list(source.data.notes)
-    if model.binary and x.dtype.kind == "f" and np.any((x > 0) & (x < 1)):
-        notes.append("a Bernoulli score of grey values is not a likelihood")
-    if not model.binary and model.levels is None and told.startswith(("grey", "binarized")):
-        notes.append(
-            "a density at values on a grid is not a likelihood: it can be as large as one likes (see --pixels)"
-        )
+    part = "test rows" if command.data is None else f"rows of {command.data}"
+    units = "" if scaling is None else ", nats in the units of the data"
     metrics: dict[str, Any] = {
-        "model": folder.options["model"],
-        "data": data or folder.options["data"],
-        "protocol": protocol,
-        "rows": len(x),
-        "notes": notes,
+        "model": run.options["model"],
+        "data": command.data or run.options["data"],
+        "protocol": f"{len(rows)} {part}, {form}, seed {command.seed}{units}",
+        "rows": len(rows),
+        "notes": [*run.source.data.notes, *_warnings(model, rows.x, form)],
         "vaejax": vj.__version__,
         "jax": jax.__version__,
-        "scores": {},
+        "scores": {
+            name: {field: _plain(value) for field, value in score._asdict().items()} for name, score in scores.items()
+        },
         "advice": [],
         "asked": asked,
     }
-    for name, score in scores.items():
-        numbers = {"value": _plain(score.value), "standard_error": _plain(score.standard_error)}
-        metrics["scores"][name] = numbers | {"unit": score.unit, "protocol": score.protocol}
     if scores.diagnosis is not None:
         metrics["arrays"] = {name: np.round(value, 6).tolist() for name, value in scores.diagnosis.arrays.items()}
         metrics["advice"] = scores.diagnosis.advice or ["nothing stands out"]
-    folder.write(file_of(data), metrics)
+    write_json(folder.path / file_of(command.data), metrics)
     return metrics, True
 
 
-def _inputs(folder: Folder, model: Any, source: Any, rows: vj.data.Split) -> dict[str, Any]:
-    """What the data allow beyond the rows themselves."""
-    options, train = folder.options, source.data.train
+def _plain(value: Any) -> Any:
+    """A value that JSON has: a number that is not finite becomes null."""
+    if isinstance(value, str):
+        return value
+    number = np.asarray(value).item()
+    return number if math.isfinite(number) else None
+
+
+def _warnings(model: vj.LatentModel, x: np.ndarray, form: str) -> list[str]:
+    """Scores of rows like these that are no likelihoods."""
+    if model.binary and x.dtype.kind == "f" and np.any((x > 0) & (x < 1)):
+        return ["a Bernoulli score of grey values is not a likelihood"]
+    if not model.binary and model.levels is None and form.startswith(("grey", "binarized")):
+        return ["a density at values on a grid is not a likelihood: it can be as large as one likes (see --pixels)"]
+    return []
+
+
+def _comparisons(folder: Folder, run: Run, rows: vj.data.Split) -> dict[str, Any]:
+    """Arguments of an evaluation that the data allow beyond the rows themselves."""
+    options, model, source = run.options, run.model, run.source
     beta = options["beta"] or (4.0 if options["model"] == "beta-vae" else 1.0)
-    found: dict[str, Any] = {"beta": beta, "labels": rows.y, "train": folder.scored(model, train, source.levels)[1]}
-    enough = source.apart and len(rows) >= _FEWEST and rows.x.ndim > 2
-    if enough and train.x.dtype == np.uint8 and rows.y is not None and len(np.unique(train.y)) > 1:
-        found |= {"classifier": _classifier(folder), "grey": source.data.test.x if model.binary else None}
+    found: dict[str, Any] = {"beta": beta, "labels": rows.y, "train": run.scored(source.train)[1]}
+    enough = source.apart and len(rows) >= _FEWEST and source.train.x.dtype == np.uint8 and rows.x.ndim > 2
+    if enough and rows.y is not None and len(np.unique(source.train.y)) > 1:
+        path = folder.path / "classifier"  # of the run's own data, trained once and kept beside the run
+        if not path.is_dir():
+            vj.evaluate.save_classifier(path, vj.evaluate.train_classifier(folder.load().source.data))
+        found |= {"classifier": vj.evaluate.load_classifier(path), "grey": source.test.x if model.binary else None}
     if options["data"] == "sprites" and not model.context_dim:
         found["sprites"] = vj.data.sprites(1)
     return found
-
-
-def _classifier(folder: Folder) -> Any:
-    """The classifier of the run's own data, trained once and kept beside the run."""
-    path = folder.path / "classifier"
-    if not path.is_dir():
-        vj.evaluate.save_classifier(path, vj.evaluate.train_classifier(folder.load()[2].data))
-    return vj.evaluate.load_classifier(path)
 
 
 def score_rows(metrics: dict[str, Any]) -> tuple[list[tuple[str, ...]], list[str]]:

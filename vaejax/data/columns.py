@@ -1,14 +1,14 @@
-"""Data in named columns: dicts of arrays and the data sets of Hugging Face, by what they look like."""
+"""Data in named columns: dicts of arrays, data frames, the data sets of Hugging Face."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from vaejax.data.arrays import as_labels, as_rows
-from vaejax.data.dataset import Dataset, Split, hold_out
+from vaejax.data.arrays import loaded_labels, loaded_rows
+from vaejax.data.dataset import Dataset, Split
 
-__all__ = ["X_NAMES", "Y_NAMES", "from_columns"]
+__all__ = ["X_NAMES", "Y_NAMES", "column", "from_columns"]
 
 X_NAMES = ("x", "image", "img", "images", "pixel_values")
 Y_NAMES = ("y", "label", "labels", "fine_label")
@@ -25,8 +25,8 @@ def from_columns(
 
     Args:
       data: the columns or the parts.
-      x: column of the rows or images; unless told one of x, image, img, images, pixel_values.
-      y: column of the labels; unless told one of y, label, labels, fine_label, if there is one.
+      x: column of the rows or images; default: x, image, img, images or pixel_values.
+      y: column of the labels; default: y, label, labels or fine_label, if there is one.
       validation: rows (or share of them) cut from train, where no validation part comes with the data.
       seed: of the choice of the validation rows.
 
@@ -37,16 +37,16 @@ def from_columns(
     >>> data.train.x.shape, data.validation.y.shape
     ((8, 4, 4, 1), (2,))
     """
-    if isinstance(data, Mapping) and "train" in data:
-        parts = {name: data[name] for name in ("train", "validation", "test") if name in data}
-    else:
-        parts = {"train": data}
+    parts = data if isinstance(data, Mapping) and "train" in data else {"train": data}
     notes: list[str] = []
-    splits = {name: _split(part, name, x, y, notes) for name, part in parts.items()}
-    train, held = splits["train"], splits.get("validation")
-    if held is None:
-        train, held = hold_out(train, validation, seed)
-    return Dataset(train, held, splits.get("test"), notes=tuple(dict.fromkeys(notes)))
+    splits = {name: _split(parts[name], name, x, y, notes) for name in ("train", "validation", "test") if name in parts}
+    found = Dataset(**splits, notes=tuple(dict.fromkeys(notes)))
+    return found if found.validation else found.cut(validation, seed)
+
+
+def column(names: Any, known: tuple[str, ...]) -> str | None:
+    """The first of the `known` names of a column that is among `names`."""
+    return next((name for name in known if name in names), None)
 
 
 def _names(part: Any) -> list[str]:
@@ -63,22 +63,21 @@ def _split(part: Any, where: str, x: str | None, y: str | None, notes: list[str]
     for name in filter(None, (x, y)):
         if name not in names:
             raise ValueError(f"{where}: expected the column {name!r}, got {names}")
-    x = x or next((name for name in X_NAMES if name in names), None)
-    y = y or next((name for name in Y_NAMES if name in names), None)
+    x, y = x or column(names, X_NAMES), y or column(names, Y_NAMES)
     if x is None:
         raise ValueError(f"{where}: expected one of the columns {', '.join(X_NAMES)}, got {names}; name it with x=")
-    rows = as_rows(_array(part[x], f"{where}: column {x}"), f"{where}: column {x}", notes)
-    labels = None if y is None else as_labels(_array(part[y], f"{where}: column {y}"), f"{where}: column {y}")
-    return Split(rows, labels)
+    at = f"{where}: column"
+    labels = None if y is None else loaded_labels(_array(part[y], f"{at} {y}"), f"{at} {y}")
+    return Split(loaded_rows(_array(part[x], f"{at} {x}"), f"{at} {x}", notes), labels)
 
 
-def _array(column: Any, where: str) -> np.ndarray:
+def _array(values: Any, where: str) -> np.ndarray:
     """A column as one array; a sequence of images or vectors is stacked."""
-    if hasattr(column, "__array__"):
-        return np.asarray(column)
-    each = [np.asarray(value) for value in column]
-    for i, value in enumerate(each):
-        if value.shape != each[0].shape or value.dtype != each[0].dtype:
-            wanted = f"{each[0].dtype} of shape {each[0].shape} as in row 0"
-            raise ValueError(f"{where}: expected {wanted}, got {value.dtype} of shape {value.shape} in row {i}")
-    return np.stack(each) if each else np.zeros(0)
+    if hasattr(values, "__array__"):
+        return np.asarray(values)
+    arrays = [np.asarray(value) for value in values]
+    for i, array in enumerate(arrays):
+        if array.shape != arrays[0].shape or array.dtype != arrays[0].dtype:
+            expected = f"{arrays[0].dtype} of shape {arrays[0].shape} as in row 0"
+            raise ValueError(f"{where}: expected {expected}, got {array.dtype} of shape {array.shape} in row {i}")
+    return np.stack(arrays) if arrays else np.zeros(0)

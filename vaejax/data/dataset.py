@@ -1,9 +1,12 @@
-"""What every loader returns, and how its validation part is cut."""
+"""Data in parts: rows to train on, to choose by and to test on."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from vaejax.data.standardize import Scaling
 
 __all__ = ["Dataset", "Split", "hold_out", "share"]
 
@@ -20,17 +23,15 @@ class Split:
     x: np.ndarray
     y: np.ndarray | None = None
 
-    def __post_init__(self):
-        """Check that there is a label for every row."""
+    def __post_init__(self) -> None:
         if self.y is not None and self.y.shape != self.x.shape[:1]:
             raise ValueError(f"y: expected {self.x.shape[:1]} labels, got shape {self.y.shape}")
 
     def __len__(self) -> int:
-        """Number of rows."""
         return len(self.x)
 
-    def take(self, index: Any) -> "Split":
-        """The rows at `index`, a slice or an array."""
+    def take(self, index: slice | np.ndarray) -> "Split":
+        """The rows at `index`."""
         return Split(self.x[index], None if self.y is None else self.y[index])
 
 
@@ -40,17 +41,17 @@ class Dataset:
 
     Attributes:
       train: always there.
-      validation: cut from what was train, by a stated seed; `None` where it was asked for with 0.
+      validation: cut from train by a stated seed, or `None`.
       test: `None` where the data bring none.
       scaling: how `standardize` scaled the rows, or `None`.
-      classes: what the labels 0, 1, ... stand for, where the data have words for them.
-      notes: what was converted on the way in.
+      classes: words for the labels 0, 1, ..., where the data have them.
+      notes: conversions on the way in.
     """
 
     train: Split
     validation: Split | None = None
     test: Split | None = None
-    scaling: Any = None
+    scaling: "Scaling | None" = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -58,6 +59,14 @@ class Dataset:
     def parts(self) -> tuple[Split, Split | None, Split | None]:
         """Train, validation and test."""
         return self.train, self.validation, self.test
+
+    def cut(self, validation: int | float, seed: int) -> "Dataset":
+        """The same data with a validation part from train, as `hold_out` chooses it."""
+        train, held = hold_out(self.train, validation, seed)
+        return dataclasses.replace(self, train=train, validation=held)
+
+
+Data = TypeVar("Data", Dataset, Split)
 
 
 def hold_out(split: Split, validation: int | float, seed: int) -> tuple[Split, Split | None]:
@@ -85,7 +94,7 @@ def hold_out(split: Split, validation: int | float, seed: int) -> tuple[Split, S
     return split.take(~held), split.take(held)
 
 
-def share(data: Dataset | Split, index: int, count: int) -> Any:
+def share(data: Data, index: int, count: int) -> Data:
     """The rows of one of several processes: an equal part of train, in order; the other parts are left whole.
 
     Args:

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-__all__ = ["dequantize", "require_levels"]
+from vaejax.checks import require_integer
+
+__all__ = ["dequantize", "level_step"]
 
 
-def require_levels(x: np.ndarray, levels: int) -> int:
-    """Raise `ValueError` unless `x` are uint8 images of so many grey levels; return the step between levels."""
+def level_step(x: np.ndarray, levels: int) -> int:
+    """Step between the grey levels of uint8 images; `ValueError` unless they have `levels` of them."""
     if x.dtype != np.uint8:
         raise ValueError(f"x: expected uint8 grey levels, got {x.dtype}")
-    if not 2 <= levels <= 256:
-        raise ValueError(f"levels: expected 2 to 256, got {levels!r}")
-    step = 255 // (levels - 1)
+    step = 255 // (require_integer("levels", levels, 2, 256) - 1)
     if np.any(x % step) or x.size and x.max() > step * (levels - 1):
         raise ValueError(f"x: expected multiples of {step} up to {step * (levels - 1)} for {levels} levels")
     return step
@@ -37,7 +37,7 @@ def dequantize(x: np.ndarray, *, levels: int = 256, seed: int = 0) -> np.ndarray
     >>> float(dequantize(np.full((1, 1), 255, np.uint8)).round(2)[0, 0])
     1.0
     """
-    step = require_levels(x, levels)
+    step = level_step(x, levels)
     noise = np.random.default_rng(seed).random(x.shape)
     # Rounding to float32 must not reach the next level.
     return np.minimum((x // step + noise) / levels, np.nextafter(np.float32(1), np.float32(0))).astype(np.float32)

@@ -5,16 +5,17 @@ import importlib.resources
 
 import numpy as np
 
-from vaejax.data.dataset import Dataset, Split, hold_out
+from vaejax.checks import require_integer
+from vaejax.data.dataset import Dataset, Split
 
 __all__ = ["digits"]
 
 
 @functools.cache
-def _arrays() -> tuple[np.ndarray, np.ndarray]:
+def _whole() -> Split:
     with importlib.resources.files("vaejax.data").joinpath("digits.npz").open("rb") as file:
         with np.load(file, allow_pickle=False) as saved:
-            return saved["x"], saved["y"]
+            return Split(saved["x"], saved["y"])
 
 
 def digits(*, validation: int | float = 200, test: int = 397, seed: int = 0) -> Dataset:
@@ -38,9 +39,7 @@ def digits(*, validation: int | float = 200, test: int = 397, seed: int = 0) -> 
     >>> digits().train.x.shape
     (1200, 8, 8, 1)
     """
-    x, y = (array.copy() for array in _arrays())
-    if not 0 <= test < len(x):
-        raise ValueError(f"test: expected 0 to {len(x) - 1} rows, got {test!r}")
-    cut = len(x) - test
-    train, held = hold_out(Split(x[:cut], y[:cut]), validation, seed)
-    return Dataset(train, held, Split(x[cut:], y[cut:]) if test else None)
+    rows = np.arange(len(_whole()))
+    cut = len(rows) - require_integer("test", test, 0, len(rows) - 1)
+    part = _whole().take  # an index copies: nobody changes the rows of the cache
+    return Dataset(part(rows[:cut]), test=part(rows[cut:]) if test else None).cut(validation, seed)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vaejax.checks import require_integer
 from vaejax.data.arrays import named_classes
 from vaejax.data.dataset import Split
 
@@ -50,11 +51,11 @@ def squared(image: Any, side: int) -> Any:
     return ImageOps.fit(image, (side, side))
 
 
-def check_side(side: Any, most: Any) -> None:
-    """Raise `ValueError` for sizes and numbers of images that cannot be."""
+def check_side(side: int | None, most: int | None) -> None:
+    """`ValueError` for sizes and numbers of images that cannot be."""
     for name, value in (("side", side), ("most", most)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
+        if value is not None:
+            require_integer(name, value)
 
 
 def _image(file: Path, notes: list[str], side: int | None) -> np.ndarray:

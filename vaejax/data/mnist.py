@@ -9,15 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vaejax.data.dataset import Dataset, Split, hold_out
+from vaejax.data.dataset import Dataset, Split
 from vaejax.data.tfds import image_dataset
 
 __all__ = ["mnist", "read_idx"]
 
-_NAMES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
 _MOST = 2**31  # bytes: an IDX file that claims more is refused before it is unpacked
 
 
@@ -49,31 +45,26 @@ def read_idx(path: str | Path) -> np.ndarray:
             if math.prod(max(length, 1) for length in shape) > _MOST:  # NumPy minds the other sizes beside a zero, too
                 raise ValueError(f"{path}: expected at most {_MOST} bytes, the header states the shape {shape}")
             data = file.read(size + 1)
+    except PermissionError:
+        raise
     except (EOFError, zlib.error, OSError) as problem:
-        if isinstance(problem, FileNotFoundError | PermissionError):
-            raise
         raise ValueError(f"{path}: the compressed file is damaged ({problem})") from problem
     if len(data) != size:
-        raise ValueError(
-            f"{path}: expected {size} bytes for shape {shape}, got {'more' if len(data) > size else len(data)}"
-        )
+        actual = "more" if len(data) > size else len(data)
+        raise ValueError(f"{path}: expected {size} bytes for shape {shape}, got {actual}")
     return np.frombuffer(data, np.uint8).reshape(shape).copy()
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    for candidate in (name, name.replace("-idx", ".idx")):
+def _read(folder: Path, name: str) -> np.ndarray:
+    for stem in (name, name.replace("-idx", ".idx")):
         for suffix in ("", ".gz"):
-            if (folder / (candidate + suffix)).is_file():
-                return folder / (candidate + suffix)
-    return None
+            if (folder / (stem + suffix)).is_file():
+                return read_idx(folder / (stem + suffix))
+    raise FileNotFoundError(f"{folder} holds no {name} or {name}.gz")
 
 
 def _split(folder: Path, part: str) -> Split:
-    paths = [_find(folder, name) for name in _NAMES[part]]
-    for path, name in zip(paths, _NAMES[part], strict=True):
-        if path is None:
-            raise FileNotFoundError(f"{folder} holds no {name} or {name}.gz")
-    images, labels = (read_idx(path) for path in paths if path is not None)
+    images, labels = (_read(folder, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
     if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
         raise ValueError(f"{folder}: expected as many labels as images, got shapes {images.shape} and {labels.shape}")
     return Split(images[..., None], labels.astype(np.int32))
@@ -96,7 +87,7 @@ def mnist(folder: str | Path | None = None, *, validation: int | float = 0, seed
     """
     folder = folder if folder is not None else os.environ.get("VAEJAX_DATA") or None
     if folder is not None:
-        train, test = (_split(Path(folder), part) for part in ("train", "test"))
+        train, test = (_split(Path(folder), part) for part in ("train", "t10k"))
     else:
         try:
             train, test = image_dataset("mnist")
@@ -106,5 +97,4 @@ def mnist(folder: str | Path | None = None, *, validation: int | float = 0, seed
                 "(train-images-idx3-ubyte.gz, ...); the environment variable VAEJAX_DATA set to that folder; "
                 f"or TensorFlow Datasets with a prepared copy ({problem})"
             ) from problem
-    train, held = hold_out(train, validation, seed)
-    return Dataset(train, held, test)
+    return Dataset(train, test=test).cut(validation, seed)

@@ -1,16 +1,18 @@
-"""Images of one shape on a dark ground, drawn from five known factors: what disentanglement is measured on."""
+"""Images of one shape on a dark ground, drawn from five known factors: the data of disentanglement scores."""
 
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.data.dataset import Dataset, Split, hold_out
+from vaejax.checks import require_each_row, require_integer
+from vaejax.data.dataset import Dataset, Split
+from vaejax.types import Array, ArrayLike, Key
 
 __all__ = ["Sprites", "sprites"]
 
@@ -24,15 +26,11 @@ _AT_ONCE = 256  # images a program: one shape of program gives the same bits for
 def _turns() -> np.ndarray:
     """Cosine and sine of 40 angles, the same digits in every quadrant, so that symmetries hold to the bit."""
     angle = np.arange(10) * (2.0 * math.pi / 40)
-    quarter = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
-    turned = [quarter]
-    for _ in range(3):
-        cos, sin = turned[-1].T
-        turned.append(np.stack([-sin, cos], 1))
-    return np.concatenate(turned)
+    cos, sin = np.stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
+    return np.concatenate([np.stack(pair, 1) for pair in ((cos, sin), (-sin, cos), (-cos, -sin), (sin, -cos))])
 
 
-def _image(factors: jax.Array, size: int) -> jax.Array:
+def _image(factors: Array, size: int) -> Array:
     """One image, (S, S, 1) uint8, of one row of factors."""
     shape, scale, orientation, x, y = factors
     cos, sin = jnp.asarray(_turns())[orientation]
@@ -50,7 +48,7 @@ def _image(factors: jax.Array, size: int) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames=("size",))
-def _images(factors: jax.Array, *, size: int) -> jax.Array:
+def _images(factors: Array, *, size: int) -> Array:
     return jax.vmap(functools.partial(_image, size=size))(factors)
 
 
@@ -85,7 +83,7 @@ class Sprites:
         """Columns of the factors that vary."""
         return tuple(i for i, name in enumerate(self.names) if name not in self.fixed)
 
-    def render(self, factors: Any) -> jax.Array:
+    def render(self, factors: ArrayLike) -> Array:
         """Draw the images of given factors, whether or not they are among those that vary.
 
         Args:
@@ -101,15 +99,12 @@ class Sprites:
         factors = np.asarray(factors)
         if factors.ndim != 2 or factors.shape[1] != 5 or factors.dtype.kind not in "iu" or not len(factors):
             raise ValueError(f"factors: expected integers (B, 5), got {factors.dtype} of shape {factors.shape}")
-        bad = np.argwhere((factors < 0) | (factors >= np.array(self.sizes)[None]))
-        if len(bad):
-            row, i = bad[0]
-            raise ValueError(
-                f"factors: expected {self.names[i]} from 0 to {self.sizes[i] - 1}, got {factors[row, i]} in row {row}"
-            )
+        for i, (name, count) in enumerate(zip(self.names, self.sizes, strict=True)):
+            value = factors[:, i]
+            require_each_row("factors", value, (value >= 0) & (value < count), f"{name} from 0 to {count - 1}")
         return jnp.concatenate(list(_blocks(factors, self.size)))
 
-    def draw(self, key: jax.Array, count: int) -> np.ndarray:
+    def draw(self, key: Key, count: int) -> np.ndarray:
         """Draw factors, independent and uniform where they vary: int32 (count, 5)."""
         drawn = jax.random.randint(key, (count, len(self.sizes)), 0, np.array(self.sizes, np.int32)[None])
         return _hold(np.array(drawn), self.fixed)
@@ -121,7 +116,7 @@ def _hold(factors: np.ndarray, fixed: Mapping[str, int]) -> np.ndarray:
     return factors
 
 
-def _blocks(factors: np.ndarray, size: int):
+def _blocks(factors: np.ndarray, size: int) -> Iterator[Array]:
     for start in range(0, len(factors), _AT_ONCE):
         block = factors[start : start + _AT_ONCE].astype(np.int32)
         padded = np.pad(block, ((0, _AT_ONCE - len(block)), (0, 0)))
@@ -175,33 +170,23 @@ def sprites(
     ((100, 32, 32, 1), [2, 1, 23, 10, 28])
     """
     fixed = dict(fixed or {})
-    _require_integer("size", size, 8)
-    _require_integer("count", count, 1)
-    _require_integer("test", test, 0)
+    require_integer("size", size, 8)
+    whole = require_integer("count", count) + require_integer("test", test, 0)
     for name, value in fixed.items():
         if name not in NAMES:
             raise ValueError(f"fixed: expected names out of {', '.join(NAMES)}, got {name!r}")
-        _require_integer(f"fixed[{name!r}]", value, 0, SIZES[NAMES.index(name)] - 1)
+        require_integer(f"fixed[{name!r}]", value, 0, SIZES[NAMES.index(name)] - 1)
     grid = tuple(1 if name in fixed else values for name, values in zip(NAMES, SIZES, strict=True))
-    if count + test > math.prod(grid):
-        raise ValueError(f"count, test: expected at most {math.prod(grid)} images together, got {count + test}")
-    cells = np.random.default_rng(seed).choice(math.prod(grid), count + test, replace=False)
+    if whole > math.prod(grid):
+        raise ValueError(f"count, test: expected at most {math.prod(grid)} images together, got {whole}")
+    cells = np.random.default_rng(seed).choice(math.prod(grid), whole, replace=False)
     factors = _hold(np.stack(np.unravel_index(cells, grid), 1).astype(np.int32), fixed)
     images = np.concatenate([np.asarray(block) for block in _blocks(factors, size)])
-    train, held = hold_out(Split(images[:count], factors[:count, 0]), validation, seed)
-    kept, out = hold_out(Split(factors[:count]), validation, seed)  # the same seed chooses the same rows
-    return Sprites(
-        Dataset(train, held, Split(images[count:], factors[count:, 0]) if test else None),
-        factors=kept.x,
-        validation_factors=None if out is None else out.x,
-        test_factors=factors[count:] if test else None,
-        fixed=fixed,
-        size=int(size),
+    shapes, seen, unseen = factors[:, 0], slice(count), slice(count, whole)
+    data, known = (
+        Dataset(Split(x[seen], shapes[seen]), test=Split(x[unseen], shapes[unseen]) if test else None)
+        for x in (images, factors)
     )
-
-
-def _require_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
-    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not integer or value < least or (most is not None and value > most):
-        wanted = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name}: expected an integer {wanted}, got {value!r}")
+    data, known = data.cut(validation, seed), known.cut(validation, seed)  # the same seed chooses the same rows
+    held, out = (None if part is None else part.x for part in known.parts[1:])
+    return Sprites(data, known.train.x, held, out, fixed, int(size))

@@ -1,8 +1,7 @@
-"""Tables brought to zero mean and unit variance, without losing the units of their likelihoods."""
+"""Tables in standard units, zero mean and unit variance, without losing the units of their likelihoods."""
 
 import dataclasses
 import warnings
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ __all__ = ["Scaling", "standardize"]
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    r"""The map $y = (x - \text{mean}) / \text{scale}$ of each entry, and what it does to densities.
+    r"""The map $y = (x - \text{mean}) / \text{scale}$ of each entry, and its effect on densities.
 
     Attributes:
       mean: of the train part, in the shape of a row.
@@ -63,16 +62,19 @@ def standardize(data: Dataset | Split | np.ndarray) -> Dataset:
     if data.scaling is not None:
         raise ValueError("standardize: the data are in standard units already")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column without a single number is told below
-        mean = np.asarray(np.nanmean(x, 0, dtype=np.float64))
-        scale = np.asarray(np.nanstd(x, 0, dtype=np.float64))
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without a single number is refused below
+        mean, scale = (np.asarray(of(x, 0, dtype=np.float64)) for of in (np.nanmean, np.nanstd))
     bad = np.flatnonzero(~np.isfinite(mean))
     if len(bad):
         raise ValueError(f"standardize: column {bad[0]} has no finite mean")
     constant = np.flatnonzero(scale <= 1e-12 * np.maximum(np.abs(mean), 1e-300))
     scale[constant] = 1.0
-    scaling = Scaling(mean, scale)
-    notes = (f"columns {constant.tolist()} are constant: centred, not scaled",) if len(constant) else ()
-    parts: Any = (None if part is None else Split(scaling.apply(part.x), part.y) for part in data.parts)
-    told = (*data.notes, "columns standardised by the train part", *notes)
-    return Dataset(*parts, scaling=scaling, classes=data.classes, notes=told)
+    scaling, notes = Scaling(mean, scale), [*data.notes, "columns standardised by the train part"]
+    if len(constant):
+        notes.append(f"columns {constant.tolist()} are constant: centred, not scaled")
+    scaled = {
+        name: Split(scaling.apply(part.x), part.y)
+        for name, part in zip(("train", "validation", "test"), data.parts, strict=True)
+        if part is not None
+    }
+    return dataclasses.replace(data, **scaled, scaling=scaling, notes=tuple(notes))

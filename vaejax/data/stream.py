@@ -1,11 +1,11 @@
-"""Data larger than memory: something that is opened anew for each epoch and gives rows piece by piece."""
+"""Data larger than memory: a source that is opened anew for each epoch and gives rows piece by piece."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from vaejax.data.columns import X_NAMES, Y_NAMES
+from vaejax.data.columns import X_NAMES, Y_NAMES, column
 from vaejax.data.dataset import Split
 
 __all__ = ["Stream"]
@@ -40,19 +40,18 @@ class Stream:
 
     def open(self, epoch: int) -> Iterator[Any]:
         """The pieces of an epoch."""
-        made: Any = self.source(epoch) if callable(self.source) else self.source
-        return iter(made.to_iter_dataset() if hasattr(made, "to_iter_dataset") else made)
+        pieces: Any = self.source(epoch) if callable(self.source) else self.source
+        return iter(pieces.to_iter_dataset() if hasattr(pieces, "to_iter_dataset") else pieces)
 
     @staticmethod
     def parts(piece: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Rows and labels of a piece."""
-        x: Any = piece
-        y: Any = None
+        x, y = piece, None
         if isinstance(piece, Mapping):
-            x = next((piece[name] for name in X_NAMES if name in piece), None)
-            y = next((piece[name] for name in Y_NAMES if name in piece), None)
-            if x is None:
+            x_name, y_name = column(piece, X_NAMES), column(piece, Y_NAMES)
+            if x_name is None:
                 raise ValueError(f"data: expected one of the columns {', '.join(X_NAMES)}, got {sorted(piece)}")
+            x, y = piece[x_name], None if y_name is None else piece[y_name]
         elif isinstance(piece, Split):
             x, y = piece.x, piece.y
         elif isinstance(piece, tuple) and len(piece) == 2:

@@ -1,116 +1,118 @@
-r"""The synthetic sets of the sources, with what they print corrected and `form="literal"` beside it.
+r"""The synthetic sets of the sources: corrected, and as printed with `form="literal"`.
 
-All of them are functions of a seed and return float32 rows; noise is given by its variance, as the
-sources give it. The generators of Guo, Liao and Zhou, *Variational Autoencoders*, section 4, are
-`gaussian_axis`, `gaussian_rotated`, `figure_eight`, `three_blobs` and `gaussian_mixture`. Each returns a
-`Dataset` of rows (N, 2) and takes
+Each is a function of a seed that returns a `Dataset` of float32 rows. The generators of Guo, Liao and Zhou,
+*Variational Autoencoders*, section 4, are `gaussian_axis`, `gaussian_rotated`, `figure_eight`, `three_blobs` and
+`gaussian_mixture`, with rows (N, 2). Those of curves and surfaces are in `vaejax.data.manifolds`.
 
-- `count`: rows to train on;
-- `test`: rows to test on, half of `count` by default;
-- `validation`: rows (or share of them) cut from train, 0 for none;
-- `seed`: of the draws and of the choice;
-- `noise_variance`: variance of each entry of the noise.
+Arguments that all of them share:
+  count: rows to train on.
+  test: rows to test on; default: half of `count`.
+  validation: rows (or share of them) cut from train; 0 for none.
+  seed: of the draws and of the choice.
+  noise_variance: variance of each entry of the noise, as the sources give it.
 """
 
 import math
+from collections.abc import Callable
+from typing import Literal, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 
-from vaejax.data.dataset import Dataset, Split, hold_out
+from vaejax.checks import require_choice, require_integer, require_number
+from vaejax.data.dataset import Dataset, Split
 
 __all__ = [
+    "Parts",
     "draw_dataset",
     "figure_eight",
     "gaussian_axis",
     "gaussian_mixture",
-    "gaussian_noise",
     "gaussian_rotated",
     "three_blobs",
 ]
 
+Form: TypeAlias = Literal["corrected", "literal"]
 
-def draw_dataset(make, count: int, test: int | None, validation: int | float, seed: int) -> Dataset:
-    """Draw train and test from independent streams of one seed."""
-    test = count // 2 if test is None else test
-    for name, value in (("count", count), ("test", test)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < (name == "count"):
-            raise ValueError(
-                f"{name}: expected a {'positive' if name == 'count' else 'non-negative'} integer, got {value!r}"
-            )
-    streams = np.random.SeedSequence(seed).spawn(2)
+
+class Parts(TypedDict, total=False):
+    """Keywords that all generators share."""
+
+    test: int | None
+    validation: int | float
+    seed: int
+
+
+def draw_dataset(
+    draw: Callable[[np.random.Generator, int], np.ndarray | tuple[np.ndarray, np.ndarray]],
+    count: int,
+    noise_variance: float = 0.0,
+    *,
+    test: int | None = None,
+    validation: int | float = 0,
+    seed: int = 0,
+) -> Dataset:
+    """Train and test from independent streams of one seed, with Gaussian noise on top.
+
+    Args:
+      draw: rows, or rows and labels, of a generator and a number of rows.
+      count: as above, and so the others.
+      noise_variance: 0 draws no noise.
+      test: as above.
+      validation: as above.
+      seed: as above.
+    """
+    count = require_integer("count", count)
+    test = require_integer("test", count // 2 if test is None else test, 0)
+    noise = math.sqrt(require_number("noise_variance", noise_variance, least=0))
     splits = []
-    for stream, size in zip(streams, (count, test), strict=True):
-        x, y = make(np.random.default_rng(stream), int(size))
+    for stream, size in zip(np.random.SeedSequence(seed).spawn(2), (count, test), strict=True):
+        rng = np.random.default_rng(stream)
+        drawn = draw(rng, size)
+        x, y = drawn if isinstance(drawn, tuple) else (drawn, None)
+        x = x + noise * rng.normal(size=x.shape) if noise else x
         splits.append(Split(x.astype(np.float32), None if y is None else y.astype(np.int32)))
-    train, held = hold_out(splits[0], validation, seed)
-    return Dataset(train, held, splits[1] if test else None)
+    return Dataset(splits[0], test=splits[1] if test else None).cut(validation, seed)
 
 
-def _form(form: str) -> bool:
-    if form not in ("corrected", "literal"):
-        raise ValueError(f"form: expected corrected or literal, got {form!r}")
-    return form == "literal"
-
-
-def gaussian_noise(rng: np.random.Generator, shape: tuple[int, ...], variance: float) -> np.ndarray:
-    """Centred Gaussian noise of a given variance."""
-    if not variance >= 0:
-        raise ValueError(f"noise_variance: expected a non-negative number, got {variance!r}")
-    return math.sqrt(variance) * rng.normal(size=shape)
-
-
-def gaussian_axis(
-    count: int = 20_000,
-    *,
-    test: int | None = None,
-    validation: int | float = 0,
-    seed: int = 0,
-    noise_variance: float = 0.2,
-) -> Dataset:
+def gaussian_axis(count: int = 20_000, *, noise_variance: float = 0.2, **parts: Unpack[Parts]) -> Dataset:
     r"""$x = \mathrm{diag}(3, \tfrac13)\,z + \epsilon$, $z \sim N(0, I_2)$ (section 4.1). Entropy 3.36368 nats."""
-    return _linear(np.eye(2), count, test, validation, seed, noise_variance)
+    return draw_dataset(lambda rng, n: rng.normal(size=(n, 2)) @ _stretch(0.0).T, count, noise_variance, **parts)
 
 
-def gaussian_rotated(
-    count: int = 20_000,
-    *,
-    test: int | None = None,
-    validation: int | float = 0,
-    seed: int = 0,
-    noise_variance: float = 0.2,
-) -> Dataset:
+def gaussian_rotated(count: int = 20_000, *, noise_variance: float = 0.2, **parts: Unpack[Parts]) -> Dataset:
     r"""$x = R(\pi/3)\,\mathrm{diag}(3, \tfrac13)\,z + \epsilon$ (section 4.2). Entropy 3.36368 nats at 0.2."""
-    c, s = math.cos(math.pi / 3), math.sin(math.pi / 3)
-    return _linear(np.array([[c, -s], [s, c]]), count, test, validation, seed, noise_variance)
+    across = _stretch(math.pi / 3).T
+    return draw_dataset(lambda rng, n: rng.normal(size=(n, 2)) @ across, count, noise_variance, **parts)
 
 
-def _linear(rotation, count, test, validation, seed, noise_variance) -> Dataset:
-    def make(rng, n):
-        z = rng.normal(size=(n, 2))
-        return z @ (rotation @ np.diag([3.0, 1.0 / 3.0])).T + gaussian_noise(rng, (n, 2), noise_variance), None
-
-    return draw_dataset(make, count, test, validation, seed)
+def _rotation(angle: float) -> np.ndarray:
+    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
-def _curve(curve, form, count, test, validation, seed, noise_variance) -> Dataset:
-    literal = _form(form)
+def _stretch(angle: float) -> np.ndarray:
+    return _rotation(angle) @ np.diag([3.0, 1.0 / 3.0])
 
-    def make(rng, n):
-        z = rng.normal(size=(n, 2)) if literal else rng.normal(size=(n, 1))
-        x = np.stack([axis(z[:, i % z.shape[1]]) for i, axis in enumerate(curve)], 1)
-        return (x * z if literal else x) + gaussian_noise(rng, (n, 2), noise_variance), None
 
-    return draw_dataset(make, count, test, validation, seed)
+def _is_literal(form: Form) -> bool:
+    return require_choice("form", form, ("corrected", "literal")) == "literal"
+
+
+def _curve(
+    curve: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], form: Form
+) -> Callable[[np.random.Generator, int], np.ndarray]:
+    """Draws of points on a curve of a scalar; in the literal form of two, one an axis, and times them."""
+
+    def draw(rng: np.random.Generator, n: int) -> np.ndarray:
+        z = rng.normal(size=(n, 2 if _is_literal(form) else 1))
+        first, second = curve(z)
+        x = np.stack([first[:, 0], second[:, -1]], 1)
+        return x * z if _is_literal(form) else x
+
+    return draw
 
 
 def figure_eight(
-    count: int = 40_000,
-    *,
-    test: int | None = None,
-    validation: int | float = 0,
-    seed: int = 0,
-    noise_variance: float = 0.04,
-    form: str = "corrected",
+    count: int = 40_000, *, noise_variance: float = 0.04, form: Form = "corrected", **parts: Unpack[Parts]
 ) -> Dataset:
     r"""A lemniscate with noise (section 4.3), $u = (0.6 + 1.8\,\Phi(z))\,\pi$ with a scalar $z \sim N(0, 1)$.
 
@@ -125,21 +127,18 @@ def figure_eight(
     """
     from scipy.special import ndtr  # its import changes the warning filters
 
-    turn = 1.0 if _form(form) else math.pi
-    angle = lambda z: (0.6 + 1.8 * ndtr(z)) * turn  # noqa: E731
-    first = lambda z: math.sqrt(2) / 2 * np.cos(angle(z)) / (np.sin(angle(z)) ** 2 + 1)  # noqa: E731
-    second = lambda z: math.sqrt(2) * np.cos(angle(z)) * np.sin(angle(z)) / (np.sin(angle(z)) ** 2 + 1)  # noqa: E731
-    return _curve((first, second), form, count, test, validation, seed, noise_variance)
+    turn = 1.0 if _is_literal(form) else math.pi
+
+    def curve(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        u = (0.6 + 1.8 * ndtr(z)) * turn
+        below = np.sin(u) ** 2 + 1
+        return math.sqrt(2) / 2 * np.cos(u) / below, math.sqrt(2) * np.cos(u) * np.sin(u) / below
+
+    return draw_dataset(_curve(curve, form), count, noise_variance, **parts)
 
 
 def three_blobs(
-    count: int = 40_000,
-    *,
-    test: int | None = None,
-    validation: int | float = 0,
-    seed: int = 0,
-    noise_variance: float = 0.2,
-    form: str = "corrected",
+    count: int = 40_000, *, noise_variance: float = 0.2, form: Form = "corrected", **parts: Unpack[Parts]
 ) -> Dataset:
     r"""Three blobs on the unit circle (section 4.4), with a scalar $z \sim N(0, 1)$.
 
@@ -154,23 +153,17 @@ def three_blobs(
     """
     from scipy.special import expit
 
-    def angle(z):
+    def curve(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         u = 2.0 * math.pi * expit(0.5 * math.pi * z)
         floor = np.floor(u / 2.0)
-        return 2.0 * np.tanh(10.0 * u - 20.0 * floor - 10.0) + 4.0 * floor + 2.0
+        t = 2.0 * np.tanh(10.0 * u - 20.0 * floor - 10.0) + 4.0 * floor + 2.0
+        return np.cos(t), np.sin(t)
 
-    curve = (lambda z: np.cos(angle(z)), lambda z: np.sin(angle(z)))
-    return _curve(curve, form, count, test, validation, seed, noise_variance)
+    return draw_dataset(_curve(curve, form), count, noise_variance, **parts)
 
 
 def gaussian_mixture(
-    count: int = 40_000,
-    *,
-    test: int | None = None,
-    validation: int | float = 0,
-    seed: int = 0,
-    form: str = "corrected",
-    equilateral: bool = False,
+    count: int = 40_000, *, form: Form = "corrected", equilateral: bool = False, **parts: Unpack[Parts]
 ) -> Dataset:
     r"""Three Gaussians of covariance diag(3, 1/3), turned by 0, $2\pi/3$, $\pi/3$ (section 4.5); y is the component.
 
@@ -180,17 +173,15 @@ def gaussian_mixture(
     `form="literal"` keeps the third offset as printed, on top of the second; `equilateral` puts the lower
     offsets at $\pm4.5$, which makes the triangle equilateral.
     """
-    if _form(form) and equilateral:
+    if _is_literal(form) and equilateral:
         raise ValueError('equilateral: expected False with form="literal", got True')
     wide, low = 4.5 if equilateral else 3.0 * math.sqrt(3.0), -1.5 * math.sqrt(3.0)
-    right = -wide if _form(form) else wide
-    offsets = np.array([[0.0, 3.0 * math.sqrt(3.0)], [-wide, low], [right, low]])
-    turns = np.array([0.0, 2.0 * math.pi / 3.0, math.pi / 3.0])
-    rotations = np.stack([[[math.cos(t), -math.sin(t)], [math.sin(t), math.cos(t)]] for t in turns])
+    offsets = np.array([[0.0, 3.0 * math.sqrt(3.0)], [-wide, low], [-wide if _is_literal(form) else wide, low]])
+    rotations = np.stack([_rotation(angle) for angle in (0.0, 2.0 * math.pi / 3.0, math.pi / 3.0)])
 
-    def make(rng, n):
+    def draw(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
         component = np.floor(3.0 * rng.random(n)).astype(int)
         y = rng.normal(size=(n, 2)) * np.sqrt([3.0, 1.0 / 3.0])
         return np.einsum("nij,nj->ni", rotations[component], y) + offsets[component], component
 
-    return draw_dataset(make, count, test, validation, seed)
+    return draw_dataset(draw, count, **parts)

@@ -1,6 +1,7 @@
 """Image sets that TensorFlow Datasets has prepared, read without TensorFlow."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def image_dataset(
     Args:
       name: as TFDS names it.
       parts: names of the train and the test part.
-      side: each image's middle square becomes `side` x `side` pixels; unless told otherwise images stay as they are.
+      side: each image's middle square becomes `side` x `side` pixels; default: images stay as they are.
       most: images of each part, at most the first so many.
 
     Returns:
@@ -42,7 +43,7 @@ def image_dataset(
     return _read(tfds, name, parts[0], side, most), _read(tfds, name, parts[1], side, most)
 
 
-def _pixels(image, side: int | None) -> np.ndarray:
+def _pixels(image: Any, side: int | None) -> np.ndarray:
     pixels = np.asarray(image, np.uint8)
     if side is None:
         return pixels
@@ -52,7 +53,7 @@ def _pixels(image, side: int | None) -> np.ndarray:
     return np.atleast_3d(np.asarray(squared(image, side)))
 
 
-def _read(tfds, name: str, part: str, side: int | None, most: int | None) -> Split:
+def _read(tfds: Any, name: str, part: str, side: int | None, most: int | None) -> Split:
     try:
         source = tfds.data_source(name, split=part, download=False)
     except Exception as problem:  # TFDS raises many kinds; each means that there is no prepared copy to read

@@ -1,16 +1,19 @@
-"""What happens to a batch inside the training step: `fit(..., transform=binarize)`."""
+"""Changes of a batch inside the training step: `fit(..., transform=binarize)`."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from vaejax.data.dequantize import require_levels
+from vaejax.checks import require_integer
+from vaejax.data.dequantize import level_step
 from vaejax.kernels import bernoulli_draw
 from vaejax.recipes import static
+from vaejax.types import Array, Key, Transform
 
 __all__ = ["binarize", "dequantize"]
 
 
-def binarize(key: jax.Array, x: jax.Array) -> jax.Array:
+def binarize(key: Key, x: Array) -> Array:
     """Dynamic binarisation: each grey value becomes 1 with its own probability, anew in each step.
 
     Args:
@@ -30,22 +33,21 @@ def binarize(key: jax.Array, x: jax.Array) -> jax.Array:
 class _Dequantize:
     levels: int
 
-    def check(self, x):
-        """What `fit` asks of the rows on the host before it begins."""
-        require_levels(x, self.levels)
+    def check(self, x: np.ndarray) -> None:
+        """The rows on the host, which `fit` checks before it begins."""
+        level_step(x, self.levels)
 
-    def __call__(self, key: jax.Array, x: jax.Array) -> jax.Array:
+    def __call__(self, key: Key, x: Array) -> Array:
         if x.dtype != jnp.uint8:
             raise ValueError(f"dequantize: expected uint8 pixels, got {x.dtype}")
         level = jnp.floor_divide(x, 255 // (self.levels - 1)).astype(jnp.float32)
         return (level + jax.random.uniform(key, x.shape)) / self.levels
 
 
-def dequantize(levels: int = 256):
-    r"""Uniform dequantisation, $(k + u)/\text{levels}$ with fresh $u \sim U[0, 1)$ in each step.
+def dequantize(levels: int = 256) -> Transform:
+    r"""The transform of a batch that `vaejax.data.dequantize` is of an array, with fresh noise in each step.
 
-    Held-out rows are drawn once: the noise of an evaluation is the same in every epoch. See
-    `vaejax.data.dequantize`, which does the same to an array.
+    Held-out rows are drawn once: the noise of an evaluation is the same in every epoch.
 
     Args:
       levels: number of grey levels: 256, or 17 for the digits.
@@ -56,6 +58,4 @@ def dequantize(levels: int = 256):
     >>> dequantize(17)(jax.random.key(0), jnp.array([[240]], jnp.uint8)).round(1).tolist()
     [[1.0]]
     """
-    if not 2 <= levels <= 256:
-        raise ValueError(f"levels: expected 2 to 256, got {levels!r}")
-    return _Dequantize(levels)
+    return _Dequantize(require_integer("levels", levels, 2, 256))

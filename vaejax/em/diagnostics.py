@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.distributions import Categorical, Chain, Distribution, Guide, TrilNormal
-from vaejax.em.one_step import em_step
+from vaejax.em.fit import em_step
 from vaejax.models import LatentModel, log_evidence, log_joint
 
 __all__ = ["HalfSteps", "ascent", "expected_log_joint", "half_steps", "kl_gap", "lower_bound"]

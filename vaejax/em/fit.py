@@ -1,56 +1,55 @@
-"""Fitting by EM: what a user calls."""
+"""Fitting by EM: the functions that a user calls."""
 
+import functools
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vaejax.em import linear
-from vaejax.em.family import family_of
-from vaejax.em.loop import EMTrace, run
-from vaejax.em.prepare import Frame, Rows, prepare
-from vaejax.em.progress import progress_bar, wanted
-from vaejax.em.step import Hyper
-from vaejax.models import PPCA, LatentModel
+from vaejax.checks import require_integer, require_kind, require_number
+from vaejax.em.frame import Frame, chunked, relative_floor, restored, wide
+from vaejax.em.gmm import GMMStep
+from vaejax.em.linear import LinearStep, MissingLinearStep
+from vaejax.em.loop import EMTrace, run, watched
+from vaejax.em.ppca_mixture import PPCAMixtureStep
+from vaejax.em.step import RESTARTS, Chunks, EMStep, Hyper, Update
+from vaejax.models import GMM, PPCA, FactorAnalysis, LatentModel, PPCAMixture
+from vaejax.types import Array, ArrayLike, Key, Params
 
-__all__ = ["fit", "ppca_exact"]
-
-DEFAULT_FLOOR = 1e-8  # of the variance in the standard frame
-
-
-def _chunk_size(width: int, restarts: int, double: bool = False) -> int:
-    """Rows in a chunk: about 2 MiB of numbers on a CPU, where they stay in the cache, and 64 MiB elsewhere."""
-    budget = (2**21 if jax.default_backend() == "cpu" else 2**26) // (8 if double else 4)
-    size = 2 ** int(math.log2(max(1, budget // (width * restarts))))
-    return min(max(size, 64), 2**14 if jax.default_backend() == "cpu" else 2**20)
+__all__ = ["em_step", "fit", "ppca_exact"]
 
 
-def _positive(name: str, value: Any, zero: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
-        raise ValueError(f"{name}: expected a finite number, got {value!r}")
-    if value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{name}: expected a {'non-negative' if zero else 'positive'} number, got {value!r}")
-    return float(value)
-
-
-def _require_count(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+def step_of(model: LatentModel, missing: bool = False) -> EMStep:
+    """The EM step of a model; a `TypeError` or `ValueError` where there is none."""
+    match model:
+        case LatentModel(em_step=EMStep() as step):
+            pass
+        case GMM():
+            step = GMMStep(model)
+        case PPCAMixture():
+            step = PPCAMixtureStep(model)
+        case PPCA() | FactorAnalysis():
+            step = (MissingLinearStep if missing else LinearStep)(model)
+        case _:
+            known = "a GMM, PPCA, FactorAnalysis or PPCAMixture, or a model with an em_step"
+            raise TypeError(f"model: expected {known}, got {type(model).__name__}")
+    if missing and not step.missing:
+        raise ValueError(f"missing: expected covariance diag or spherical, PPCA or FactorAnalysis, got {model}")
+    return step
 
 
 def fit(
     model: LatentModel,
-    key: jax.Array,
-    x: Any,
+    key: Key,
+    x: ArrayLike,
     *,
     num_steps: int,
     num_restarts: int = 1,
-    weights: Any = None,
+    weights: ArrayLike | None = None,
     tol: float | None = None,
-    init: dict[str, Any] | None = None,
+    init: Params | None = None,
     variance_floor: float | None = None,
     prior_count: float = 0.0,
     prior_variance: float | None = None,
@@ -58,8 +57,8 @@ def fit(
     accelerate: bool = True,
     mesh: Mesh | None = None,
     progress: bool = True,
-) -> tuple[dict[str, Any], EMTrace]:
-    r"""Fit a mixture or a linear Gaussian model by expectation-maximisation, as one compiled scan.
+) -> tuple[Params, EMTrace]:
+    r"""Fit a mixture, a linear Gaussian model or one with a step of its own by EM, as one compiled scan.
 
     The data are centred in float64 and brought to unit scale on the host. What is done to each row
     runs in float32 (in float64 where `x` is float64 and JAX is set to it), the sums over rows and the
@@ -71,8 +70,8 @@ def fit(
     inverse-Wishart with $n_0 - D - 1$ degrees of freedom; inverse-gamma for variances).
 
     Args:
-      model: a `GMM`, `PPCA`, `FactorAnalysis` or `PPCAMixture`.
-      key: a PRNG key, for the starting points.
+      model: a `GMM`, `PPCA`, `FactorAnalysis` or `PPCAMixture`, or any model that brings an `EMStep` as its `em_step`.
+      key: for the starting points.
       x: rows (N, D) of floats, or images (N, H, W, C), which are flattened; uint8 is scaled to [0, 1].
       num_steps: number of EM steps, at most.
       num_restarts: starting points, run side by side; the best final objective is returned.
@@ -89,7 +88,7 @@ def fit(
       accelerate: take parameter-expanded steps in the linear models, which reach the maximum in a
         fraction of plain EM's steps and are monotone too.
       mesh: devices with one axis named `"data"` to split the rows over.
-      progress: show a bar on a terminal where the fit takes more than two seconds.
+      progress: show a bar where the fit takes more than two seconds.
 
     Returns:
       `(params, trace)`: the parameters and an `EMTrace`.
@@ -105,91 +104,59 @@ def fit(
     >>> sorted(np.round(params["means"][:, 0]).tolist()), bool(trace.converged)
     ([-1.0, 1.0], True)
     """
-    family = family_of(model, missing)
-    if mesh is not None and getattr(mesh, "axis_names", None) != ("data",):
+    step = step_of(model, missing)
+    if mesh is not None and not (isinstance(mesh, Mesh) and mesh.axis_names == ("data",)):
         raise ValueError(f"mesh: expected a jax.sharding.Mesh with the one axis 'data', got {mesh!r}")
-    _require_count("num_steps", num_steps, 0)
-    _require_count("num_restarts", num_restarts, 1)
-    tol = None if tol is None else _positive("tol", tol, zero=True)
-    prior_count = _positive("prior_count", prior_count, zero=True)
-    floor = None if variance_floor is None else _positive("variance_floor", variance_floor, zero=True)
-    double = family.double or jax.config.jax_enable_x64  # type: ignore[attr-defined]
-    rows, frame = prepare(
+    num_steps = require_integer("num_steps", num_steps, 0)
+    num_restarts = require_integer("num_restarts", num_restarts)
+    tol = -1.0 if tol is None else require_number("tol", tol, least=0.0)
+    prior_count = require_number("prior_count", prior_count, least=0.0)
+    rows, frame = chunked(
+        step,
         x,
         weights,
-        model.dim,  # type: ignore[attr-defined]
-        per_column=family.per_column and floor is None,
         missing=missing,
-        size=_chunk_size(family.width, num_restarts, double),
-        rows_last=family.rows_last,
-        double=double,
+        one_scale=variance_floor is not None,
+        restarts=num_restarts,
         devices=1 if mesh is None else mesh.size,
     )
+    floor = relative_floor(step, rows, frame, variance_floor)
     believed = np.ones_like(frame.scale)
     if prior_variance is not None:
-        believed = _positive("prior_variance", prior_variance) / frame.scale**2
+        believed = require_number("prior_variance", prior_variance, above=0.0) / frame.scale**2
     count = float(rows.w.sum(dtype=np.float64))
     pseudo = prior_count * count / frame.total
-    relative = _relative_floor(floor, frame, rows, family.double and not missing)
-    start = None if init is None else _into_frame(model, family, init, frame)
-    if start is not None and "mean" in start and not missing:
-        start["mean"] = np.zeros_like(frame.shift)  # its maximum likelihood, whatever the rest is
-    with _wide(), progress_bar(int(num_steps)):
+    start = None if init is None else _into_frame(step, init, frame)
+    with wide(), watched(progress, num_steps) as visible:
         if mesh is not None:
             split, everywhere = (NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec()))
-            rows = Rows(*jax.device_put(rows[:3], split), *jax.device_put(rows[3:], everywhere))
-        numbers = (jnp.asarray(value, float) for value in (relative, pseudo, believed))
-        hyper = Hyper(*numbers, may_reseed=jnp.zeros((), bool), expand=jnp.asarray(bool(accelerate)))
-        params, trace = run(
-            model,
-            key,
-            rows,
-            None if start is None else jax.tree.map(lambda leaf: jnp.asarray(leaf, float), start),
-            hyper,
-            jnp.asarray(-1.0 if tol is None else tol, float),
-            missing=missing,
-            num_steps=int(num_steps),
-            num_restarts=int(num_restarts),
-            mesh=mesh,
-            progress=wanted(progress),
+            x, w, mask = jax.device_put((rows.x, rows.w, rows.mask), split)
+            rows = Chunks(x, w, mask, jax.device_put(rows.raw, everywhere), mesh)
+        hyper = Hyper(
+            jnp.asarray(floor, float),
+            jnp.asarray(pseudo, float),
+            jnp.asarray(believed, float),
+            may_reseed=jnp.zeros((), bool),
+            expand=jnp.asarray(bool(accelerate)),
         )
+        options = {"num_steps": num_steps, "num_restarts": num_restarts, "progress": visible}
+        params, trace = run(step, key, rows, start, hyper, jnp.asarray(tol, float), **options)
         params, trace = jax.tree.map(np.asarray, (params, trace))  # the trace stays in float64 on the host
     # The log-prior reads log-determinants, which change their units with the data.
-    prior_shift = pseudo / count * family.covariances * float(np.log(frame.scale).sum())
+    prior_shift = pseudo / count * step.covariances * float(np.log(frame.scale).sum())
     trace = trace._replace(
         objective=trace.objective - frame.log_jacobian - prior_shift,
         log_likelihood=trace.log_likelihood - frame.log_jacobian,
     )
-    back = family.rescale(model, params, frame.shift, frame.scale)
-    return _narrow(back, x), trace
+    return restored(step, params, frame), trace
 
 
-def _relative_floor(floor: float | None, frame: Frame, rows: Rows, moments: bool) -> float:
-    """The floor in the standard frame; none lies below what the precision of the rows resolves."""
-    eps = float(jnp.finfo(rows.w.dtype).eps)
-    if floor is not None:
-        return max(floor / frame.scale[0] ** 2, eps**2)
-    wide = moments and rows.x.shape[-1] >= linear.WIDE
-    return max(DEFAULT_FLOOR, 8.0 * eps) if wide else DEFAULT_FLOOR
-
-
-def _wide() -> Any:
-    """Enable float64 for the sums and the small matrices of a fit, where the backend has it; rows stay as they are."""
-    return jax.enable_x64(jax.default_backend() != "tpu" or jax.config.jax_enable_x64)  # type: ignore[attr-defined]
-
-
-def _narrow(params: dict[str, Any], x: Any) -> dict[str, Any]:
-    """Parameters in the precision of the data, as far as JAX is set to allow it."""
-    dtype = np.float64 if np.asarray(x).dtype == np.float64 and jax.config.jax_enable_x64 else np.float32  # type: ignore[attr-defined]
-    return {name: jnp.asarray(leaf, dtype) for name, leaf in params.items()}
-
-
-def _into_frame(model: LatentModel, family: Any, init: Any, frame: Any) -> dict[str, Any]:
-    wanted = jax.eval_shape(model.init, jax.random.key(0))
-    if not isinstance(init, dict) or sorted(init) != sorted(wanted):
+def _into_frame(step: EMStep, init: Params, frame: Frame) -> Params:
+    expected = jax.eval_shape(step.model.init, jax.random.key(0))
+    if not isinstance(init, dict) or sorted(init) != sorted(expected):
         names = sorted(init) if isinstance(init, dict) else type(init).__name__
-        raise ValueError(f"init: expected the parameters {sorted(wanted)}, got {names}")
-    for name, leaf in wanted.items():
+        raise ValueError(f"init: expected the parameters {sorted(expected)}, got {names}")
+    for name, leaf in expected.items():
         if np.shape(init[name]) != leaf.shape:
             raise ValueError(f"init[{name!r}]: expected shape {leaf.shape}, got {np.shape(init[name])}")
         values = np.asarray(init[name], np.float64)
@@ -198,10 +165,81 @@ def _into_frame(model: LatentModel, family: Any, init: Any, frame: Any) -> dict[
         if name == "scale_tril" and np.any(np.diagonal(values, axis1=-2, axis2=-1) == 0):
             raise ValueError("init['scale_tril']: expected non-zero diagonals, got a zero")
     init = {name: np.asarray(leaf, np.float64) for name, leaf in init.items()}
-    return family.rescale(model, init, -frame.shift / frame.scale, 1.0 / frame.scale)
+    return step.rescale(init, -frame.shift / frame.scale, 1.0 / frame.scale)
 
 
-def ppca_exact(model: PPCA, x: Any, *, weights: Any = None, variance_floor: float | None = None) -> dict[str, Any]:
+@functools.partial(jax.jit, static_argnames=("missing",))
+def em_step(
+    model: LatentModel,
+    params: Params,
+    x: Array,
+    *,
+    weights: Array | None = None,
+    variance_floor: float = 0.0,
+    prior_count: float = 0.0,
+    prior_variance: float = 1.0,
+    missing: bool = False,
+    accelerate: bool = False,
+) -> Update:
+    r"""One E step and one M step as a pure function of parameters and rows, in the units of the rows.
+
+    It neither scales nor re-seeds nor looks at values (negative weights, nan); `fit` does. PPCA and factor analysis
+    take the mean of the rows for their mean, its maximum likelihood, before the E step, and the values returned are
+    at that mean. Arguments are those of `fit` with other defaults: `variance_floor` is zero, `prior_variance` one,
+    and the step of a linear model is the sources' plain one.
+
+    Args:
+      model: as for `fit`.
+      params: the old parameters $\theta^o$.
+      x: rows, shape (N, D).
+      weights: weight of each row, shape (N,).
+      variance_floor: least eigenvalue of a covariance and least noise variance.
+      prior_count: as in `fit`.
+      prior_variance: as in `fit`.
+      missing: as in `fit`.
+      accelerate: as in `fit`.
+
+    Returns:
+      An `Update`: the new parameters, and the objective and log-likelihood at the old ones.
+
+    >>> import jax, vaejax as vj
+    >>> model = vj.GMM(2, 3)
+    >>> x = jax.random.normal(jax.random.key(0), (50, 3))
+    >>> first = vj.em.em_step(model, model.init(jax.random.key(1)), x)
+    >>> second = vj.em.em_step(model, first.params, x)
+    >>> bool(second.log_likelihood > first.log_likelihood)
+    True
+    """
+    step, dim = step_of(model, missing), math.prod(model.event_shape)
+    if jnp.ndim(x) != 2 or x.shape[1] != dim or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"x: expected floating-point rows (N, {dim}), got {x.dtype} of shape {jnp.shape(x)}")
+    w = jnp.ones(len(x), x.dtype) if weights is None else jnp.asarray(weights, x.dtype)
+    if w.shape != (len(x),):
+        raise ValueError(f"weights: expected shape ({len(x)},), got {w.shape}")
+    shift, unit = jnp.zeros(dim, x.dtype), np.ones(dim, x.dtype)
+    mask = (~jnp.isnan(x)).astype(x.dtype) if missing else jnp.ones_like(x)
+    x = jnp.where(mask > 0, x, 0.0)
+    if step.frame != "none":
+        shift = (w @ x) / jnp.maximum(w @ mask, jnp.finfo(x.dtype).tiny)
+    x = jnp.where(mask > 0, x - shift[None], 0.0)
+    turn = (lambda leaf: leaf[None]) if step.rows_first else (lambda leaf: leaf.T[None])
+    rows = step.summarize(Chunks(turn(x), w[None], turn(mask) if missing else None))
+    hyper = Hyper(
+        jnp.maximum(jnp.asarray(variance_floor, x.dtype), jnp.finfo(x.dtype).eps ** 2),
+        jnp.asarray(prior_count, x.dtype),
+        jnp.full(dim, prior_variance, x.dtype),
+        jnp.zeros((), bool),
+        jnp.asarray(accelerate),
+    )
+    alone = lambda params: step.update(params, rows, hyper, jax.random.key(0))  # noqa: E731
+    params = jax.tree.map(lambda leaf: leaf[None], step.rescale(params, -shift, unit))
+    result = jax.tree.map(lambda leaf: leaf[0], jax.vmap(alone, axis_name=RESTARTS)(params))
+    return result._replace(params=step.rescale(result.params, shift, unit))
+
+
+def ppca_exact(
+    model: PPCA, x: ArrayLike, *, weights: ArrayLike | None = None, variance_floor: float | None = None
+) -> Params:
     r"""Maximum-likelihood PPCA in closed form, from one eigendecomposition of the data's covariance.
 
     $$\sigma^2 = \frac{1}{D-M}\sum_{i>M}\lambda_i, \qquad W = U_M(\Lambda_M - \sigma^2 I)^{1/2}$$
@@ -212,9 +250,6 @@ def ppca_exact(model: PPCA, x: Any, *, weights: Any = None, variance_floor: floa
       weights: a non-negative weight for each row, shape (N,).
       variance_floor: least noise variance, in squared units of `x`; default 1e-8 of the mean variance.
 
-    Returns:
-      The parameters.
-
     Reference: Tipping and Bishop, 1999, equations 7-8.
 
     >>> import numpy as np, vaejax as vj
@@ -223,22 +258,19 @@ def ppca_exact(model: PPCA, x: Any, *, weights: Any = None, variance_floor: floa
     >>> round(float(np.exp(params["log_scale"])), 1)
     1.0
     """
-    if not isinstance(model, PPCA):
-        raise TypeError(f"model: expected a PPCA, got {type(model).__name__}")
-    size = _chunk_size(model.dim // 8 + 1, 1)
-    rows, frame = prepare(
-        x, weights, model.dim, per_column=False, missing=False, size=size, rows_last=False, double=True
-    )
-    floor = None
-    if variance_floor is not None:
-        floor = _positive("variance_floor", variance_floor, zero=True)
-    relative = _relative_floor(floor, frame, rows, True)
-    with _wide():
-        params = jax.tree.map(np.asarray, _exact(model, rows, jnp.asarray(relative, float)))
-    back = linear.rescale(model, params, frame.shift, frame.scale)
-    return _narrow(back, x)
+    step = LinearStep(require_kind("model", model, PPCA))
+    rows, frame = chunked(step, x, weights)
+    floor = relative_floor(step, rows, frame, variance_floor)
+    with wide():
+        params = jax.tree.map(np.asarray, _exact(step, rows, jnp.asarray(floor, float)))
+    return restored(step, params, frame)
 
 
-@jax.jit
-def _exact(model: PPCA, rows: Rows, floor: jax.Array) -> dict[str, Any]:
-    return linear.from_eigh(model, linear.second_moments(rows).moments, floor)
+@functools.partial(jax.jit, static_argnames=("step",))
+def _exact(step: LinearStep, rows: Chunks, floor: Array) -> Params:
+    dim, latent_dim, s = step.model.dim, step.model.latent_dim, step.summarize(rows).moments
+    values, vectors = jnp.linalg.eigh(s)
+    top, directions = values[::-1][:latent_dim], vectors[:, ::-1][:, :latent_dim]
+    variance = jnp.maximum(jnp.mean(values[: dim - latent_dim]), floor)
+    weight = directions * jnp.sqrt(jnp.maximum(top - variance, 0.0))[None, :]
+    return {"mean": jnp.zeros(dim, s.dtype), "weight": weight, "log_scale": 0.5 * jnp.log(variance)}

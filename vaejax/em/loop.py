@@ -1,77 +1,96 @@
 """The EM loop: one compiled `lax.scan` over steps, vectorised over restarts."""
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
 
-from vaejax.em.family import family_of
-from vaejax.em.progress import report
-from vaejax.em.step import RESTARTS, Hyper, any_restart
-from vaejax.models import LatentModel
+from vaejax.em.step import RESTARTS, Chunks, Either, EMStep, Hyper, any_restart
+from vaejax.progress import Bar
+from vaejax.types import Array, Key, Params
 
-__all__ = ["EMTrace", "run"]
+__all__ = ["EMTrace", "run", "watched"]
+
+PATIENCE = 2.0  # seconds before a bar appears
+_bars: list[Bar] = []
 
 
 class EMTrace(NamedTuple):
-    """How an EM fit went, for the restart that is returned, as NumPy arrays. S is the number of steps asked for.
+    """How an EM fit went, for the restart that is returned, as NumPy arrays. S is the argument `num_steps`.
 
     Attributes:
       objective: mean log-likelihood of a row plus log-prior per row, nats, before each step and after
-        the last, shape (S + 1,); frozen from the step at which the fit stopped.
+        the last; frozen from the step at which the fit stopped.
       log_likelihood: mean log-likelihood of a row, nats, likewise.
       converged: whether two successive objectives differed by less than `tol`. Never true without a
         `tol`, or where a number was not finite.
       steps: number of steps taken.
-      reseeds: components that started again in each step, shape (S,); the objective may fall there.
+      reseeds: components that started again in each step; the objective may fall there.
     """
 
-    objective: Any
-    log_likelihood: Any
-    converged: Any
-    steps: Any
-    reseeds: Any
+    objective: Float[Either, " S+1"]
+    log_likelihood: Float[Either, " S+1"]
+    converged: Bool[Either, ""]
+    steps: Int[Either, ""]
+    reseeds: Int[Either, " S"]
+
+
+@contextlib.contextmanager
+def watched(progress: bool, num_steps: int) -> Iterator[bool]:
+    """A bar that the compiled loop feeds; gives whether it can be seen."""
+    with Bar(progress, num_steps, "EM", patience=PATIENCE) as bar:
+        _bars.append(bar)
+        try:
+            yield bar.visible
+            jax.effects_barrier()
+        finally:
+            _bars.remove(bar)
+
+
+def _report(step: Array, objective: Array) -> None:
+    if _bars:
+        _bars[-1].update(int(step) + 1, f"objective {float(objective):.4f}")  # in the standard frame
 
 
 class _State(NamedTuple):
-    params: Any
-    objective: jax.Array
-    log_likelihood: jax.Array
-    converged: jax.Array
-    stopped: jax.Array
-    steps: jax.Array
+    params: Params
+    objective: Array
+    log_likelihood: Array
+    converged: Array
+    stopped: Array
+    steps: Array
 
 
-@functools.partial(jax.jit, static_argnames=("missing", "num_steps", "num_restarts", "mesh", "progress"))
+@functools.partial(jax.jit, static_argnames=("step", "num_steps", "num_restarts", "progress"))
 def run(
-    model: LatentModel,
-    key: jax.Array,
-    rows: Any,
-    params: Any,
+    step: EMStep,
+    key: Key,
+    rows: Chunks,
+    params: Params | None,
     hyper: Hyper,
-    tol: jax.Array,
+    tol: Array,
     *,
-    missing: bool,
     num_steps: int,
     num_restarts: int,
-    mesh: Any,
     progress: bool = False,
-) -> tuple[Any, EMTrace]:
+) -> tuple[Params, EMTrace]:
     """Run all restarts and return the best; `params` is a starting point, or `None` to draw one for each."""
-    family = family_of(model, missing)
-    data = family.summarize(rows, mesh)
+    data = step.summarize(rows)
 
-    def take(state: _State, key: jax.Array, index: jax.Array) -> tuple[_State, Any]:
+    def take(state: _State, key: Key, index: Array) -> tuple[_State, Any]:
         now = hyper._replace(may_reseed=index < num_steps // 2)
-        result = family.step(model, state.params, data, now, jax.random.fold_in(key, index), mesh)
+        result = step.update(state.params, data, now, jax.random.fold_in(key, index))
         leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(result.params)]
         finite = jnp.all(jnp.stack([*leaves, jnp.isfinite(result.objective)]))
         close = finite & (jnp.abs(result.objective - state.objective) < tol)
         # One more turn than there are steps: it only reads the objective of the last parameters.
         stopped = state.stopped | close | ~finite | (index == num_steps)
-        keep = lambda old, new: jnp.where(stopped, old, new)  # noqa: E731
-        freeze = lambda old, new: jnp.where(state.stopped, old, new)  # noqa: E731
+        keep = lambda old, new: jnp.where(stopped, old, new).astype(old.dtype)  # noqa: E731
+        freeze = lambda old, new: jnp.where(state.stopped, old, new).astype(old.dtype)  # noqa: E731
         new = _State(
             jax.tree.map(keep, state.params, result.params),
             freeze(state.objective, result.objective),
@@ -81,18 +100,19 @@ def run(
             state.steps + jnp.where(stopped, 0, 1),
         )
         if progress:
-            report(jnp.minimum(index, num_steps - 1), jax.lax.pmax(new.objective, RESTARTS))
-        reseeds = jnp.where(stopped, 0, result.reseeds)
-        return new, (new.objective, new.log_likelihood, reseeds)
+            objective = jax.lax.pmax(new.objective, RESTARTS)
+            jax.debug.callback(_report, jnp.minimum(index, num_steps - 1), objective)
+        return new, (new.objective, new.log_likelihood, jnp.where(stopped, 0, result.reseeds).astype(jnp.int32))
 
-    def restart(key: jax.Array) -> tuple[Any, EMTrace]:
+    def restart(key: Key) -> tuple[Params, EMTrace]:
         key_start, key_steps = jax.random.split(key)
-        first = family.start(model, key_start, data, hyper) if params is None else params
-        nothing = jnp.full((), jnp.nan, hyper.floor.dtype)
+        first = step.start(key_start, data, hyper) if params is None else params
+        first = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), first)
+        nothing = jnp.full((), jnp.nan, float)
         no, zero = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
         state = _State(first, nothing, nothing, no, no, zero)
 
-        def body(state: _State, index: jax.Array) -> tuple[_State, Any]:
+        def body(state: _State, index: Array) -> tuple[_State, Any]:
             rest = lambda: (state, (state.objective, state.log_likelihood, zero))  # noqa: E731
             return jax.lax.cond(any_restart(~state.stopped), lambda: take(state, key_steps, index), rest)
 

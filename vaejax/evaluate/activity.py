@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.models import LatentModel, encode
 
 __all__ = ["ActiveUnits", "active_units"]
@@ -60,6 +60,6 @@ def active_units(model: LatentModel, params: Any, x: Any, context: Any = None, t
     """
     if isinstance(threshold, bool) or not threshold >= 0:
         raise ValueError(f"threshold: expected a non-negative variance, got {threshold!r}")
-    variance = _variances(model, params, prepare(model, x, context, "x"))
+    variance = _variances(model, params, checked_rows(model, x, context, "x"))
     count = lambda leaf: int(np.sum(np.asarray(leaf) > threshold))  # noqa: E731
     return ActiveUnits(jax.tree.map(count, variance), variance)

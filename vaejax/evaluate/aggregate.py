@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.distributions import Guide, Normal
 from vaejax.distributions.chain import After
 from vaejax.models import LatentModel
@@ -96,7 +96,7 @@ def aggregate_posterior(model: LatentModel, params: Any, key: jax.Array, x: Any,
     """
     if model.context_dim:
         raise TypeError("aggregate_posterior: expected an unconditional model")
-    rows = prepare(model, x, None, "x")
+    rows = checked_rows(model, x, None, "x")
     total = len(rows.x)
     some = jax.tree.map(lambda leaf: leaf[:num_rows], rows)
     q = jax.eval_shape(lambda x: model.posterior(params, model.event(x)), some.x[0])

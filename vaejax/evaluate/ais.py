@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.evaluate.evidence import PURPOSE, Evidence, of_weights
 from vaejax.evaluate.progress import groups
 from vaejax.models import LatentModel, sample
@@ -192,7 +192,7 @@ def ais(
     >>> bool(abs(found.log_evidence[0] - vj.log_evidence(model, params, x[0])) < 0.2)
     True
     """
-    rows = prepare(model, x, context, "x")
+    rows = checked_rows(model, x, context, "x")
     counts, batch, progress = _settings(num_chains, num_temperatures, num_leapfrog, burn_in, batch, progress)
     _require(model, params, None if rows.context is None else rows.context[0], **counts, batch=batch)
     call = lambda first, part: _run(  # noqa: E731
@@ -235,7 +235,7 @@ def bdmc(
     x = jax.vmap(lambda k, c=None: sample(model, params, k, c))(*each)
     latents = lambda k, c=None: model.prior(params, c).run(jax.random.split(k)[0])[0]  # noqa: E731  those of `sample`
     z = jax.vmap(latents)(*each)
-    rows = prepare(model, x, context, "x")
+    rows = checked_rows(model, x, context, "x")
     counts, batch, progress = _settings(**options)
     _require(model, params, None if rows.context is None else rows.context[0], **counts, batch=batch)
     found = []

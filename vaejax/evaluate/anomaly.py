@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.evaluate.criteria import log_evidences
 from vaejax.evaluate.evidence import importance_bounds
 from vaejax.models import LatentModel, elbo
@@ -70,7 +70,7 @@ def anomaly_scores(
     require_at_least("k", k, 1)
 
     def bound(model: LatentModel, params: Any) -> np.ndarray:
-        rows = prepare(model, x, context, "x")
+        rows = checked_rows(model, x, context, "x")
         match score:
             case "elbo":
                 return np.asarray(_elbos(model, params, key, rows), np.float64)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.data.inputs import Rows, is_grey, prepare
+from vaejax.data.inputs import Rows, checked_rows, is_grey
 from vaejax.distributions import Distribution, Normal, kl_per_dimension
 from vaejax.evaluate.activity import active_units
 from vaejax.evaluate.advice import advise
@@ -132,7 +132,7 @@ def diagnose(
     Returns:
       A `Diagnosis`.
     """
-    rows = prepare(model, x, context, "x")
+    rows = checked_rows(model, x, context, "x")
     rows = jax.tree.map(lambda leaf: leaf[:num_rows], rows)
     key_score, key_train, key_aggregate, key_weights, key_gap = jax.random.split(key, 5)
     each = jax.tree.map(np.asarray, _scores(model, params, key_score, rows))
@@ -158,7 +158,7 @@ def diagnose(
         errors["mean_squared_error"] = _error(each["squared_error"])
     if train is not None:
         seen, given = train if isinstance(train, tuple) else (train, None)
-        others = jax.tree.map(lambda leaf: leaf[:num_rows], prepare(model, seen, given, "train"))
+        others = jax.tree.map(lambda leaf: leaf[:num_rows], checked_rows(model, seen, given, "train"))
         other = np.asarray(_scores(model, params, key_train, others)["elbo"], np.float64)
         numbers["generalisation_gap"] = float(other.mean() - numbers["elbo"])
         errors["generalisation_gap"] = math.hypot(_error(other), _error(each["elbo"]))

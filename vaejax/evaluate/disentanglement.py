@@ -6,7 +6,7 @@ import jax
 from jax.flatten_util import ravel_pytree
 
 from vaejax.data import Sprites
-from vaejax.data.inputs import prepare
+from vaejax.data.inputs import checked_rows
 from vaejax.evaluate.dci import dci
 from vaejax.evaluate.gaps import mig, sap
 from vaejax.evaluate.interventions import beta_vae_score, encode_factors, factor_vae_score
@@ -65,7 +65,7 @@ def disentanglement(
     >>> len(scores), all(0.0 <= score <= 1.0 for score in scores.values())
     (7, True)
     """
-    prepare(model, sprites.render(sprites.draw(key, 1)), None, "sprites")
+    checked_rows(model, sprites.render(sprites.draw(key, 1)), None, "sprites")
     key_rows, key_beta, key_factor = jax.random.split(key, 3)
     code = lambda images: _codes(model, params, images)  # noqa: E731
     factors = sprites.draw(key_rows, count)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.distributions import draw
 from vaejax.evaluate.criteria import log_evidences
 from vaejax.evaluate.progress import groups
@@ -147,7 +147,7 @@ def log_evidence_estimate(
         require_at_least(name, value, 1)
     if not model.has_density:
         raise TypeError(f"{type(model).__name__} has no density p(x)")
-    rows = prepare(model, x, context, "x")
+    rows = checked_rows(model, x, context, "x")
     if has_exact_evidence(model):
         values = np.asarray(log_evidences(model, params, rows.x))
         return Evidence(values, np.zeros_like(values), np.full_like(values, np.inf), "exact")

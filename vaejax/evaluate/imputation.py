@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.distributions import Bernoulli, ContinuousBernoulli, DiscretizedLogistic, Distribution, Normal, bind
 from vaejax.models import LatentModel
 from vaejax.models.model import Params, require_at_least
@@ -182,6 +182,6 @@ def impute(
     if observed.dtype != bool or observed.shape not in (x.shape, x.shape[1:]):
         raise ValueError(f"observed: expected bool of shape {x.shape}, got {observed.dtype} of shape {observed.shape}")
     observed = np.broadcast_to(observed, x.shape)
-    rows = prepare(model, np.where(observed, x, np.zeros((), x.dtype)), context, "x")
+    rows = checked_rows(model, np.where(observed, x, np.zeros((), x.dtype)), context, "x")
     size = -(-k // (num_fills + 1))
     return _impute(model, params, key, rows, jnp.asarray(observed), size, num_fills, num_rounds, num_draws)

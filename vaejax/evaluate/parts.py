@@ -9,7 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from vaejax.data import Split, Sprites
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.evaluate.ais import ais, bdmc
 from vaejax.evaluate.classifier import Classifier
 from vaejax.evaluate.clustering import cluster, nmi
@@ -127,7 +127,7 @@ def of_labels(
     told = f"centres of q of {len(codes)} rows" + (", given the context" if model.context_dim else "")
     scores = {}
     if train is not None and train.y is not None:
-        seen = prepare(model, train.x[:_MOST], train.y[:_MOST] if model.context_dim else None, "train")
+        seen = checked_rows(model, train.x[:_MOST], train.y[:_MOST] if model.context_dim else None, "train")
         others, known = np.asarray(_centres(model, params, seen)), train.y[:_MOST]
         for name, probe in (("linear_probe", linear_probe), ("knn_probe", knn_probe)):
             value = probe(others, known, codes, labels)

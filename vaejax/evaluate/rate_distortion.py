@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.models import LatentModel, elbo
 
 __all__ = ["RateDistortion", "rate_distortion"]
@@ -64,7 +64,7 @@ def rate_distortion(model: LatentModel, params: Any, key: jax.Array, x: Any, con
     >>> rate_distortion(model, fits.params, keys[0], x).rate.shape
     (2,)
     """
-    rows = prepare(model, x, context, "x")
+    rows = checked_rows(model, x, context, "x")
     rate, distortion = jax.vmap(lambda params: _points(model, params, key, rows))(params)
     both = np.stack([np.asarray(rate, np.float64), np.asarray(distortion, np.float64)], -1)
     errors = both.std(1, ddof=1) / np.sqrt(both.shape[1]) if both.shape[1] > 1 else np.full(both.shape[::2], np.nan)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.distributions import Normal, TrilNormal, draw, expect
 from vaejax.evaluate.evidence import of_weights
 from vaejax.evaluate.progress import groups
@@ -118,7 +118,7 @@ def refine(
     """
     require_at_least("num_steps", num_steps, 1)
     require_at_least("num_samples", num_samples, 1)
-    rows = prepare(model, x, context, "x")
+    rows = checked_rows(model, x, context, "x")
     one = jax.tree.map(lambda leaf: leaf[0], rows)
     q = jax.eval_shape(lambda row: model.posterior(params, model.event(row.x), row.context), one)
     if not isinstance(q, Normal | TrilNormal):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax import em
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.distributions import bind
 from vaejax.models import GMM, LatentModel
 from vaejax.models import sample as draw_one
@@ -132,7 +132,7 @@ def codes(
     >>> codes(model, model.init(jax.random.key(0)), jax.random.key(1), np.zeros((3, 5)), temperature=0.0).shape
     (3, 2)
     """
-    return np.asarray(_codes(model, params, key, prepare(model, x, context, "x"), float(temperature)))
+    return np.asarray(_codes(model, params, key, checked_rows(model, x, context, "x"), float(temperature)))
 
 
 def ex_post(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax.data import Split, Sprites
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.evaluate.arrays import as_classes
 from vaejax.evaluate.classifier import Classifier
 from vaejax.evaluate.diagnose import Diagnosis, diagnose
@@ -106,7 +106,7 @@ def run(
     >>> scores["log_evidence"].protocol
     'exact'
     """
-    rows = prepare(model, x, context, "x")
+    rows = checked_rows(model, x, context, "x")
     known = None if labels is None else as_classes("labels", labels, len(rows.x))
     key_bound, key_weights = jax.random.split(key)
     key_ais, key_look, key_codes, key_draws, key_factors = jax.random.split(jax.random.fold_in(key, 1), 5)

@@ -10,7 +10,7 @@ from vaejax.heads.correlated import low_rank_normal as low_rank_normal
 from vaejax.heads.flow_posteriors import IAF as IAF
 from vaejax.heads.flow_posteriors import Planar as Planar
 from vaejax.heads.head import Head as Head
-from vaejax.heads.logits import bernoulli as bernoulli
-from vaejax.heads.logits import continuous_bernoulli as continuous_bernoulli
-from vaejax.heads.scaled import discretized_logistic as discretized_logistic
-from vaejax.heads.scaled import normal as normal
+from vaejax.heads.independent import bernoulli as bernoulli
+from vaejax.heads.independent import continuous_bernoulli as continuous_bernoulli
+from vaejax.heads.independent import discretized_logistic as discretized_logistic
+from vaejax.heads.independent import normal as normal

@@ -1,66 +1,56 @@
 """Gaussians whose entries are correlated: low rank plus diagonal, full covariance, and one linear flow step."""
 
-import math
-
-import jax
 import jax.numpy as jnp
 
+from vaejax.checks import require_integer, require_number
 from vaejax.distributions import LowRankNormal, TrilNormal
-from vaejax.heads.head import Head, parts, positive, require_floor, with_floor
+from vaejax.heads.head import EntryHead, Head, VectorHead, deviation, with_floor
 from vaejax.kernels import fill_tril
 from vaejax.recipes import static
+from vaejax.types import Array, Key, Params
 
 __all__ = ["LinearIAF", "full_normal", "low_rank_normal"]
 
 
 @static
-class _LowRankNormal(Head):
+class _LowRankNormal(EntryHead):
     rank: int
     floor: float
 
     @property
-    def width(self) -> int:
+    def per_entry(self) -> int:
         return 1 + self.rank
 
-    def init(self, key: jax.Array, event_shape: tuple[int, ...]) -> dict[str, jax.Array]:
+    def init(self, key: Key, event_shape: tuple[int, ...]) -> Params:
         return {"log_scale": jnp.zeros(())}
 
-    def apply(self, params: dict[str, jax.Array], output: jax.Array) -> LowRankNormal:
-        loc, *factors = parts(output, self.width)
+    def apply(self, params: Params, output: Array) -> LowRankNormal:
+        loc, *factors = self.parts(output)
         factor = jnp.stack(factors, -1) if factors else jnp.zeros((*loc.shape, 0), loc.dtype)
         scale = with_floor(jnp.exp(params["log_scale"]), self.floor)
         return LowRankNormal(loc, factor, jnp.broadcast_to(scale, loc.shape))
 
 
-class _Triangle(Head):
-    """Heads of vectors that read d numbers and a lower triangle."""
+class _Triangle(VectorHead):
+    """Heads that read d numbers and a lower triangle, with deviations on its diagonal."""
 
-    @property
-    def width(self) -> int:
-        raise TypeError("a full covariance has no fixed number of parameters for each entry")
+    def size(self, dim: int) -> int:
+        return dim * (dim + 3) // 2
 
-    def event_shape(self, output_shape: tuple[int, ...]) -> tuple[int, ...]:
-        size = math.prod(output_shape)
-        dim = (math.isqrt(8 * size + 9) - 3) // 2
-        if len(output_shape) != 1 or dim < 1 or dim * (dim + 3) // 2 != size:
-            wanted = "d means and d (d + 1) / 2 factors: expected an output of shape (2,), (5,), (9,), (14,), ..."
-            raise ValueError(f"a full covariance reads {wanted}, got {output_shape}")
-        return (dim,)
-
-    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
-        dim = math.prod(event_shape)
-        return (dim * (dim + 3) // 2,)
+    def parts(self, output: Array) -> tuple[Array, Array, Array]:
+        """The d numbers, the triangle below the diagonal, and the deviations."""
+        (dim,) = self.event_shape(output.shape)
+        raw = fill_tril(output[dim:])
+        return output[:dim], jnp.tril(raw, -1), deviation(jnp.diagonal(raw), self.floor)
 
 
 @static
 class _FullNormal(_Triangle):
     floor: float
 
-    def apply(self, params: dict[str, jax.Array], output: jax.Array) -> TrilNormal:
-        (dim,) = self.event_shape(output.shape)
-        raw = fill_tril(output[dim:])
-        diagonal = with_floor(positive(jnp.diagonal(raw)), self.floor)
-        return TrilNormal(output[:dim], jnp.tril(raw, -1) + jnp.diag(diagonal))
+    def apply(self, params: Params, output: Array) -> TrilNormal:
+        loc, below, diagonal = self.parts(output)
+        return TrilNormal(loc, below + jnp.diag(diagonal))
 
 
 @static
@@ -89,16 +79,12 @@ class LinearIAF(_Triangle):
     floor: float = 1e-6
 
     def __post_init__(self):
-        """Check the floor."""
-        require_floor(self.floor)
+        require_number("floor", self.floor, least=0.0)
 
-    def apply(self, params: dict[str, jax.Array], output: jax.Array) -> TrilNormal:
-        """The Gaussian of one event."""
-        (dim,) = self.event_shape(output.shape)
-        raw = fill_tril(output[dim:])
-        scale = with_floor(positive(jnp.diagonal(raw)), self.floor)
-        unit = jnp.tril(raw, -1) + jnp.eye(dim, dtype=raw.dtype)
-        return TrilNormal(unit @ output[:dim], unit * scale[None])
+    def apply(self, params: Params, output: Array) -> TrilNormal:
+        loc, below, scale = self.parts(output)
+        unit = below + jnp.eye(loc.size, dtype=below.dtype)
+        return TrilNormal(unit @ loc, unit * scale[None])
 
 
 def low_rank_normal(rank: int, *, floor: float = 1e-3) -> Head:
@@ -108,9 +94,7 @@ def low_rank_normal(rank: int, *, floor: float = 1e-3) -> Head:
       rank: columns of F, by the network; 0 leaves one shared, learned $\sigma$.
       floor: as in `normal`.
     """
-    if not isinstance(rank, int) or rank < 0:
-        raise ValueError(f"rank: expected a non-negative integer, got {rank!r}")
-    return _LowRankNormal(rank, floor)
+    return _LowRankNormal(require_integer("rank", rank, 0), floor)
 
 
 def full_normal(*, floor: float = 1e-3) -> Head:

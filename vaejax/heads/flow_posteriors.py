@@ -1,16 +1,20 @@
 """Posteriors that are normalising flows of a diagonal Gaussian; the encoder gives base and flow."""
 
-from typing import Any
+import math
+from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
+from vaejax.checks import require_integer, require_number
 from vaejax.distributions import Autoregressive, Flowed, Normal, Reverse
-from vaejax.heads.head import Head, parts, positive, require_floor, with_floor
+from vaejax.heads.head import VectorHead, deviation
 from vaejax.kernels import planar_step
-from vaejax.networks import MADE, bound, in_precision
-from vaejax.recipes import static
+from vaejax.networks import MADE, Network, bound, in_precision
+from vaejax.networks.combine import init_parts
+from vaejax.networks.dense import as_sizes
+from vaejax.recipes import field, static
+from vaejax.types import Activation, Array, Key, Params, Precision
 
 __all__ = ["IAF", "Planar"]
 
@@ -18,17 +22,23 @@ _IDENTITY = 0.5413248546129181  # softplus of it is one: the planar step with w'
 _CONTEXT = 4
 
 
-def _base(loc: jax.Array, raw: jax.Array, floor: float) -> Normal:
-    return Normal(loc, with_floor(positive(raw), floor))
+class _Flow(VectorHead):
+    """Flows of a diagonal Gaussian that the first 2 d numbers of the output describe."""
 
+    depth: int
 
-def _require_depth(depth: Any) -> None:
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise ValueError(f"depth: expected an integer of at least 1, got {depth!r}")
+    def __post_init__(self):
+        require_integer("depth", self.depth)
+        require_number("floor", self.floor, least=0.0)
+
+    def base(self, output: Array) -> Normal:
+        """The Gaussian."""
+        (dim,) = self.event_shape(output.shape)
+        return Normal(output[:dim], deviation(output[dim : 2 * dim], self.floor))
 
 
 @static
-class Planar(Head):
+class Planar(_Flow):
     r"""A diagonal Gaussian pushed through planar steps whose parameters all come from the encoder.
 
     $$z_0 \sim N(\mu, \mathrm{diag}\,\sigma^2), \qquad z_t = z_{t-1} + \hat u_t\tanh(w_t^\top z_{t-1} + b_t)$$
@@ -44,6 +54,7 @@ class Planar(Head):
 
     Reference: Rezende and Mohamed, 2015, equations 10-14.
 
+    >>> import jax
     >>> q = Planar(2).apply({}, jnp.zeros(14))
     >>> z, log_q = q.sample_and_log_prob(jax.random.key(0))
     >>> bool(jnp.allclose(log_q, q.base.log_prob(z), atol=1e-5))
@@ -53,41 +64,24 @@ class Planar(Head):
     depth: int
     floor: float = 1e-6
 
-    def __post_init__(self):
-        """Check the settings."""
-        _require_depth(self.depth)
-        require_floor(self.floor)
+    def size(self, dim: int) -> int:
+        return 2 * dim + self.depth * (2 * dim + 1)
 
-    @property
-    def width(self) -> int:
-        """Not defined."""
-        raise TypeError("planar steps have no fixed number of parameters for each entry")
-
-    def event_shape(self, output_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape (d,) of the events that an output describes."""
-        size = output_shape[0] - self.depth if len(output_shape) == 1 else 0
-        if size < 1 or size % (2 + 2 * self.depth):
-            wanted = f"{self} reads 2 d + {self.depth} (2 d + 1) numbers for d entries from a vector"
-            raise ValueError(f"{wanted}: got shape {output_shape}")
-        return (size // (2 + 2 * self.depth),)
-
-    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape that the encoder's output needs."""
-        (dim,) = _vector(self, event_shape)
-        return (2 * dim + self.depth * (2 * dim + 1),)
-
-    def apply(self, params: dict[str, Any], output: jax.Array) -> Flowed:
-        """The flow of one event."""
-        (dim,) = self.event_shape(output.shape)
+    def apply(self, params: Params, output: Array) -> Flowed:
+        base = self.base(output)
+        dim = base.loc.size
         steps = output[2 * dim :].reshape(self.depth, 2 * dim + 1)
         axes = jnp.eye(dim, dtype=output.dtype)[jnp.arange(self.depth) % dim]
         u, w = steps[:, :dim] + _IDENTITY * axes, steps[:, dim : 2 * dim] + axes
-        base = _base(output[:dim], output[dim : 2 * dim], self.floor)
         return Flowed(base, tuple(Partial(planar_step, u=u[t], w=w[t], b=steps[t, -1]) for t in range(self.depth)))
 
 
+def _numbers(context: bool | int) -> int:
+    return (_CONTEXT if context else 0) if isinstance(context, bool) else require_integer("context", context, 0)
+
+
 @static
-class IAF(Head):
+class IAF(_Flow):
     r"""A diagonal Gaussian pushed through gated autoregressive steps, each with a `networks.MADE` of its own.
 
     $$z_0 \sim N(\mu, \mathrm{diag}\,\sigma^2), \qquad z_t = \sigma_t\odot z_{t-1} + (1-\sigma_t)\odot m_t, \qquad
@@ -107,6 +101,7 @@ class IAF(Head):
 
     Reference: Kingma et al., 2016, section 4 and algorithm 1.
 
+    >>> import jax
     >>> head = IAF(depth=2, hidden=16)
     >>> params = head.init(jax.random.key(0), (3,))
     >>> q = head.apply(params, jnp.linspace(-1.0, 1.0, 18))
@@ -116,58 +111,32 @@ class IAF(Head):
     """
 
     depth: int
-    hidden: int | tuple[int, ...] = 64
-    context: bool | int = True
-    activation: str = "elu"
+    hidden: tuple[int, ...] = field(default=64, converter=as_sizes)
+    context: int = field(default=True, converter=_numbers)
+    activation: Activation = "elu"
     floor: float = 1e-6
-    compute_dtype: str | None = None
+    compute_dtype: Precision | None = None
 
     def __post_init__(self):
-        """Check the settings; one number of units becomes one layer, and `True` its number."""
-        _require_depth(self.depth)
-        require_floor(self.floor)
-        numbers = {True: _CONTEXT, False: 0}[self.context] if isinstance(self.context, bool) else self.context
-        if not isinstance(numbers, int) or numbers < 0:
-            raise ValueError(f"context: expected True, False or a number for each latent, got {self.context!r}")
-        object.__setattr__(self, "context", numbers)
-        object.__setattr__(self, "hidden", (self.hidden,) if isinstance(self.hidden, int) else self.hidden)
-        self._made(1)
+        super().__post_init__()
+        self.network(1)
 
-    @property
-    def width(self) -> int:
-        """Numbers that the encoder gives for each latent."""
-        return 2 + self.context
+    def size(self, dim: int) -> int:
+        return (2 + self.context) * dim
 
-    def event_shape(self, output_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape (d,) of the events that an output describes."""
-        return super().event_shape(_vector(self, output_shape))
+    def network(self, dim: int) -> Network:
+        """The network of a step, whose settings it checks."""
+        return in_precision(MADE(dim, self.hidden, 2, self.context * dim, self.activation), self.compute_dtype)
 
-    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape that the encoder's output needs."""
-        return super().output_shape(_vector(self, event_shape))
+    def init(self, key: Key, event_shape: tuple[int, ...]) -> Params:
+        return init_parts(key, [self.network(math.prod(event_shape))] * self.depth, "step")
 
-    def _made(self, dim: int) -> Any:
-        made = MADE(dim, self.hidden, 2, self.context * dim, self.activation)  # type: ignore[arg-type]
-        return in_precision(made, self.compute_dtype) if self.compute_dtype else made
-
-    def init(self, key: jax.Array, event_shape: tuple[int, ...]) -> dict[str, Any]:
-        """Weights of the networks, `step0` to `step{depth - 1}`."""
-        (dim,) = _vector(self, event_shape)
-        return {f"step{t}": self._made(dim).init(key) for t, key in enumerate(jax.random.split(key, self.depth))}
-
-    def apply(self, params: dict[str, Any], output: jax.Array) -> Flowed:
-        """The flow of one event."""
-        (dim,) = self.event_shape(output.shape)
-        loc, raw, *context = parts(output, self.width)
-        seen = (jnp.concatenate(context),) if context else ()
-        steps: list[Any] = []
+    def apply(self, params: Params, output: Array) -> Flowed:
+        base = self.base(output)
+        dim = base.loc.size
+        context = (output[2 * dim :],) if self.context else ()
+        steps: list[Callable] = []
         for t in range(self.depth):
             steps += [Reverse()] if t else []
-            steps += [Autoregressive(bound(self._made(dim), params[f"step{t}"], *seen))]
-        return Flowed(_base(loc, raw, self.floor), tuple(steps))
-
-
-def _vector(head: Head, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if len(shape) != 1:
-        raise ValueError(f"{head}: expected events that are vectors, got shape {shape}")
-    return shape
+            steps += [Autoregressive(bound(self.network(dim), params[f"step{t}"], *context))]
+        return Flowed(base, tuple(steps))

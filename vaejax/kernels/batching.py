@@ -1,12 +1,17 @@
-"""The one helper that turns a kernel of one datum into a compiled kernel of a batch."""
+"""Kernels of one datum over many, and events of any shape as vectors."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Float
 
-__all__ = ["batched"]
+from vaejax.checks import require_broadcast
+from vaejax.types import Array, Event, Term
+
+__all__ = ["batched", "raveled"]
 
 
 @functools.cache
@@ -31,3 +36,15 @@ def batched(f: Callable[..., Any], in_axes: int | None | tuple[int | None, ...] 
     [-1.8379, -4.3379]
     """
     return jax.jit(jax.vmap(f, in_axes))
+
+
+def raveled(x: Event, **params: Term) -> tuple[Float[Array, "#D"], ...]:
+    """The event and its parameters, checked to broadcast to it, as vectors; scalars stay scalars.
+
+    Elementwise work on (28, 28, 1) does not vectorise on a CPU: the innermost axis has length one.
+    """
+    x = jnp.asarray(x)
+    for name, array in params.items():
+        require_broadcast(name, array, x.shape)
+    vector = lambda array: jnp.ravel(jnp.broadcast_to(array, x.shape)) if jnp.ndim(array) else array  # noqa: E731
+    return vector(x), *(vector(array) for array in params.values())

@@ -2,25 +2,30 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
+from jaxtyping import Float
 
+from vaejax.checks import require_shape
 from vaejax.kernels.gaussian import LOG_2PI
-from vaejax.kernels.shapes import require_shape
+from vaejax.types import Array, ArrayLike, Key, PyTree, Scalar
 
 __all__ = ["algorithm_1", "importance_weighted_bound", "monte_carlo_elbo"]
 
+Draws: TypeAlias = Float[Array, "*k"]
+"""A log-density of each of k draws, or of one draw."""
 
-def _require_same(log_px: jax.Array, log_pz: jax.Array, log_qz: jax.Array) -> None:
+
+def _require_same(log_px: Draws, log_pz: Draws, log_qz: Draws) -> None:
     require_shape("log_pz", log_pz, jnp.shape(log_px))
     require_shape("log_qz", log_qz, jnp.shape(log_px))
 
 
 @jax.jit
-def monte_carlo_elbo(log_px: jax.Array, log_pz: jax.Array, log_qz: jax.Array, beta: jax.Array = 1.0) -> jax.Array:  # type: ignore[assignment]
+def monte_carlo_elbo(log_px: Draws, log_pz: Draws, log_qz: Draws, beta: Float[ArrayLike, ""] = 1.0) -> Scalar:
     r"""Mean of $\log p(x|z_i) + \beta[\log p(z_i) - \log q(z_i|x)]$ over draws $z_i \sim q$.
 
     Args:
@@ -40,7 +45,7 @@ def monte_carlo_elbo(log_px: jax.Array, log_pz: jax.Array, log_qz: jax.Array, be
 
 
 @jax.jit
-def importance_weighted_bound(log_px: jax.Array, log_pz: jax.Array, log_qz: jax.Array) -> jax.Array:
+def importance_weighted_bound(log_px: Draws, log_pz: Draws, log_qz: Draws) -> Scalar:
     r"""Importance-weighted bound $\ln \frac1k \sum_i p(x,z_i)/q(z_i|x)$.
 
     Its expectation rises with k from the ELBO (k = 1) to $\log p(x)$.
@@ -64,13 +69,13 @@ def importance_weighted_bound(log_px: jax.Array, log_pz: jax.Array, log_qz: jax.
 
 
 def algorithm_1(
-    key: jax.Array,
-    loc: jax.Array,
-    scale_tril: jax.Array,
-    decode: Callable[[jax.Array], Any],
-    log_likelihood: Callable[[Any], jax.Array],
+    key: Key,
+    loc: Float[Array, " d"],
+    scale_tril: Float[Array, "d d"],
+    decode: Callable[[Array], PyTree],
+    log_likelihood: Callable[[PyTree], Scalar],
     num_samples: int = 1,
-) -> jax.Array:
+) -> Scalar:
     r"""Sample, decode and score one datum in one kernel: the single-datum ELBO estimate of the sources.
 
     For each of `num_samples` draws $\epsilon \sim N(0,I)$: $z = \mu + L\epsilon$,
@@ -78,7 +83,6 @@ def algorithm_1(
     $\log p(z) = -\sum_i\tfrac12(z_i^2 + \ln 2\pi)$, and $\log p(x|z)$ from the decoder.
 
     Args:
-      key: a PRNG key.
       loc: posterior mean, shape `(d,)`.
       scale_tril: factor of the posterior covariance, shape `(d, d)`.
       decode: `z -> decoded`, a function or a `jax.tree_util.Partial` that carries its parameters.
@@ -102,7 +106,9 @@ def algorithm_1(
 
 
 @functools.partial(jax.jit, static_argnames=("num_samples",))
-def _algorithm_1(key, loc, scale_tril, decode, log_likelihood, *, num_samples):
+def _algorithm_1(
+    key: Key, loc: Array, scale_tril: Array, decode: Partial, log_likelihood: Partial, *, num_samples: int
+) -> Scalar:
     (dim,) = jnp.shape(loc)
     require_shape("scale_tril", scale_tril, (dim, dim))
     noise = jax.random.normal(key, (num_samples, dim), jnp.result_type(loc, scale_tril, jnp.float32))

@@ -2,14 +2,26 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
-from vaejax.kernels.shapes import require_broadcast, require_shape
+from vaejax.checks import require_broadcast, require_shape
+from vaejax.types import Array, ArrayLike, Event, Scalar, Term
 
 __all__ = ["affine_step", "iaf_inverse", "iaf_step", "planar_step"]
 
 
+def _like(z: Event, **terms: Term) -> list[Event]:
+    """The point, and its terms in the same shape."""
+    z = jnp.asarray(z)
+    for name, term in terms.items():
+        require_broadcast(name, term, z.shape)
+    return [z, *(jnp.broadcast_to(term, z.shape) for term in terms.values())]
+
+
 @jax.jit
-def planar_step(z: jax.Array, u: jax.Array, w: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+def planar_step(
+    z: Float[Array, " d"], u: Float[Array, " d"], w: Float[Array, " d"], b: Float[ArrayLike, ""]
+) -> tuple[Float[Array, " d"], Scalar]:
     r"""Planar step $y = z + \hat u \tanh(w^\top z + b)$, made invertible.
 
     $$\hat u = u + \big[m(w^\top u) - w^\top u\big]\frac{w}{\|w\|^2},\quad m(a) = -1 + \ln(1+e^a),\qquad
@@ -49,7 +61,7 @@ def planar_step(z: jax.Array, u: jax.Array, w: jax.Array, b: jax.Array) -> tuple
 
 
 @jax.jit
-def iaf_step(z: jax.Array, shift: jax.Array, gate_logit: jax.Array) -> tuple[jax.Array, jax.Array]:
+def iaf_step(z: Event, shift: Term, gate_logit: Term) -> tuple[Event, Scalar]:
     r"""Gated step of an inverse autoregressive flow.
 
     $$y = \sigma \odot z + (1-\sigma)\odot m, \qquad \sigma = \mathrm{sigmoid}(s), \qquad
@@ -72,16 +84,13 @@ def iaf_step(z: jax.Array, shift: jax.Array, gate_logit: jax.Array) -> tuple[jax
     >>> y, log_det.round(4)
     (Array([0.5, 1.5], dtype=float32), Array(-1.3863, dtype=float32))
     """
-    z = jnp.asarray(z)
-    require_broadcast("shift", shift, z.shape)
-    require_broadcast("gate_logit", gate_logit, z.shape)
-    gate_logit = jnp.broadcast_to(gate_logit, z.shape)
+    z, shift, gate_logit = _like(z, shift=shift, gate_logit=gate_logit)
     y = jax.nn.sigmoid(gate_logit) * z + jax.nn.sigmoid(-gate_logit) * shift
     return y, jnp.sum(jax.nn.log_sigmoid(gate_logit))
 
 
 @jax.jit
-def iaf_inverse(y: jax.Array, shift: jax.Array, gate_logit: jax.Array) -> tuple[jax.Array, jax.Array]:
+def iaf_inverse(y: Event, shift: Term, gate_logit: Term) -> tuple[Event, Scalar]:
     r"""The inverse of `iaf_step` for a known shift and gate.
 
     $$z = y + e^{-s}(y - m), \qquad \ln\det = -\sum_i \ln\sigma_i$$
@@ -100,15 +109,12 @@ def iaf_inverse(y: jax.Array, shift: jax.Array, gate_logit: jax.Array) -> tuple[
     >>> iaf_inverse(jnp.array([0.5, 1.5]), jnp.zeros(2), jnp.zeros(2))[0]
     Array([1., 3.], dtype=float32)
     """
-    y = jnp.asarray(y)
-    require_broadcast("shift", shift, y.shape)
-    require_broadcast("gate_logit", gate_logit, y.shape)
-    gate_logit = jnp.broadcast_to(gate_logit, y.shape)
+    y, shift, gate_logit = _like(y, shift=shift, gate_logit=gate_logit)
     return y + jnp.exp(jnp.minimum(-gate_logit, 30.0)) * (y - shift), -jnp.sum(jax.nn.log_sigmoid(gate_logit))
 
 
 @jax.jit
-def affine_step(z: jax.Array, shift: jax.Array, log_scale: jax.Array) -> tuple[jax.Array, jax.Array]:
+def affine_step(z: Event, shift: Term, log_scale: Term) -> tuple[Event, Scalar]:
     r"""Affine step $y = e^{s} \odot z + t$ with $\ln\det = \sum_i s_i$.
 
     Its inverse is `affine_step(y, -shift * exp(-log_scale), -log_scale)`.
@@ -126,8 +132,5 @@ def affine_step(z: jax.Array, shift: jax.Array, log_scale: jax.Array) -> tuple[j
     >>> affine_step(jnp.array([1.0, 3.0]), jnp.ones(2), jnp.zeros(2))[0]
     Array([2., 4.], dtype=float32)
     """
-    z = jnp.asarray(z)
-    require_broadcast("shift", shift, z.shape)
-    require_broadcast("log_scale", log_scale, z.shape)
-    log_scale = jnp.broadcast_to(log_scale, z.shape)
+    z, shift, log_scale = _like(z, shift=shift, log_scale=log_scale)
     return jnp.exp(log_scale) * z + shift, jnp.sum(log_scale)

@@ -9,9 +9,12 @@ import math
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
+from jaxtyping import Float
 
-from vaejax.kernels.linalg import gram_schmidt
-from vaejax.kernels.shapes import raveled, require_broadcast, require_shape
+from vaejax.checks import require_broadcast, require_shape
+from vaejax.kernels.batching import raveled
+from vaejax.kernels.linalg import regularised_columns
+from vaejax.types import Array, ArrayLike, Event, Scalar, Term
 
 __all__ = [
     "kl_diag",
@@ -26,7 +29,7 @@ LOG_2PI = math.log(2.0 * math.pi)
 
 
 @jax.jit
-def normal_log_prob(x: jax.Array, loc: jax.Array, scale: jax.Array) -> jax.Array:
+def normal_log_prob(x: Event, loc: Term, scale: Term) -> Scalar:
     r"""Log-density of a diagonal Gaussian, summed over the event.
 
     $$\log N(x; \mu, \mathrm{diag}\,\sigma^2) = -\tfrac12 \sum_i \big[u_i^2 + \ln 2\pi\big] - \sum_i \ln\sigma_i,
@@ -51,7 +54,7 @@ def normal_log_prob(x: jax.Array, loc: jax.Array, scale: jax.Array) -> jax.Array
 
 
 @jax.jit
-def tril_normal_log_prob(x: jax.Array, loc: jax.Array, scale_tril: jax.Array) -> jax.Array:
+def tril_normal_log_prob(x: Float[Array, " d"], loc: Float[Array, " d"], scale_tril: Float[Array, "d d"]) -> Scalar:
     r"""Log-density of a full-covariance Gaussian given by its Cholesky factor.
 
     $$\log N(x; \mu, LL^\top) = -\tfrac12 \|L^{-1}(x-\mu)\|^2 - \tfrac d2 \ln 2\pi - \sum_i \ln |L_{ii}|$$
@@ -75,7 +78,9 @@ def tril_normal_log_prob(x: jax.Array, loc: jax.Array, scale_tril: jax.Array) ->
 
 
 @jax.jit
-def low_rank_normal_log_prob(x: jax.Array, loc: jax.Array, factor: jax.Array, scale: jax.Array) -> jax.Array:
+def low_rank_normal_log_prob(
+    x: Float[Array, " d"], loc: Float[Array, " d"], factor: Float[Array, "d r"], scale: Float[ArrayLike, " #d"]
+) -> Scalar:
     r"""Log-density of $N(\mu, FF^\top + \mathrm{diag}\,\sigma^2)$ in $O(dr^2)$, by Woodbury.
 
     With $A = F/\sigma$ and $u = (x-\mu)/\sigma$ the quadratic form is the least-squares residual
@@ -102,17 +107,13 @@ def low_rank_normal_log_prob(x: jax.Array, loc: jax.Array, factor: jax.Array, sc
     require_broadcast("scale", scale, (dim,))
     if rank == 0:
         return normal_log_prob(x, loc, scale)
-    scale = jnp.broadcast_to(scale, (dim,))
-    u = jnp.concatenate([(x - loc) / scale, jnp.zeros(rank, factor.dtype)])
-    columns = jnp.concatenate([factor / scale[:, None], jnp.eye(rank, dtype=factor.dtype)])
-
-    upper, _, rest = gram_schmidt(columns, u.astype(columns.dtype))
-    log_det = jnp.sum(jnp.log(scale)) + jnp.sum(jnp.log(jnp.diagonal(upper)))
+    upper, _, rest = regularised_columns(x - loc, factor, scale)
+    log_det = jnp.sum(jnp.log(jnp.broadcast_to(scale, (dim,)))) + jnp.sum(jnp.log(jnp.diagonal(upper)))
     return -0.5 * (jnp.sum(rest * rest) + dim * LOG_2PI) - log_det
 
 
 @jax.jit
-def kl_diag(loc: jax.Array, scale: jax.Array, prior_loc: jax.Array = 0.0, prior_scale: jax.Array = 1.0) -> jax.Array:  # type: ignore[assignment]
+def kl_diag(loc: Event, scale: Term, prior_loc: Term = 0.0, prior_scale: Term = 1.0) -> Scalar:
     r"""Divergence between diagonal Gaussians, $KL[N(\mu,\sigma^2)\,\|\,N(\mu_p,\sigma_p^2)]$, summed over the event.
 
     $$\sum_i \ln\frac{\sigma_{p,i}}{\sigma_i} + \frac{\sigma_i^2 + (\mu_i-\mu_{p,i})^2}{2\sigma_{p,i}^2} - \tfrac12$$
@@ -141,11 +142,11 @@ def kl_diag(loc: jax.Array, scale: jax.Array, prior_loc: jax.Array = 0.0, prior_
 
 @jax.jit
 def kl_tril(
-    loc: jax.Array,
-    scale_tril: jax.Array,
-    prior_loc: jax.Array = 0.0,  # type: ignore[assignment]
-    prior_scale_tril: jax.Array | None = None,
-) -> jax.Array:
+    loc: Float[Array, " d"],
+    scale_tril: Float[Array, "d d"],
+    prior_loc: Float[ArrayLike, " #d"] = 0.0,
+    prior_scale_tril: Float[Array, "d d"] | None = None,
+) -> Scalar:
     r"""Divergence between full-covariance Gaussians, $KL[N(\mu,LL^\top)\,\|\,N(\mu_p,L_pL_p^\top)]$.
 
     $$\tfrac12\big(\|L_p^{-1}L\|_F^2 + \|L_p^{-1}(\mu-\mu_p)\|^2 - d\big)
@@ -177,9 +178,7 @@ def kl_tril(
 
 
 @jax.jit
-def precision_product(
-    loc_a: jax.Array, scale_a: jax.Array, loc_b: jax.Array, scale_b: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def precision_product(loc_a: Event, scale_a: Event, loc_b: Event, scale_b: Event) -> tuple[Event, Event]:
     r"""Normalised product of two diagonal Gaussians, the merge of the Ladder VAE.
 
     $$\sigma^{-2} = \sigma_a^{-2} + \sigma_b^{-2}, \qquad \mu = \sigma^2(\mu_a\sigma_a^{-2} + \mu_b\sigma_b^{-2})$$

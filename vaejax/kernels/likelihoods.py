@@ -4,8 +4,11 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int
 
-from vaejax.kernels.shapes import raveled, require_shape
+from vaejax.checks import require_shape
+from vaejax.kernels.batching import raveled
+from vaejax.types import Array, ArrayLike, Event, Scalar, Term
 
 __all__ = [
     "bernoulli_log_prob",
@@ -16,7 +19,7 @@ __all__ = [
 
 
 @jax.jit
-def bernoulli_log_prob(x: jax.Array, logits: jax.Array) -> jax.Array:
+def bernoulli_log_prob(x: Event, logits: Term) -> Scalar:
     r"""Bernoulli log-probability from logits, summed over the event.
 
     $$\sum_i x_i \ell_i - \ln(1 + e^{\ell_i})$$
@@ -38,7 +41,7 @@ def bernoulli_log_prob(x: jax.Array, logits: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def continuous_bernoulli_log_prob(x: jax.Array, logits: jax.Array) -> jax.Array:
+def continuous_bernoulli_log_prob(x: Event, logits: Term) -> Scalar:
     r"""Continuous Bernoulli log-density on [0, 1], summed over the event.
 
     The density is $p(x) \propto e^{\ell x}$, so that
@@ -68,12 +71,7 @@ def continuous_bernoulli_log_prob(x: jax.Array, logits: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def discretized_logistic_log_prob(
-    x: jax.Array,
-    loc: jax.Array,
-    scale: jax.Array,
-    levels: jax.Array = 256,  # type: ignore[assignment]
-) -> jax.Array:
+def discretized_logistic_log_prob(x: Event, loc: Term, scale: Term, levels: Int[ArrayLike, ""] = 256) -> Scalar:
     r"""Log-probability of quantised values under a logistic, summed over the event.
 
     The `levels` values $0, \delta, \dots, 1$ with $\delta = 1/(\text{levels}-1)$ each receive the mass of
@@ -109,7 +107,7 @@ def discretized_logistic_log_prob(
 
 
 @jax.jit
-def categorical_log_prob(z: jax.Array, logits: jax.Array) -> jax.Array:
+def categorical_log_prob(z: Int[ArrayLike, ""], logits: Float[Array, " k"]) -> Scalar:
     r"""Log-probability of class `z` under $\mathrm{softmax}(\text{logits})$.
 
     Args:
@@ -123,6 +121,7 @@ def categorical_log_prob(z: jax.Array, logits: jax.Array) -> jax.Array:
     Array(-1.3863, dtype=float32)
     """
     require_shape("z", z, ())
+    z = jnp.asarray(z)
     (k,) = jnp.shape(logits)
     log_p = jax.nn.log_softmax(logits)[jnp.clip(z, 0, k - 1)]
     return jnp.where((z >= 0) & (z < k), log_p, -jnp.inf)

@@ -5,14 +5,16 @@ import math
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
+from jaxtyping import Float
 
-from vaejax.kernels.shapes import require_broadcast, require_shape
+from vaejax.checks import require_broadcast, require_shape
+from vaejax.types import Array, ArrayLike
 
 __all__ = ["fill_tril", "gram_schmidt", "inverse_cholesky", "linear_gaussian_posterior"]
 
 
 @jax.jit
-def fill_tril(values: jax.Array) -> jax.Array:
+def fill_tril(values: Float[Array, " triangle"]) -> Float[Array, "d d"]:
     """Lower-triangular matrix from its `d (d + 1) / 2` entries, row by row.
 
     Args:
@@ -34,7 +36,7 @@ def fill_tril(values: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def inverse_cholesky(precision: jax.Array) -> jax.Array:
+def inverse_cholesky(precision: Float[Array, "d d"]) -> Float[Array, "d d"]:
     r"""Lower-triangular $L$ with $LL^\top = P^{-1}$, from one Cholesky factorisation and one solve.
 
     Args:
@@ -54,7 +56,9 @@ def inverse_cholesky(precision: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def linear_gaussian_posterior(residual: jax.Array, weight: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
+def linear_gaussian_posterior(
+    residual: Float[Array, " d"], weight: Float[Array, "d m"], scale: Float[ArrayLike, " #d"]
+) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
     r"""Posterior of z for $x = Wz + \mu + \mathrm{diag}(\sigma)\epsilon$, $z \sim N(0, I)$.
 
     With $A = W/\sigma$: covariance $(I + A^\top A)^{-1}$ and mean $(I + A^\top A)^{-1}A^\top(x-\mu)/\sigma$,
@@ -77,16 +81,26 @@ def linear_gaussian_posterior(residual: jax.Array, weight: jax.Array, scale: jax
     dim, latent = jnp.shape(weight)
     require_shape("residual", residual, (dim,))
     require_broadcast("scale", scale, (dim,))
-    scale = jnp.broadcast_to(scale, (dim,))
     # Columns in reverse order, so that the factor of the inverse comes out lower triangular.
-    columns = jnp.concatenate([weight[:, ::-1] / scale[:, None], jnp.eye(latent, dtype=weight.dtype)])
-    u = jnp.concatenate([residual / scale, jnp.zeros(latent, weight.dtype)]).astype(columns.dtype)
-    upper, code, _ = gram_schmidt(columns, u)
+    upper, code, _ = regularised_columns(residual, weight[:, ::-1], scale)
     tril = solve_triangular(upper[::-1, ::-1], jnp.eye(latent, dtype=upper.dtype), lower=True)
     return tril @ code[::-1], tril
 
 
-def gram_schmidt(columns: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def regularised_columns(
+    residual: Float[Array, " d"], factor: Float[Array, "d r"], scale: Float[ArrayLike, " #d"]
+) -> tuple[Float[Array, "r r"], Float[Array, " r"], Float[Array, " d+r"]]:
+    r"""`gram_schmidt` of $[F/\sigma; I]$ and $[\text{residual}/\sigma; 0]$."""
+    dim, rank = factor.shape
+    scale = jnp.broadcast_to(scale, (dim,))
+    columns = jnp.concatenate([factor / scale[:, None], jnp.eye(rank, dtype=factor.dtype)])
+    u = jnp.concatenate([residual / scale, jnp.zeros(rank, factor.dtype)])
+    return gram_schmidt(columns, u.astype(columns.dtype))
+
+
+def gram_schmidt(
+    columns: Float[Array, "n r"], u: Float[Array, " n"]
+) -> tuple[Float[Array, "r r"], Float[Array, " r"], Float[Array, " n"]]:
     """Orthogonalise columns one by one, and u against all of them.
 
     Args:
@@ -97,7 +111,7 @@ def gram_schmidt(columns: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array
       `(R, c, rest)` with columns = Q R, c = Q^T u and rest = u - Q c: shapes (r, r), (r,), (n,).
     """
 
-    def sweep(carry: tuple[jax.Array, jax.Array], index: jax.Array):
+    def sweep(carry: tuple[Array, Array], index: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         columns, u = carry
         column = columns[:, index]
         norm = jnp.sqrt(jnp.sum(column * column))

@@ -2,18 +2,19 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
-from vaejax.kernels.shapes import require_broadcast, require_shape
+from vaejax.checks import require_broadcast, require_shape
+from vaejax.types import Array, Event, Key, Term
 
 __all__ = ["bernoulli_draw", "reparameterize_diag", "reparameterize_tril"]
 
 
 @jax.jit
-def reparameterize_diag(key: jax.Array, loc: jax.Array, scale: jax.Array) -> jax.Array:
+def reparameterize_diag(key: Key, loc: Event, scale: Term) -> Event:
     r"""Draw $z = \mu + \sigma \odot \epsilon$ with $\epsilon \sim N(0, I)$.
 
     Args:
-      key: a PRNG key.
       loc: mean, any event shape.
       scale: standard deviation, of the event shape or a scalar.
 
@@ -33,11 +34,10 @@ def reparameterize_diag(key: jax.Array, loc: jax.Array, scale: jax.Array) -> jax
 
 
 @jax.jit
-def reparameterize_tril(key: jax.Array, loc: jax.Array, scale_tril: jax.Array) -> jax.Array:
+def reparameterize_tril(key: Key, loc: Float[Array, " d"], scale_tril: Float[Array, "d d"]) -> Float[Array, " d"]:
     r"""Draw $z = \mu + L\epsilon$ with $\epsilon \sim N(0, I)$, so that $\mathrm{Cov}(z) = LL^\top$.
 
     Args:
-      key: a PRNG key.
       loc: mean, shape `(d,)`.
       scale_tril: lower-triangular factor of the covariance, shape `(d, d)`.
 
@@ -57,7 +57,7 @@ def reparameterize_tril(key: jax.Array, loc: jax.Array, scale_tril: jax.Array) -
 
 
 @jax.jit
-def bernoulli_draw(key: jax.Array, p: jax.Array) -> jax.Array:
+def bernoulli_draw(key: Key, p: Event) -> Event:
     """Draw zeros and ones, one with probability `p` in each entry.
 
     Each entry has 16 random bits and all share one uniform number for the bits below: the
@@ -65,7 +65,6 @@ def bernoulli_draw(key: jax.Array, p: jax.Array) -> jax.Array:
     what 32 bits an entry do.
 
     Args:
-      key: a PRNG key.
       p: probabilities, any shape.
 
     Returns:

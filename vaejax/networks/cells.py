@@ -1,77 +1,22 @@
 """The residual cells of deep hierarchies of images, and the convolutions between them."""
 
-from typing import Any
+import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from vaejax.networks.conv import squares
-from vaejax.networks.network import ACTIVATIONS, FlaxNetwork, require_activation, require_sizes
-from vaejax.networks.patches import convolve, convolve_depthwise
+from vaejax.checks import require_choice, require_sizes
+from vaejax.networks.layers import NormalizedConv, norm, squares
+from vaejax.networks.network import ACTIVATIONS, FlaxNetwork, Modules
 from vaejax.recipes import static
+from vaejax.types import Activation, Array
 
 __all__ = ["Cell", "ConvLayer"]
 
-KINDS = ("depthwise", "full")
 _RESIDUAL = 0.1  # of the cell's output: a deep stack of fresh cells is then close to the identity
 _NARROWER = 4  # of the squeezed channels that gate the others
-
-
-class _Normalized(nnx.Module):
-    r"""A convolution whose filters have a learned length, $g\,v/\|v\|$, and a bias."""
-
-    def __init__(self, shape: tuple[int, ...], features: int, stride: int, rngs: nnx.Rngs, gain: float = 1.0):
-        self.stride = stride
-        self.direction = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), (*shape, features)))
-        self.gain = nnx.Param(jnp.full(features, gain))
-        self.bias = nnx.Param(jnp.zeros(features))
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        v = self.direction[...]
-        length = jnp.sqrt(jnp.sum(v * v, tuple(range(v.ndim - 1))) + 1e-12)
-        kernel = v * (self.gain[...] / length).reshape((1,) * (v.ndim - 1) + (-1,))
-        out = convolve(x, kernel, self.stride) if v.ndim == 4 else convolve_depthwise(x, kernel)
-        return out + self.bias[...][None, None, :]
-
-
-def _conv(depth: int, features: int, size: int, rngs: nnx.Rngs, stride: int = 1, gain: float = 1.0) -> _Normalized:
-    return _Normalized((size, size, depth), features, stride, rngs, gain)
-
-
-def _norm(channels: int, rngs: nnx.Rngs) -> nnx.Module:
-    return nnx.LayerNorm(channels, reduction_axes=(-3, -2, -1), rngs=rngs)
-
-
-class _Cell(nnx.Module):
-    def __init__(self, recipe: "Cell", rngs: nnx.Rngs):
-        self.recipe = recipe
-        c, wide = recipe.channels, recipe.channels * recipe.expand
-        if recipe.kind == "full":
-            parts = [(_norm(c, rngs), _conv(c, c, 3, rngs)), (_norm(c, rngs), _conv(c, c, 3, rngs))]
-        else:
-            parts = [
-                (_norm(c, rngs), _conv(c, wide, 1, rngs)),
-                (_norm(wide, rngs), _Normalized((5, 5), wide, 1, rngs)),
-                (_norm(wide, rngs), _conv(wide, c, 1, rngs)),
-            ]
-        for i, (norm, conv) in enumerate(parts):
-            setattr(self, f"norm{i}", norm)
-            setattr(self, f"conv{i}", conv)
-        self.squeeze = nnx.Linear(c, max(c // _NARROWER, 1), rngs=rngs)
-        self.excite = nnx.Linear(max(c // _NARROWER, 1), c, rngs=rngs)
-
-    def __call__(self, h: jax.Array) -> jax.Array:
-        recipe = self.recipe
-        if h.ndim != 3 or h.shape[-1] != recipe.channels:
-            raise ValueError(f"Cell: expected an image with {recipe.channels} channels, got shape {h.shape}")
-        activation, r = ACTIVATIONS[recipe.activation], h
-        for i in range(2 if recipe.kind == "full" else 3):
-            r = getattr(self, f"norm{i}")(r)
-            # The first step of a depthwise cell widens a linear map: its nonlinearity comes where it is wide.
-            r = getattr(self, f"conv{i}")(r if recipe.kind == "depthwise" and i == 0 else activation(r))
-        gate = jax.nn.sigmoid(self.excite(activation(self.squeeze(jnp.mean(r, (0, 1))))))
-        return h + _RESIDUAL * r * gate[None, None, :]
 
 
 @static
@@ -101,42 +46,37 @@ class Cell(FlaxNetwork):
     """
 
     channels: int
-    kind: str = "depthwise"
+    kind: Literal["depthwise", "full"] = "depthwise"
     expand: int = 3
-    activation: str = "silu"
+    activation: Activation = "silu"
 
     def __post_init__(self):
-        """Check the sizes."""
         require_sizes("channels, expand", (self.channels, self.expand), 2)
-        require_activation(self.activation)
-        if self.kind not in KINDS:
-            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r}")
+        require_choice("activation", self.activation, ACTIVATIONS)
+        require_choice("kind", self.kind, ("depthwise", "full"))
 
-    def build(self, rngs: nnx.Rngs) -> Any:
-        """Build the module."""
-        return _Cell(self, rngs)
+    def build(self, rngs: nnx.Rngs) -> Modules:
+        c, wide, narrow = self.channels, self.channels * self.expand, max(self.channels // _NARROWER, 1)
+        full, depthwise = [(3, 3, c, c), (3, 3, c, c)], [(1, 1, c, wide), (5, 5, wide), (1, 1, wide, c)]
+        modules: Modules = {}
+        for i, shape in enumerate(full if self.kind == "full" else depthwise):
+            modules[f"norm{i}"] = norm(shape[2], rngs)
+            modules[f"conv{i}"] = NormalizedConv(shape, rngs)
+        modules["squeeze"] = nnx.Linear(c, narrow, rngs=rngs)
+        modules["excite"] = nnx.Linear(narrow, c, rngs=rngs)
+        return modules
 
-
-class _ConvLayer(nnx.Module):
-    def __init__(self, recipe: "ConvLayer", rngs: nnx.Rngs):
-        self.recipe = recipe
-        features = recipe.out_channels * (4 if recipe.double_to else 1)
-        self.conv = _conv(recipe.in_channels, features, recipe.size, rngs, recipe.stride, recipe.gain)
-
-    def __call__(self, *inputs: jax.Array) -> jax.Array:
-        recipe = self.recipe
-        images = [each for each in inputs if each.ndim == 3]
-        if not images:
-            raise ValueError(f"ConvLayer: expected an image among its inputs, got {[each.shape for each in inputs]}")
-        height, width, _ = images[0].shape
-        planes = [x if x.ndim == 3 else jnp.broadcast_to(jnp.ravel(x), (height, width, x.size)) for x in inputs]
-        depths = [plane.shape[-1] for plane in planes]
-        if sum(depths) != recipe.in_channels or any(plane.shape[:2] != (height, width) for plane in planes):
-            wanted = f"images of one size with {recipe.in_channels} channels in all"
-            raise ValueError(f"ConvLayer: expected {wanted}, got shapes {[each.shape for each in inputs]}")
-        h = jnp.concatenate(planes, -1)
-        h = self.conv(ACTIVATIONS[recipe.activation](h) if recipe.activation else h)
-        return squares(h, recipe.double_to) if recipe.double_to else h
+    def call(self, modules: Modules, *inputs: Array) -> Array:
+        (h,) = inputs
+        if h.ndim != 3 or h.shape[-1] != self.channels:
+            raise ValueError(f"Cell: expected an image with {self.channels} channels, got shape {h.shape}")
+        activation, r = ACTIVATIONS[self.activation], h
+        for i in range(2 if self.kind == "full" else 3):
+            r = modules[f"norm{i}"](r)
+            # The first step of a depthwise cell widens a linear map: its nonlinearity comes where it is wide.
+            r = modules[f"conv{i}"](r if self.kind == "depthwise" and i == 0 else activation(r))
+        gate = jax.nn.sigmoid(modules["excite"](activation(modules["squeeze"](jnp.mean(r, (0, 1))))))
+        return h + _RESIDUAL * r * gate[None, None]
 
 
 @static
@@ -158,18 +98,31 @@ class ConvLayer(FlaxNetwork):
     size: int = 3
     stride: int = 1
     double_to: tuple[int, int] | None = None
-    activation: str | None = None
+    activation: Activation | None = None
     gain: float = 1.0
 
     def __post_init__(self):
-        """Check the sizes."""
-        require_sizes("in_channels, out_channels, size, stride", (self.in_channels, self.out_channels, self.size), 3)
-        require_sizes("stride", (self.stride,), 1)
+        sizes = (self.in_channels, self.out_channels, self.size, self.stride)
+        require_sizes("in_channels, out_channels, size, stride", sizes, 4)
+        require_choice("activation", self.activation, (None, *ACTIVATIONS))
         if self.double_to is not None and (self.stride != 1 or len(self.double_to) != 2):
             raise ValueError(f"double_to: expected (height, width) and stride 1, got {self.double_to}, {self.stride}")
-        if self.activation is not None:
-            require_activation(self.activation)
 
-    def build(self, rngs: nnx.Rngs) -> Any:
-        """Build the module."""
-        return _ConvLayer(self, rngs)
+    def build(self, rngs: nnx.Rngs) -> Modules:
+        features = self.out_channels * (4 if self.double_to else 1)
+        shape = (self.size, self.size, self.in_channels, features)
+        return {"conv": NormalizedConv(shape, rngs, self.stride, self.gain)}
+
+    def call(self, modules: Modules, *inputs: Array) -> Array:
+        shapes = [x.shape for x in inputs]
+        sizes = {shape[:2] for shape in shapes if len(shape) == 3}
+        if not sizes:
+            raise ValueError(f"ConvLayer: expected an image among its inputs, got {shapes}")
+        depth = sum(shape[-1] if len(shape) == 3 else math.prod(shape) for shape in shapes)
+        if len(sizes) > 1 or depth != self.in_channels:
+            images = f"images of one size with {self.in_channels} channels in all"
+            raise ValueError(f"ConvLayer: expected {images}, got shapes {shapes}")
+        (size,) = sizes
+        h = jnp.concatenate([x if x.ndim == 3 else jnp.broadcast_to(jnp.ravel(x), (*size, x.size)) for x in inputs], -1)
+        h = modules["conv"](ACTIVATIONS[self.activation](h) if self.activation else h)
+        return squares(h, self.double_to) if self.double_to else h

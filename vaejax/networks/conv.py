@@ -1,16 +1,15 @@
 """Convolutional encoders and decoders of images H x W x C of any size."""
 
-from typing import Any
-
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from vaejax.networks.network import ACTIVATIONS, FlaxNetwork, flat, require_activation, require_sizes
-from vaejax.networks.patches import Conv
+from vaejax.checks import require_choice, require_image, require_integer, require_sizes
+from vaejax.networks.layers import Conv, norm, squares
+from vaejax.networks.network import ACTIVATIONS, FlaxNetwork, Modules, flat
 from vaejax.recipes import static
+from vaejax.types import Activation, Array
 
-__all__ = ["ConvDecoder", "ConvEncoder", "squares"]
+__all__ = ["ConvDecoder", "ConvEncoder"]
 
 
 def _halves(height: int, width: int, stages: int) -> list[tuple[int, int]]:
@@ -22,65 +21,35 @@ def _halves(height: int, width: int, stages: int) -> list[tuple[int, int]]:
     return sizes
 
 
-def squares(h: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Four channels become a square of 2 x 2 pixels, a transposed convolution without its dilation; cut to size."""
-    height, width, depth = h.shape
-    if any(n not in (2 * m - 1, 2 * m) for n, m in zip(size, (height, width), strict=True)):
-        raise ValueError(f"expected a size of about {(2 * height, 2 * width)}, got {size}")
-    h = h.reshape(height, width, 2, 2, depth // 4).transpose(0, 2, 1, 3, 4).reshape(2 * height, 2 * width, -1)
-    return h[: size[0], : size[1]]
+class _Stages(FlaxNetwork):
+    """Stages with residual blocks, h + conv(a(conv(a(norm(h)))))."""
 
+    channels: tuple[int, ...]
+    blocks: int
+    activation: Activation
 
-def _norm(channels: int, rngs: nnx.Rngs) -> nnx.Module:
-    """Normalisation over all of one datum, with a scale and a shift for each channel."""
-    return nnx.LayerNorm(channels, reduction_axes=(-3, -2, -1), rngs=rngs)
+    def __post_init__(self):
+        require_sizes("channels", self.channels)
+        require_integer("blocks", self.blocks, 0)
+        require_choice("activation", self.activation, ACTIVATIONS)
 
+    def _build_blocks(self, i: int, channels: int, rngs: nnx.Rngs) -> Modules:
+        shape = (3, 3, channels, channels)
+        return {
+            f"block{i}_{j}": {"norm": norm(channels, rngs), "first": Conv(shape, rngs), "second": Conv(shape, rngs)}
+            for j in range(self.blocks)
+        }
 
-class _Residual(nnx.Module):
-    """h + conv(a(conv(a(norm(h)))))."""
-
-    def __init__(self, channels: int, activation: str, rngs: nnx.Rngs):
-        self.activation = activation
-        self.norm = _norm(channels, rngs)
-        self.first = Conv(channels, channels, 3, rngs=rngs)
-        self.second = Conv(channels, channels, 3, rngs=rngs)
-
-    def __call__(self, h: jax.Array) -> jax.Array:
+    def _call_blocks(self, modules: Modules, i: int, h: Array) -> Array:
         a = ACTIVATIONS[self.activation]
-        return h + self.second(a(self.first(a(self.norm(h)))))
-
-
-class _Encoder(nnx.Module):
-    def __init__(self, recipe: "ConvEncoder", rngs: nnx.Rngs):
-        self.recipe = recipe
-        height, width, depth = recipe.data_shape
-        depth += recipe.context_dim
-        for i, channels in enumerate(recipe.channels):
-            setattr(self, f"conv{i}", Conv(depth, channels, 4, 2, rngs=rngs))
-            setattr(self, f"norm{i}", _norm(channels, rngs))
-            for j in range(recipe.blocks):
-                setattr(self, f"block{i}_{j}", _Residual(channels, recipe.activation, rngs))
-            depth = channels
-        height, width = _halves(height, width, len(recipe.channels))[-1]
-        self.leave = nnx.Linear(height * width * depth, recipe.out_size, rngs=rngs)
-
-    def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
-        shape = self.recipe.data_shape
-        if x.size != shape[0] * shape[1] * shape[2]:
-            raise ValueError(f"ConvEncoder: expected an image of shape {shape}, got {x.shape}")
-        h = x.reshape(shape)
-        if context is not None:
-            plane = flat((context,), self.recipe.context_dim, "ConvEncoder's context")
-            h = jnp.concatenate([h, jnp.broadcast_to(plane, (*shape[:2], plane.size))], -1)
-        for i in range(len(self.recipe.channels)):
-            h = ACTIVATIONS[self.recipe.activation](getattr(self, f"norm{i}")(getattr(self, f"conv{i}")(h)))
-            for j in range(self.recipe.blocks):
-                h = getattr(self, f"block{i}_{j}")(h)
-        return self.leave(h.reshape(-1))
+        for j in range(self.blocks):
+            block = modules[f"block{i}_{j}"]
+            h = h + block["second"](a(block["first"](a(block["norm"](h)))))
+        return h
 
 
 @static
-class ConvEncoder(FlaxNetwork):
+class ConvEncoder(_Stages):
     """Stages of a convolution with stride 2, normalisation over the datum, and an activation.
 
     A context enters as constant planes beside the image. Papers used BatchNorm in this place: a
@@ -100,46 +69,41 @@ class ConvEncoder(FlaxNetwork):
     out_size: int
     context_dim: int = 0
     blocks: int = 0
-    activation: str = "silu"
+    activation: Activation = "silu"
 
     def __post_init__(self):
-        """Check the sizes."""
-        _require_image("data_shape", self.data_shape)
-        require_sizes("channels", self.channels, 1)
-        require_activation(self.activation)
+        require_image("data_shape", self.data_shape)
+        super().__post_init__()
 
-    def build(self, rngs: nnx.Rngs) -> Any:
-        """Build the module."""
-        return _Encoder(self, rngs)
+    def build(self, rngs: nnx.Rngs) -> Modules:
+        height, width, depth = self.data_shape
+        modules: Modules = {}
+        depth += self.context_dim
+        for i, channels in enumerate(self.channels):
+            modules[f"conv{i}"] = Conv((4, 4, depth, channels), rngs, stride=2)
+            modules[f"norm{i}"] = norm(channels, rngs)
+            modules |= self._build_blocks(i, channels, rngs)
+            depth = channels
+        height, width = _halves(height, width, len(self.channels))[-1]
+        return modules | {"leave": nnx.Linear(height * width * depth, self.out_size, rngs=rngs)}
 
-
-class _Decoder(nnx.Module):
-    def __init__(self, recipe: "ConvDecoder", rngs: nnx.Rngs):
-        self.recipe = recipe
-        height, width, out = recipe.out_shape
-        self.sizes = tuple(reversed(_halves(height, width, len(recipe.channels))))
-        depth = recipe.channels[0]
-        self.enter = nnx.Linear(recipe.in_size, self.sizes[0][0] * self.sizes[0][1] * depth, rngs=rngs)
-        for i, after in enumerate((*recipe.channels[1:], out)):
-            for j in range(recipe.blocks):
-                setattr(self, f"block{i}_{j}", _Residual(depth, recipe.activation, rngs))
-            setattr(self, f"norm{i}", _norm(depth, rngs))
-            setattr(self, f"conv{i}", Conv(depth, 4 * after, 3, rngs=rngs))
-            depth = after
-
-    def __call__(self, *inputs: jax.Array) -> jax.Array:
-        h = self.enter(flat(inputs, self.recipe.in_size, "ConvDecoder"))
-        h = h.reshape(*self.sizes[0], -1)
-        for i in range(len(self.recipe.channels)):
-            for j in range(self.recipe.blocks):
-                h = getattr(self, f"block{i}_{j}")(h)
-            h = getattr(self, f"conv{i}")(ACTIVATIONS[self.recipe.activation](getattr(self, f"norm{i}")(h)))
-            h = squares(h, self.sizes[i + 1])
-        return h
+    def call(self, modules: Modules, *inputs: Array) -> Array:
+        x, *context = inputs
+        height, width, depth = self.data_shape
+        if x.size != height * width * depth:
+            raise ValueError(f"ConvEncoder: expected an image of shape {self.data_shape}, got {x.shape}")
+        h = x.reshape(self.data_shape)
+        if context:
+            plane = flat(context, self.context_dim, "ConvEncoder's context")
+            h = jnp.concatenate([h, jnp.broadcast_to(plane, (height, width, plane.size))], -1)
+        for i in range(len(self.channels)):
+            h = ACTIVATIONS[self.activation](modules[f"norm{i}"](modules[f"conv{i}"](h)))
+            h = self._call_blocks(modules, i, h)
+        return modules["leave"](h.reshape(-1))
 
 
 @static
-class ConvDecoder(FlaxNetwork):
+class ConvDecoder(_Stages):
     """The way back: a linear layer, then stages of a convolution that doubles height and width.
 
     Attributes:
@@ -154,19 +118,31 @@ class ConvDecoder(FlaxNetwork):
     channels: tuple[int, ...]
     out_shape: tuple[int, int, int]
     blocks: int = 0
-    activation: str = "silu"
+    activation: Activation = "silu"
 
     def __post_init__(self):
-        """Check the sizes."""
-        _require_image("out_shape", self.out_shape)
-        require_sizes("channels", self.channels, 1)
-        require_activation(self.activation)
+        require_image("out_shape", self.out_shape)
+        super().__post_init__()
 
-    def build(self, rngs: nnx.Rngs) -> Any:
-        """Build the module."""
-        return _Decoder(self, rngs)
+    @property
+    def _sizes(self) -> list[tuple[int, int]]:
+        return _halves(*self.out_shape[:2], len(self.channels))[::-1]
 
+    def build(self, rngs: nnx.Rngs) -> Modules:
+        (height, width), depth = self._sizes[0], self.channels[0]
+        modules: Modules = {"enter": nnx.Linear(self.in_size, height * width * depth, rngs=rngs)}
+        for i, after in enumerate((*self.channels[1:], self.out_shape[-1])):
+            modules |= self._build_blocks(i, depth, rngs)
+            modules[f"norm{i}"] = norm(depth, rngs)
+            modules[f"conv{i}"] = Conv((3, 3, depth, 4 * after), rngs)
+            depth = after
+        return modules
 
-def _require_image(name: str, shape: tuple[int, ...]) -> None:
-    if len(shape) != 3 or any(not isinstance(size, int) or size < 1 for size in shape):
-        raise ValueError(f"{name}: expected (height, width, channels), got {shape}")
+    def call(self, modules: Modules, *inputs: Array) -> Array:
+        first, *sizes = self._sizes
+        h = modules["enter"](flat(inputs, self.in_size, "ConvDecoder")).reshape(*first, -1)
+        for i, size in enumerate(sizes):
+            h = self._call_blocks(modules, i, h)
+            h = modules[f"conv{i}"](ACTIVATIONS[self.activation](modules[f"norm{i}"](h)))
+            h = squares(h, size)
+        return h

@@ -1,32 +1,24 @@
-"""What a network is: a frozen, hashable recipe whose weights are a plain nested dict."""
+"""Networks: frozen, hashable recipes whose weights are a plain nested dict."""
 
 import abc
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from vaejax.recipes import static
+from vaejax.types import Activation, Array, Key, Params
 
-__all__ = [
-    "ACTIVATIONS",
-    "FlaxNetwork",
-    "Network",
-    "Weights",
-    "flat",
-    "from_functions",
-    "from_nnx",
-    "require_activation",
-    "require_sizes",
-]
+__all__ = ["ACTIVATIONS", "FlaxNetwork", "Modules", "Network", "flat", "from_functions", "from_nnx"]
 
-Weights = dict[str, Any]
+Modules: TypeAlias = dict[str, Any]
+"""Flax NNX modules by name, nested where modules have parts."""
 _PER_BATCH = (nnx.GroupNorm, nnx.InstanceNorm)  # they take the first axis for that of the batch
 
-ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "leaky_relu": jax.nn.leaky_relu,
     "elu": jax.nn.elu,
@@ -45,30 +37,35 @@ class Network(abc.ABC):
     """
 
     @abc.abstractmethod
-    def init(self, key: jax.Array) -> Weights:
+    def init(self, key: Key) -> Params:
         """Draw the weights, a nested dict of arrays."""
 
     @abc.abstractmethod
-    def apply(self, weights: Weights, *inputs: jax.Array) -> jax.Array:
+    def apply(self, weights: Params, *inputs: Array) -> Array:
         """Output for the inputs of one datum: x or z, and a context where there is one."""
 
 
 class FlaxNetwork(Network):
-    """A network that Flax NNX modules make: subclasses say `build`."""
+    """A network of Flax NNX modules, whose only state is their parameters.
+
+    A subclass gives `build`; and `call` too, where `build` returns several modules.
+    """
 
     @abc.abstractmethod
     def build(self, rngs: nnx.Rngs) -> Any:
-        """Build the module; it is called with the inputs of one datum."""
+        """One module that takes the inputs of one datum, or a dict of modules for `call`."""
 
-    def init(self, key: jax.Array) -> Weights:
-        """Draw the module's parameters."""
+    def call(self, modules: Any, *inputs: Array) -> Array:
+        """Output of the modules that `build` returns."""
+        return modules(*inputs)
+
+    def init(self, key: Key) -> Params:
         _, template = _structure(self)
         return _named(template, nnx.to_pure_dict(nnx.state(self.build(nnx.Rngs(key)), nnx.Param)))
 
-    def apply(self, weights: Weights, *inputs: jax.Array) -> jax.Array:
-        """Call the module with these parameters."""
+    def apply(self, weights: Params, *inputs: Array) -> Array:
         graphdef, template = _structure(self)
-        return nnx.merge(graphdef, _unnamed(template, weights, type(self).__name__))(*inputs)
+        return self.call(nnx.merge(graphdef, _unnamed(template, weights, type(self).__name__)), *inputs)
 
 
 @functools.cache
@@ -88,7 +85,7 @@ def _structure(network: FlaxNetwork) -> tuple[Any, dict]:
     return graphdef, nnx.to_pure_dict(params)
 
 
-def _named(template: dict, state: dict) -> Weights:
+def _named(template: dict, state: dict) -> Params:
     """The state with strings for names, as files have them (lists of layers are numbered)."""
     return {str(k): _named(v, state[k]) if isinstance(v, dict) else state[k] for k, v in template.items()}
 
@@ -136,17 +133,17 @@ def from_nnx(builder: Callable[[nnx.Rngs], Any]) -> Network:
 
 @static
 class _FromFunctions(Network):
-    init_function: Callable[[jax.Array], Any]
-    apply_function: Callable[..., jax.Array]
+    init_function: Callable[[Key], Params]
+    apply_function: Callable[..., Array]
 
-    def init(self, key: jax.Array) -> Weights:
+    def init(self, key: Key) -> Params:
         return self.init_function(key)
 
-    def apply(self, weights: Weights, *inputs: jax.Array) -> jax.Array:
+    def apply(self, weights: Params, *inputs: Array) -> Array:
         return self.apply_function(weights, *inputs)
 
 
-def from_functions(init: Callable[[jax.Array], Any], apply: Callable[..., jax.Array]) -> Network:
+def from_functions(init: Callable[[Key], Params], apply: Callable[..., Array]) -> Network:
     """A pair of plain functions as a network.
 
     Args:
@@ -156,22 +153,10 @@ def from_functions(init: Callable[[jax.Array], Any], apply: Callable[..., jax.Ar
     return _FromFunctions(init, apply)
 
 
-def flat(inputs: tuple[jax.Array, ...], size: int, name: str) -> jax.Array:
+def flat(inputs: Sequence[Array], size: int, name: str) -> Array:
     """The inputs as one vector, checked."""
     joined = jnp.concatenate([jnp.ravel(each) for each in inputs])
     if joined.size != size:
         shapes = " and ".join(str(jnp.shape(each)) for each in inputs)
         raise ValueError(f"{name}: expected {size} inputs, got shapes {shapes}")
     return joined
-
-
-def require_sizes(name: str, sizes: tuple[int, ...], least: int) -> None:
-    """Raise `ValueError` unless these are positive integers, `least` of them or more."""
-    if len(sizes) < least or any(not isinstance(size, int) or size < 1 for size in sizes):
-        raise ValueError(f"{name}: expected at least {least} positive sizes, got {sizes}")
-
-
-def require_activation(activation: str) -> None:
-    """Raise `ValueError` for an activation that is not known by name."""
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}")

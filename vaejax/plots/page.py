@@ -3,9 +3,14 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
+
+from vaejax.files import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Page", "document", "picture", "table"]
 
@@ -30,21 +35,21 @@ figcaption { color: var(--soft); font-size: .9rem; }
 """
 
 
-def table(columns: Sequence[Any], rows: Sequence[Sequence[Any]], title: str = "") -> str:
-    """A table as HTML; whatever stands in it is text."""
+def table(columns: Sequence[object], rows: Sequence[Sequence[object]], title: str = "") -> str:
+    """A table as HTML; its cells are text."""
     cells = lambda row, tag: "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row)  # noqa: E731
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
     above = f"<caption>{html.escape(title)}</caption>" if title else ""
     return f"<table>{above}<thead><tr>{cells(columns, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def picture(data: bytes, text: str, kind: str = "png") -> str:
+def picture(data: bytes, text: str, kind: Literal["png", "webp"] = "png") -> str:
     """A picture as HTML.
 
     Args:
       data: its file.
-      text: what is seen, for those who do not see it.
-      kind: of the file, `"png"` or `"webp"`.
+      text: a description, for those who do not see it.
+      kind: of the file.
     """
     return f'<img alt="{html.escape(text)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
 
@@ -61,13 +66,11 @@ def document(path: Path, title: str, body: str, *, head: str = "") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head = f"{meta}<title>{html.escape(title)}</title><style>{STYLE}</style>{head}"
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n", "utf-8")
-    temporary.replace(path)
+    write_text(path, f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n")
 
 
 class Page:
-    """Collects headings, paragraphs, tables and figures; shows the text on the terminal as it comes.
+    """Headings, paragraphs, tables and figures as they come; their text on the terminal, too.
 
     Args:
       title: of the page.
@@ -103,7 +106,7 @@ class Page:
         self.console.print(shown)
         self.parts.append(table(columns, rows))
 
-    def figures(self, figures: dict[str, Any]) -> None:
+    def figures(self, figures: "Mapping[str, Figure]") -> None:
         """Figures of matplotlib side by side, each under its caption."""
         items = []
         for caption, figure in figures.items():

@@ -1,21 +1,21 @@
 """Lines and bars."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaejax.plots.axes import STYLES, new_figure
+from vaejax.plots.axes import COLOURS, STYLES, label, new_figure
+from vaejax.types import ArrayLike
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from matplotlib.figure import Figure
 
 __all__ = ["bars", "curves", "lines"]
 
 
 def lines(
-    series: "Mapping[str, Any]",
+    series: Mapping[str, Sequence[ArrayLike]],
     *,
     x_label: str,
     y_label: str,
@@ -23,13 +23,13 @@ def lines(
     log_x: bool = False,
     log_y: bool = False,
 ) -> "Figure":
-    """Lines told apart by style as well as by colour, with bands of one standard error where there is one.
+    """Lines that differ by style as well as by colour, with bands of one standard error where there is one.
 
     Args:
       series: a name and `(x, y)` or `(x, y, standard error)` of each line.
       x_label: with its unit.
       y_label: with its unit.
-      title: what stands above.
+      title: of the figure.
       log_x: logarithmic horizontal axis.
       log_y: logarithmic vertical axis.
     """
@@ -49,15 +49,13 @@ def lines(
             axes.set_xticks([], minor=True)
     if log_y:
         axes.set_yscale("log")
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.set_title(title, fontsize=10)
+    label(axes, (x_label, y_label), title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
 
 
-def curves(series: "Mapping[str, Any]", *, log_x: bool = False, **labels: Any) -> "Figure":
+def curves(series: Mapping[str, ArrayLike], *, log_x: bool = False, **labels: Any) -> "Figure":
     """`lines` over their index, which starts at 1 where `log_x`.
 
     Args:
@@ -69,17 +67,16 @@ def curves(series: "Mapping[str, Any]", *, log_x: bool = False, **labels: Any) -
     return lines(over, log_x=log_x, **labels)
 
 
-def bars(values: Any, kind: str) -> "Figure":
+def bars(values: ArrayLike, kind: str) -> "Figure":
     """Divergences as bars, largest first.
 
     Args:
       values: nats.
-      kind: what each belongs to, `"latent"` say.
+      kind: of their owners, `"latent"` say.
     """
     values = np.sort(np.asarray(values))[::-1]
     figure, axes = new_figure(5.0, 2.6)
-    axes.bar(np.arange(1, len(values) + 1), values, color="#1b6ca8")
-    axes.set_xlabel(f"{kind}, by its divergence")
-    axes.set_ylabel("KL, nats")
+    axes.bar(np.arange(1, len(values) + 1), values, color=COLOURS[0])
+    label(axes, (f"{kind}, by its divergence", "KL, nats"))
     axes.grid(axis="y", alpha=0.3)
     return figure

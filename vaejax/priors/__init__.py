@@ -2,7 +2,7 @@
 
 from vaejax.priors.flow_priors import autoregressive as autoregressive
 from vaejax.priors.flow_priors import coupling as coupling
-from vaejax.priors.mixtures import mixture as mixture
-from vaejax.priors.mixtures import vamp as vamp
 from vaejax.priors.prior import Prior as Prior
+from vaejax.priors.prior import mixture as mixture
 from vaejax.priors.prior import standard_normal as standard_normal
+from vaejax.priors.prior import vamp as vamp

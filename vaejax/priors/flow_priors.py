@@ -1,82 +1,78 @@
 """Learned flows as priors, in the direction in which their density is fast: a bound scores many more than it draws."""
 
-from typing import Any
+import abc
+import itertools
+from collections.abc import Callable
 
 import jax
 
+from vaejax.checks import require_integer
 from vaejax.distributions import Autoregressive, Coupling, Flowed, Inverted, Reverse
 from vaejax.networks import MADE, MLP, Network, bound, in_precision
-from vaejax.priors.prior import Prior, require_count, standard
-from vaejax.recipes import static
+from vaejax.networks.combine import init_parts
+from vaejax.networks.dense import as_sizes
+from vaejax.priors.prior import Posterior, Prior, standard
+from vaejax.recipes import field, static
+from vaejax.types import Activation, Array, Key, Params, Precision
 
 __all__ = ["autoregressive", "coupling"]
 
 
+@static
 class _Flow(Prior):
     """Steps that each have a network of their own, in the order from N(0, I) to z."""
 
     depth: int
-    hidden: tuple[int, ...]
-    activation: str
-    compute_dtype: str | None
+    hidden: tuple[int, ...] = field(converter=as_sizes)
+    activation: Activation
+    compute_dtype: Precision | None = None
 
     def __post_init__(self):
-        require_count("depth", self.depth)
-        object.__setattr__(self, "hidden", (self.hidden,) if isinstance(self.hidden, int) else self.hidden)
+        require_integer("depth", self.depth)
         self.network(1)
 
+    @abc.abstractmethod
     def network(self, dim: int) -> Network:
-        raise NotImplementedError
+        """The network of a step, whose settings it checks."""
 
-    def step(self, t: int, conditioner: Any) -> tuple:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Callable, ...]:
+        """Step t, as one or several of a `Flowed`."""
 
-    def init(self, key, latent_dim, event_shape):
-        network = self.network(latent_dim)
-        return {f"step{t}": network.init(key) for t, key in enumerate(jax.random.split(key, self.depth))}
+    def init(self, key: Key, latent_dim: int, event_shape: tuple[int, ...]) -> Params:
+        return init_parts(key, [self.network(latent_dim)] * self.depth, "step")
 
-    def apply(self, params, latent_dim, posterior):
-        network, dtype = self.network(latent_dim), self.compute_dtype
-        network = in_precision(network, dtype) if dtype else network
-        steps = [self.step(t, bound(network, params[f"step{t}"])) for t in range(self.depth)]
-        return Flowed(standard(latent_dim), tuple(part for step in steps for part in step))
+    def apply(self, params: Params, latent_dim: int, posterior: Posterior) -> Flowed:
+        network = in_precision(self.network(latent_dim), self.compute_dtype)
+        steps = (self.steps(t, bound(network, params[f"step{t}"])) for t in range(self.depth))
+        return Flowed(standard(latent_dim), tuple(itertools.chain.from_iterable(steps)))
 
 
 @static
 class _Autoregressive(_Flow):
-    depth: int
-    hidden: Any
-    activation: str
-    compute_dtype: str | None = None
-
     def network(self, dim: int) -> Network:
         return MADE(dim, self.hidden, activation=self.activation)
 
-    def step(self, t: int, conditioner: Any) -> tuple:
+    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Callable, ...]:
         undone = Inverted(Autoregressive(conditioner, gated=False))
         return (Reverse(), undone) if t else (undone,)
 
 
 @static
 class _Coupling(_Flow):
-    depth: int
-    hidden: Any
-    activation: str
-    compute_dtype: str | None = None
-
     def network(self, dim: int) -> Network:
         return MLP((dim, *self.hidden, 2 * dim), self.activation, out_shape=(2, dim))
 
-    def init(self, key, latent_dim, event_shape):
+    def init(self, key: Key, latent_dim: int, event_shape: tuple[int, ...]) -> Params:
         params, last = super().init(key, latent_dim, event_shape), f"layer{len(self.hidden)}"
         small = lambda weights: weights | {last: jax.tree.map(lambda leaf: 0.1 * leaf, weights[last])}  # noqa: E731
         return {name: small(weights) for name, weights in params.items()}
 
-    def step(self, t: int, conditioner: Any) -> tuple:
+    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Callable, ...]:
         return (Coupling(conditioner, 1 - t % 2),)
 
 
-def autoregressive(depth: int, hidden: int | tuple[int, ...] = 64, *, activation: str = "elu") -> Prior:
+def autoregressive(depth: int, hidden: int | tuple[int, ...] = 64, *, activation: Activation = "elu") -> Prior:
     r"""A masked autoregressive flow: the density of any z in one parallel pass a step, draws in d passes.
 
     $$\epsilon_i = e^{s_i(z_{<i})} z_i + m_i(z_{<i}), \qquad \log p(z) = \log N(\epsilon; 0, I) + \sum_i s_i$$
@@ -100,7 +96,7 @@ def autoregressive(depth: int, hidden: int | tuple[int, ...] = 64, *, activation
     return _Autoregressive(depth, hidden, activation)
 
 
-def coupling(depth: int, hidden: int | tuple[int, ...] = 64, *, activation: str = "elu") -> Prior:
+def coupling(depth: int, hidden: int | tuple[int, ...] = 64, *, activation: Activation = "elu") -> Prior:
     """Affine coupling steps, each of every other entry in turn: density and draws in one pass a step.
 
     Args:

@@ -1,23 +1,25 @@
-"""Where the steps of an epoch take their rows from: memory in a shuffled order, or a stream, chunk by chunk."""
+"""Source of the rows of a step: memory in a shuffled order, or a stream, chunk by chunk."""
 
+import abc
 import collections
 import json
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jaxtyping import Shaped
 
 from vaejax.data import Split, Stream
-from vaejax.data.inputs import Rows, prepare
+from vaejax.data.inputs import Rows, checked_rows
 from vaejax.train import processes
 from vaejax.train.state import TrainState
-from vaejax.train.step import Setup, absorb, measure, shuffle
+from vaejax.train.step import Order, Setup, absorb, measure, shuffle
+from vaejax.types import Key
 
-__all__ = ["Memory", "Piece", "Position", "Streamed"]
+__all__ = ["Feed", "Memory", "Piece", "Position", "Streamed"]
 
 _CHUNK = 2**26  # bytes
 _LONGEST = 512  # steps of a chunk
@@ -25,24 +27,48 @@ _AHEAD = 2  # chunks read while one is trained on
 
 
 class Position(NamedTuple):
-    """Where a run stands: `step` steps into `epoch`, both from 0; of a stream each process's place in `mark`."""
+    """Place in a run: `step` steps into `epoch`, both from 0; of a stream the place of each process in its source."""
 
     epoch: int
     step: int
-    mark: Any = None
+    marks: list[Any] | None = None
 
 
 class Piece(NamedTuple):
-    """The steps of one scan: `first` to at most `end`, in the places of `rows` that `order` says."""
+    """The steps of one scan: `first` to at most `end`, over the rows in this order, and the position after them."""
 
     rows: Rows
-    order: jax.Array
+    order: Order
     first: int
     end: int
     after: Position
 
 
-class Memory:
+class Feed(abc.ABC):
+    """Rows of a run.
+
+    Attributes:
+      head: the rows that are known at the start: all, or the first piece of a stream.
+      steps: steps of an epoch; 0 where their number is not known.
+    """
+
+    head: Rows
+    steps: int
+
+    @abc.abstractmethod
+    def example(self, key: Key) -> tuple[Rows, jax.ShapeDtypeStruct, int]:
+        """Rows and order in the shapes of a piece, and the most steps that one may have."""
+
+    @abc.abstractmethod
+    def pieces(self, key: Key, at: Position, length: int) -> Generator[Piece, None, None]:
+        """The rest of an epoch in scans of `length` steps."""
+
+    @abc.abstractmethod
+    def calibrated(self, state: TrainState, epoch: int, length: int) -> TrainState:
+        """The state with the parameters that the objective has in closed form."""
+
+
+class Memory(Feed):
     """Rows that lie on the device, in a new order each epoch.
 
     Args:
@@ -52,33 +78,60 @@ class Memory:
 
     def __init__(self, setup: Setup, rows: Rows):
         self.setup, self.head = setup, rows
-        self.rows, self._positions = _place_rows(rows, setup.mesh)
+        self.rows, self._positions = rows, None
+        if setup.mesh is not None and jax.process_count() > 1:
+            self.rows, self._positions = processes.shares(rows, setup.mesh)
+        elif setup.mesh is not None:
+            self.rows = processes.replicated(rows, setup.mesh)
         self.count = len(rows.x) if self._positions is None else len(self._positions)
         self.steps = self.count // setup.batch_size
 
-    def example(self, key: jax.Array) -> tuple[Rows, Any, int]:
-        """Rows and order as the compiled steps take them, and the steps of an epoch."""
+    def example(self, key: Key) -> tuple[Rows, jax.ShapeDtypeStruct, int]:
         return self.rows, jax.ShapeDtypeStruct((*key.shape, self.count), jnp.int32), self.steps
 
-    def pieces(self, key: jax.Array, at: Position, length: int) -> Generator[Piece, None, None]:
-        """The rest of an epoch in scans of `length` steps."""
+    def pieces(self, key: Key, at: Position, length: int) -> Generator[Piece, None, None]:
         order = shuffle(self.setup, key, at.epoch, self._positions, count=self.count)
         for first in range(at.step, self.steps, length):
             after = Position(at.epoch, min(first + length, self.steps))
             yield Piece(self.rows, order, first, self.steps, after)
 
     def calibrated(self, state: TrainState, epoch: int, length: int) -> TrainState:
-        """The state with what the objective has in closed form."""
         order = np.arange(self.count, dtype=np.int32) if self._positions is None else self._positions
         return absorb(self.setup, state, measure(self.setup, state, self.rows, order))
 
 
-class Streamed:
+@runtime_checkable
+class _Movable(Protocol):
+    """A source that can be moved to a place, as iterators of Grain."""
+
+    def get_state(self) -> Any: ...
+    def set_state(self, state: Any) -> None: ...
+
+
+class _Part(NamedTuple):
+    """Rows of a piece of the source, the source's state before that piece, and how many of its rows are used up."""
+
+    x: Shaped[np.ndarray, "N ..."]
+    y: Shaped[np.ndarray, " N"] | None
+    state: Any
+    used: int
+
+
+class _Chunk(NamedTuple):
+    """Rows of a scan on the device, their order, its steps, and the source's place after them."""
+
+    rows: Rows
+    order: np.ndarray
+    steps: int
+    mark: dict[str, Any] | None
+
+
+class Streamed(Feed):
     """Rows of a stream, in its order; chunks are read, checked and sent to the device while others are trained on.
 
     Args:
       setup: of the training.
-      stream: what to read.
+      stream: the source.
       labelled: whether the pieces' labels are the context.
     """
 
@@ -86,68 +139,60 @@ class Streamed:
         self.setup, self._stream, self._labelled = setup, stream, labelled
         self._size = setup.batch_size // jax.process_count()  # rows that this process gives to a batch
         self.steps = 0
-        self.head = self._prepared(*self._one_piece(), "data, the first piece")
-
-    def _place(self, rows: Rows) -> tuple[Rows, Any]:
-        return _place_chunk(rows, self.setup.mesh, self._size)
-
-    def _one_piece(self) -> tuple[np.ndarray, Any]:
-        x, y, *_ = next(self._read(Position(0, 0)), (None, None))
-        if x is None:
+        piece = next(self._read(Position(0, 0)), None)
+        if piece is None:
             raise ValueError("data: expected a stream of rows, it gave none")
-        return x, y
+        self.head = self._checked(piece.x, piece.y, "data, the first piece")
 
-    def _prepared(self, x: np.ndarray, y: Any, name: str) -> Rows:
-        return prepare(self.setup.model, Split(x), y if self._labelled else None, name, self.setup.transform)
+    def _checked(self, x: np.ndarray, y: np.ndarray | None, name: str) -> Rows:
+        return checked_rows(self.setup.model, Split(x), y if self._labelled else None, name, self.setup.transform)
 
-    def example(self, key: jax.Array) -> tuple[Rows, Any, int]:
-        """Rows and order of one step, and the most steps that a chunk may hold."""
+    def example(self, key: Key) -> tuple[Rows, jax.ShapeDtypeStruct, int]:
         size = self.setup.batch_size
         like = lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
         room = _CHUNK // max(1, size * self.head.x[0].nbytes)
         order = jax.ShapeDtypeStruct((*key.shape, size), jnp.int32)
         return jax.tree.map(like, self.head), order, int(np.clip(room, 1, _LONGEST))
 
-    def pieces(self, key: jax.Array, at: Position, length: int) -> Generator[Piece, None, None]:
-        """The rest of an epoch in chunks of `length` steps."""
+    def pieces(self, key: Key, at: Position, length: int) -> Generator[Piece, None, None]:
         chunks, reader, step = self._chunks(at, length), ThreadPoolExecutor(1), at.step
         try:
             waiting = collections.deque(reader.submit(next, chunks, None) for _ in range(_AHEAD))
             while True:
                 chunk = waiting.popleft().result()
-                steps, most = processes.extremes(0 if chunk is None else chunk[2])
-                if chunk is None or not steps:
+                counts = processes.gathered(0 if chunk is None else chunk.steps)
+                if chunk is None or not counts.min():
                     return
                 waiting.append(reader.submit(next, chunks, None))
-                rows, order, _, mark = chunk
+                steps = int(counts.min())
                 step += steps
-                marks = [json.loads(text) for text in processes.gathered(json.dumps(mark))]
-                place = Position(at.epoch, step, marks)
-                yield Piece(rows, jnp.broadcast_to(order, (*key.shape, len(order))), 0, steps, place)
-                if steps < most:  # an epoch ends with the shortest stream, in all processes alike
+                marks = [json.loads(text) for text in processes.texts(json.dumps(chunk.mark))]
+                order = jnp.broadcast_to(chunk.order, (*key.shape, len(chunk.order)))
+                yield Piece(chunk.rows, order, 0, steps, Position(at.epoch, step, marks))
+                if steps < counts.max():  # an epoch ends with the shortest stream, in all processes alike
                     return
         finally:
             reader.shutdown(wait=False, cancel_futures=True)
 
-    def _chunks(self, at: Position, length: int) -> Iterator[tuple[Rows, jax.Array, int, Any]]:
-        """Chunks of `length` batches, padded at the end of the epoch, and the mark after each."""
-        held: collections.deque = collections.deque()
-        wanted, step, have = length * self._size, at.step, 0
+    def _chunks(self, at: Position, length: int) -> Iterator[_Chunk]:
+        """Chunks of `length` batches, padded at the end of the epoch."""
+        parts: collections.deque[_Part] = collections.deque()
+        full, step, have = length * self._size, at.step, 0
 
-        def chunk(steps: int) -> tuple[Rows, jax.Array, int, Any]:
-            (x, y), mark = _take(held, steps * self._size)
+        def chunk(steps: int) -> _Chunk:
+            x, y, mark = _take(parts, steps * self._size)
             if steps < length:
-                again = np.arange(wanted) % len(x)
+                again = np.arange(full) % len(x)
                 x, y = x[again], None if y is None else y[again]
-            rows = self._prepared(x, y, f"data, epoch {at.epoch + 1} from row {step * self._size}")
-            return *self._place(rows), steps, mark
+            rows = self._checked(x, y, f"data, epoch {at.epoch + 1} from row {step * self._size}")
+            return _Chunk(*self._placed(rows), steps, mark)
 
-        for piece in self._read(at):
-            held.append(piece)
-            have += len(piece[0])
-            while have >= wanted:
+        for part in self._read(at):
+            parts.append(part)
+            have += len(part.x)
+            while have >= full:
                 yield chunk(length)
-                have, step = have - wanted, step + length
+                have, step = have - full, step + length
         if have >= self._size:
             yield chunk(have // self._size)
         elif step == 0:
@@ -155,16 +200,24 @@ class Streamed:
                 f"data: expected at least a batch of {self._size} rows in an epoch, the stream gave {have}"
             )
 
-    def _read(self, at: Position) -> Iterator[tuple[np.ndarray, np.ndarray | None, Any, int]]:
-        """Pieces from a position on: rows, labels, the source's state before the piece, rows of it that are used."""
+    def _placed(self, rows: Rows) -> tuple[Rows, np.ndarray]:
+        """A chunk on the devices, and the order of its rows."""
+        mesh = self.setup.mesh
+        if mesh is not None and jax.process_count() > 1:
+            return processes.stacked(rows, mesh, self._size)
+        rows = rows if mesh is None else processes.replicated(rows, mesh)
+        return rows, np.arange(len(rows.x), dtype=np.int32)
+
+    def _read(self, at: Position) -> Iterator[_Part]:
+        """Parts of the source from a position on."""
         source, skip = self._stream.open(at.epoch), at.step * self._size
-        mark = at.mark[jax.process_index()] if at.mark is not None else None
-        if mark is not None:
-            source.set_state(mark["state"])  # type: ignore[attr-defined]
+        mark = at.marks[jax.process_index()] if at.marks is not None else None
+        if mark is not None and isinstance(source, _Movable):
+            source.set_state(mark["state"])
             skip = mark["rows"]
         shape, kind = self.setup.model.event_shape, None
         while True:
-            state = _as_json(source.get_state()) if hasattr(source, "set_state") else None  # type: ignore[attr-defined]
+            state = _as_json(source.get_state()) if isinstance(source, _Movable) else None
             try:
                 piece = next(source)
             except StopIteration:
@@ -175,10 +228,10 @@ class Streamed:
             y = self._labels_of(x, y)
             kind = kind or (x.dtype, x.shape[1:])
             if not x.ndim or (x.dtype, x.shape[1:]) != kind:
-                wanted = f"pieces of {kind[0]} rows of shape {kind[1]}, as the first one"
-                raise ValueError(f"data: expected {wanted}, got {x.dtype} of shape {x.shape}")
+                expected = f"pieces of {kind[0]} rows of shape {kind[1]}, as the first one"
+                raise ValueError(f"data: expected {expected}, got {x.dtype} of shape {x.shape}")
             if skip < len(x):
-                yield x[skip:], None if y is None else y[skip:], state, skip
+                yield _Part(x[skip:], None if y is None else y[skip:], state, skip)
             skip = max(0, skip - len(x))
 
     def _labels_of(self, x: np.ndarray, y: np.ndarray | None) -> np.ndarray | None:
@@ -191,7 +244,7 @@ class Streamed:
         return y
 
     def calibrated(self, state: TrainState, epoch: int, length: int) -> TrainState:
-        """The state with what the objective has in closed form, from the whole batches of another pass."""
+        """The state with the parameters in closed form, from the whole batches of another pass."""
         total, count = None, 0
         for piece in self.pieces(state.key, Position(epoch, 0), length):
             order = piece.order.reshape(-1, piece.order.shape[-1])[0, : piece.end * self.setup.batch_size]
@@ -210,30 +263,16 @@ def _as_json(state: Any) -> Any:
         return None
 
 
-def _place_rows(rows: Rows, mesh: Mesh | None) -> tuple[Rows, np.ndarray | None]:
-    """Rows on the devices, and where each lies: a copy on every device, or shares of several processes."""
-    if mesh is None:
-        return rows, None
-    return processes.shares(rows, mesh) if jax.process_count() > 1 else (processes.replicated(rows, mesh), None)
-
-
-def _place_chunk(rows: Rows, mesh: Mesh | None, size: int) -> tuple[Rows, Any]:
-    """A chunk on the devices, and the order of its rows."""
-    if mesh is not None and jax.process_count() > 1:
-        return processes.stacked(rows, mesh, size)
-    return _place_rows(rows, mesh)[0], np.arange(len(rows.x), dtype=np.int32)
-
-
-def _take(held: collections.deque, count: int) -> tuple[tuple[np.ndarray, Any], Any]:
-    """Remove `count` rows from the pieces; return them, and where the source stands after them."""
+def _take(parts: collections.deque[_Part], count: int) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any] | None]:
+    """Remove `count` rows from the parts; return them, and where the source stands after them."""
     xs, ys, mark = [], [], None
     while count:
-        x, y, state, used = held.popleft()
+        x, y, state, used = parts.popleft()
         taken = min(count, len(x))
         xs.append(x[:taken])
         ys.append(None if y is None else y[:taken])
         count -= taken
         mark = None if state is None else {"state": state, "rows": used + taken}
         if taken < len(x):
-            held.appendleft((x[taken:], None if y is None else y[taken:], state, used + taken))
-    return (np.concatenate(xs), None if ys[0] is None else np.concatenate(ys)), mark
+            parts.appendleft(_Part(x[taken:], None if y is None else y[taken:], state, used + taken))
+    return np.concatenate(xs), None if ys[0] is None else np.concatenate(ys), mark

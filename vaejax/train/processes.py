@@ -5,20 +5,19 @@ single process with all rows, in the order of the processes, would take: the num
 """
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
+from jaxtyping import Int
 
 from vaejax.data.inputs import Rows
+from vaejax.types import ArrayLike, PyTree
 
 __all__ = [
     "all_devices",
-    "any_of",
-    "extremes",
     "gathered",
     "local",
     "placed",
@@ -26,11 +25,9 @@ __all__ = [
     "shares",
     "stacked",
     "succeed_together",
+    "texts",
     "together",
-    "total",
 ]
-
-_WORDS = 2048  # bytes of a message that the first process sends
 
 
 def all_devices() -> Mesh:
@@ -38,67 +35,46 @@ def all_devices() -> Mesh:
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
 
 
-def _gather(value: np.ndarray) -> np.ndarray:
+def gathered(value: ArrayLike) -> np.ndarray:
+    """A number or array of each process, the same in shape, along a first axis of processes."""
+    value = np.asarray(value)
+    if jax.process_count() == 1:
+        return value[None]
     from jax.experimental import multihost_utils
 
     return np.asarray(multihost_utils.process_allgather(value)).reshape(jax.process_count(), *value.shape)
 
 
-def any_of(*flags: bool) -> tuple[bool, ...]:
-    """Each flag, true where it is true in any process."""
-    if jax.process_count() == 1:
-        return flags
-    return tuple(map(bool, np.any(_gather(np.array(flags)), 0)))
-
-
-def gathered(text: str) -> list[str]:
+def texts(text: str) -> list[str]:
     """The texts of all processes, in their order."""
-    if jax.process_count() == 1:
-        return [text]
     raw = np.frombuffer(text.encode(), np.uint8)
-    lengths = _gather(np.array(len(raw)))
-    rows = _gather(np.pad(raw, (0, int(lengths.max()) - len(raw))))
+    lengths = gathered(len(raw))
+    rows = gathered(np.pad(raw, (0, max(1, int(lengths.max())) - len(raw))))  # no array is empty
     return [bytes(row[:length]).decode() for row, length in zip(rows, lengths, strict=True)]
 
 
-def extremes(count: int) -> tuple[int, int]:
-    """The smallest and the largest of a count over all processes."""
-    counts = np.array(count) if jax.process_count() == 1 else _gather(np.array(count))
-    return int(counts.min()), int(counts.max())
-
-
-def total(count: int) -> int:
-    """The sum of a count over all processes."""
-    return count if jax.process_count() == 1 else int(_gather(np.array(count)).sum())
-
-
-def succeed_together(action: Any) -> None:
+def succeed_together(action: Callable[[], object]) -> None:
     """Run `action` in the first process alone; a `ValueError` or `OSError` there is raised in all of them."""
-    if jax.process_count() == 1:
-        action()
-        return
     problem: Exception | None = None
     if jax.process_index() == 0:
         try:
             action()
         except (ValueError, OSError) as raised:
             problem = raised
-    told = str(problem or "").encode()[:_WORDS]
-    padded = np.frombuffer(told.ljust(_WORDS, b"\0"), np.uint8)
-    text = bytes(_gather(padded)[0]).rstrip(b"\0").decode(errors="replace")
+    message = texts(str(problem or ""))[0]
     if problem is not None:
         raise problem
-    if text:
-        raise ValueError(text)
+    if message:
+        raise ValueError(message)
 
 
-def replicated(tree: Any, mesh: Mesh) -> Any:
+def replicated(tree: PyTree, mesh: Mesh) -> PyTree:
     """The tree on every device; every process must hold the same."""
     everywhere = NamedSharding(mesh, PartitionSpec())
     return jax.tree.map(lambda leaf: placed(leaf, everywhere), tree)
 
 
-def placed(leaf: Any, sharding: Any) -> jax.Array:
+def placed(leaf: ArrayLike, sharding: Sharding) -> jax.Array:
     """An array where `sharding` says; every process must hold the same."""
     if jax.process_count() == 1:
         return jax.device_put(leaf, sharding)
@@ -109,7 +85,7 @@ def placed(leaf: Any, sharding: Any) -> jax.Array:
 
 @contextlib.contextmanager
 def together(saved: bool) -> Iterator[None]:
-    """Say what an error of the collectives means.
+    """Explain an error of the collectives; `saved` is whether the run has checkpoints.
 
     Raises:
       RuntimeError: where another process has ended.
@@ -119,11 +95,11 @@ def together(saved: bool) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as problem:
         if jax.process_count() == 1:
             raise
-        what = "the run goes on from its last checkpoint" if saved else "without checkpoint= it begins anew"
+        outlook = "the run goes on from its last checkpoint" if saved else "without checkpoint= it begins anew"
         first = str(problem).splitlines()[0][:300]
         raise RuntimeError(
             f"another process of this run has ended, and process {jax.process_index()} of {jax.process_count()} cannot "
-            f"go on alone: start all of them again by the same command; {what} ({first})"
+            f"go on alone: start all of them again by the same command; {outlook} ({first})"
         ) from problem
 
 
@@ -132,12 +108,12 @@ def _split(rows: Rows, mesh: Mesh) -> Rows:
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(over, np.asarray(leaf)), rows)
 
 
-def shares(rows: Rows, mesh: Mesh) -> tuple[Rows, np.ndarray]:
+def shares(rows: Rows, mesh: Mesh) -> tuple[Rows, Int[np.ndarray, " N"]]:
     """The rows of all processes as one array that is split over them, and where in it each row lies.
 
     Shares of different lengths are filled up with zeros, in which no row lies.
     """
-    counts = _gather(np.array(len(rows.x)))
+    counts = gathered(len(rows.x))
     devices = len(mesh.local_devices)
     size = -(-int(counts.max()) // devices) * devices
     fill = lambda leaf: np.pad(leaf, ((0, size - len(leaf)), *((0, 0) for _ in leaf.shape[1:])))  # noqa: E731
@@ -146,15 +122,15 @@ def shares(rows: Rows, mesh: Mesh) -> tuple[Rows, np.ndarray]:
     return _split(padded, mesh), np.concatenate(places).astype(np.int32)
 
 
-def stacked(rows: Rows, mesh: Mesh, size: int) -> tuple[Rows, np.ndarray]:
+def stacked(rows: Rows, mesh: Mesh, size: int) -> tuple[Rows, Int[np.ndarray, " N"]]:
     """Chunks of a stream from all processes, and the order in which each batch takes `size` rows from every one."""
     count = len(rows.x)
-    each = np.arange(count).reshape(-1, size)
-    order = np.concatenate([each + i * count for i in range(jax.process_count())], 1)
+    batches = np.arange(count).reshape(-1, size)
+    order = np.concatenate([batches + i * count for i in range(jax.process_count())], 1)
     return _split(rows, mesh), order.ravel().astype(np.int32)
 
 
-def local(tree: Any) -> Any:
+def local(tree: PyTree) -> PyTree:
     """Replicated arrays as arrays of this process, to use as any others."""
     if jax.process_count() == 1:
         return tree

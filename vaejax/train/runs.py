@@ -1,137 +1,130 @@
-"""A run's folder: its identity, its checkpoints, and a lock, so that a killed run goes on as if it had been let be.
+"""Run directory: identity, lock, checkpoints, exact resume.
 
-`DIR/run.json` says what the run is; `DIR/checkpoints/STEP` hold the state, the history and the steps of
+`DIR/run.json` says which run it is; `DIR/checkpoints/N` hold the state, the history and the steps of
 the unfinished epoch, written by Orbax in the background and each complete or absent.
 """
 
 import contextlib
 import json
-import os
 import re
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.recipes import digest
-from vaejax.train.checkpoint import brief, manager_of, recipe_or_none, whole_checkpoints
+from vaejax.data.inputs import Rows
+from vaejax.files import brief, lock, read_json, write_json
+from vaejax.models import LatentModel
+from vaejax.objectives.objective import HParams
+from vaejax.recipes import digest, to_json
 from vaejax.train.feed import Position
-from vaejax.train.processes import any_of, gathered, placed, succeed_together
-from vaejax.train.state import History
-from vaejax.train.step import Setup, StepLog
+from vaejax.train.processes import gathered, placed, succeed_together, texts
+from vaejax.train.state import History, StepLog, TrainState, joined
+from vaejax.train.step import Setup
+from vaejax.types import Params, PyTree
 
-__all__ = ["Run", "identity", "joined"]
+if TYPE_CHECKING:
+    from orbax.checkpoint import CheckpointManager
+
+__all__ = ["Checkpoint", "Run", "best_of", "identity", "is_run", "read_arrays", "recipe_or_none", "write_arrays"]
+
+_FILE, _FORMAT, _KEPT = "run.json", 3, 3
+
+
+class Checkpoint(NamedTuple):
+    """Everything that training carries from scan to scan.
+
+    Attributes:
+      position: in the data.
+      state: of the training.
+      history: of the epochs that are done.
+      logs: of the steps of the unfinished epoch.
+      in_row: bad steps in a row of each member when that epoch began.
+    """
+
+    position: Position
+    state: TrainState
+    history: History
+    logs: list[StepLog]
+    in_row: np.ndarray
 
 
 class Run:
-    """The folder of a run that is going on; a context manager that holds its lock.
+    """The directory of a run that is going on, as `Run.open` gives it.
 
-    Args:
-      path: the folder, made where it is missing.
-      identity: what two runs must share to be the same; JSON.
-      resume: go on from a checkpoint where there is one; `False` refuses a folder that has any.
-      every: seconds between checkpoints.
-
-    Raises:
-      ValueError: where the folder belongs to another run, or to one that is going on.
-      OSError: where it cannot be written, now or at a later checkpoint.
+    Attributes:
+      stopped: whether a signal has come.
     """
 
-    def __init__(self, path: str | Path, identity: dict[str, Any], *, resume: bool, every: float):
-        self.path = Path(path).absolute()
-        self._every, self._last, self._lock = every, time.monotonic(), None
-        succeed_together(lambda: self._claim(identity, resume))
-        try:
-            self._manager = manager_of(self.path, writes=True)
-        except BaseException:
-            if self._lock is not None:
-                self._lock.close()
-            raise
+    def __init__(self, path: Path, every: float):
+        self.path, self.stopped = path, False
+        self._every, self._last = every, time.monotonic()
+        self._manager = _manager(path, writes=True)
 
-    def _claim(self, identity: dict[str, Any], resume: bool) -> None:
-        """Make the folder this run's: what the first of several processes does for all of them."""
-        try:
-            self._open(identity, resume)
-        except OSError as problem:
-            raise OSError(f"{self.path}: the folder of the run cannot be written ({problem})") from problem
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, path: str | Path, identity: dict[str, Any], *, resume: bool, every: float) -> Iterator["Run"]:
+        """Lock the directory and catch signals while the block runs; the last checkpoint is whole when it ends.
 
-    def _open(self, identity: dict[str, Any], resume: bool) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / "lock").open("w")
-        try:
-            import fcntl  # where there is none (Windows) there is no lock
+        Args:
+          path: the directory; it is created where it is missing.
+          identity: of the run, as `identity` gives it.
+          resume: go on from a checkpoint where there is one; `False` refuses a directory that has any.
+          every: seconds between checkpoints.
 
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass
-        except OSError as problem:
-            self._lock.close()
-            raise ValueError(f"{self.path}: another process is writing this run") from problem
-        try:
-            self._identify(identity, resume)
-        except BaseException:
-            self._lock.close()
-            raise
-
-    def _identify(self, identity: dict[str, Any], resume: bool) -> None:
-        file = self.path / "run.json"
-        if not file.exists():
-            temporary = self.path / f"run.json.{os.getpid()}"
+        Raises:
+          ValueError: where the directory belongs to another run, or to one that is going on.
+          OSError: where it cannot be written, now or at a later checkpoint.
+        """
+        path, lost = Path(path).absolute(), False
+        with contextlib.ExitStack() as stack:
+            succeed_together(lambda: stack.callback(_claim(path, identity, resume).release))
+            run = cls(path, every)
             try:
-                temporary.write_text(json.dumps(identity, indent=1) + "\n")
-                temporary.replace(file)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
+                with run._catching_signals():
+                    yield run
+            except jax.errors.JaxRuntimeError:
+                lost = jax.process_count() > 1
                 raise
-            return
-        if not resume:
-            raise ValueError(f"{self.path} holds a run already: expected a new folder with resume=False")
+            finally:
+                if not lost:  # else it would wait for a process that is gone
+                    run._finish()
+
+    @contextlib.contextmanager
+    def _catching_signals(self) -> Iterator[None]:
+        def stop(number: int, frame: Any) -> None:
+            if self.stopped:  # the second time: at once
+                raise KeyboardInterrupt(self.farewell)
+            self.stopped = True
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+            numbers = ()
+        before = {number: signal.signal(number, stop) for number in numbers}
         try:
-            stored = json.loads(file.read_text("utf-8"))
-        except ValueError as problem:
-            raise ValueError(f"{file} is damaged ({problem}): use a new folder") from problem
-        for name in sorted(identity.keys() | stored.keys()):
-            mine, theirs = identity.get(name), stored.get(name)
-            if mine != theirs:
-                raise ValueError(
-                    f"{self.path} holds another run: its {name} is {_short(theirs)}, this one's is {_short(mine)}; "
-                    "use a new folder"
-                )
-
-    def __enter__(self) -> "Run":
-        self.stopped, self._before = False, {}
-        if threading.current_thread() is threading.main_thread():  # only there can signals be handled
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._stop)
-        return self
-
-    def _stop(self, number: int, frame: Any) -> None:
-        if self.stopped:  # asked twice: at once
-            raise KeyboardInterrupt(self.farewell)
-        self.stopped = True
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     @property
     def farewell(self) -> str:
-        """What to tell somebody who stopped the run."""
+        """Words for somebody who stopped the run."""
         return f"the run is saved in {self.path}, and the same call goes on with it"
 
-    def __exit__(self, kind: type | None, *_: Any) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        alone = kind is not None and issubclass(kind, jax.errors.JaxRuntimeError) and jax.process_count() > 1
-        with self._lock or contextlib.nullcontext(), self._writing():
+    def _finish(self) -> None:
+        with self._writing():
             try:
-                if not alone:  # else it would wait for a process that is gone
-                    self._manager.wait_until_finished()
+                self._manager.wait_until_finished()
             finally:  # where that fails close() has threads to end all the same
-                if not alone:
-                    self._manager.close()
+                self._manager.close()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -144,29 +137,27 @@ class Run:
                 "free some space, then the same call goes on"
             ) from problem
 
-    def wanted(self) -> bool:
+    def is_due(self) -> bool:
         """Whether it is time for a checkpoint, or for the last one: in any of the processes."""
-        self.stopped, due = any_of(self.stopped, time.monotonic() - self._last >= self._every)
-        return self.stopped or due
+        flags = np.array([self.stopped, time.monotonic() - self._last >= self._every])
+        self.stopped, overdue = map(bool, np.any(gathered(flags), 0))
+        return self.stopped or overdue
 
-    def save(self, position: Position, state: Any, history: History, logs: list[StepLog], in_row: np.ndarray) -> None:
-        """Write a checkpoint in the background; everything is copied first.
-
-        Args:
-          position: where the run stands.
-          state: the `TrainState`.
-          history: of the epochs that are done.
-          logs: of the steps of the unfinished epoch.
-          in_row: bad steps in a row when it began.
-        """
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint in the background; everything is copied first."""
         import orbax.checkpoint as ocp
 
-        arrays = {"state": _flat(state), "in_row": in_row} | history.columns()
+        position, state, history, logs, in_row = checkpoint
+        fields = {name: _flat(value) for name, value in state._asdict().items()}
+        arrays: dict[str, Any] = {"state": {name: leaves for name, leaves in fields.items() if leaves}}
+        arrays["in_row"] = in_row
         about: dict[str, Any] = position._asdict()
+        if len(history):
+            arrays |= {"history": history.arrays(), "batches": history.batches}
         if logs:
             log = joined(logs)
             about |= {"info": sorted(log.info), "finite": sorted(log.finite)}
-            arrays["log"] = _flat((log.value, log.taken, log.info, log.finite))
+            arrays["log"] = _flat(log)
         about["sha256"] = digest(arrays)
         items = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
         with self._writing():
@@ -174,53 +165,50 @@ class Run:
             self._manager.save(0 if latest is None else latest + 1, args=items, force=True)
         self._last = time.monotonic()
 
-    def restore(self, state: Any, history: History) -> tuple[Position, Any, list[StepLog], np.ndarray] | None:
-        """The newest checkpoint that is whole, or `None`; damaged ones are told and left behind.
-
-        Args:
-          state: a fresh state, whose types and places the restored one takes.
-          history: an empty history, to be filled.
-
-        Returns:
-          What `save` was given, but for the history.
-        """
-        for arrays, about in whole_checkpoints(self._manager, self.path):
-            history.fill({name: arrays[name] for name in ("history", "batches", "lengths") if name in arrays})
-            logs = []
+    def restore(self, fresh: Checkpoint) -> Checkpoint:
+        """The newest checkpoint that is whole, in the types and places of a fresh one; that one where there is none."""
+        for arrays, about in _whole_checkpoints(self._manager, self.path):
+            fields = fresh.state._asdict()
+            state = {name: _unflat(value, arrays["state"].get(name, {})) for name, value in fields.items()}
+            history, logs = fresh.history, []
+            if "history" in arrays:
+                history = history.filled(arrays["history"], arrays["batches"])
             if "log" in arrays:
-                names = [dict.fromkeys(about[kind], 0) for kind in ("info", "finite")]
-                value, taken, info, finite = _unflat((0, 0, *names), arrays["log"])
-                logs = [StepLog(value, info, taken, finite)]
-            position = Position(about["epoch"], about["step"], about["mark"])
-            return position, _unflat(state, arrays["state"]), logs, arrays["in_row"]
-        return None
+                info, finite = (dict.fromkeys(about[kind], 0) for kind in ("info", "finite"))
+                logs = [_unflat(StepLog(0, info, 0, finite), arrays["log"])]  # type: ignore[arg-type]
+            position = Position(about["epoch"], about["step"], about["marks"])
+            return Checkpoint(position, TrainState(**state), history, logs, arrays["in_row"])
+        return fresh
 
 
-def joined(logs: list[StepLog]) -> StepLog:
-    """The logs of several scans as one, on the host; the axis of the steps is the last one of `value`."""
-    logs = jax.device_get(logs)
-    axis = np.ndim(logs[0].value) - 1
-    return jax.tree.map(lambda *parts: np.concatenate(parts, axis), *logs)
+def _claim(path: Path, identity: dict[str, Any], resume: bool) -> Any:
+    """The lock of the directory, which is this run's; the first of several processes takes it for all of them."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            held = lock(path / "lock", f"{path}: another process is writing this run")
+            stack.callback(held.release)
+            if is_run(path):
+                _require_same(path, identity, resume)
+            else:
+                write_json(path / _FILE, identity)
+            stack.pop_all()
+            return held
+    except OSError as problem:
+        raise OSError(f"{path}: the folder of the run cannot be written ({problem})") from problem
 
 
-def identity(setup: Setup, key: jax.Array, rows: Any, held: Any, hparams: Any, state: Any) -> dict[str, Any]:
-    """What two runs must share to be the same one; the number of epochs may differ."""
-    content = gathered(digest(_flat(rows)))
-    text = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # noqa: E731
-    return {
-        "format": 2,
-        "model": text(setup.model),
-        "recipe": recipe_or_none(setup.model),
-        "objective": text(setup.objective),
-        "transform": text(setup.transform),
-        "optimizer": text(jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), state.opt_state)),
-        "batch_size": setup.batch_size,
-        "average": setup.average,
-        "members": len(key) if setup.ensemble else None,
-        "start": digest(_flat((state, key, hparams))),
-        "data": content if len(content) > 1 else content[0],
-        "validation": None if held is None else digest(_flat(held)),
-    }
+def _require_same(path: Path, identity: dict[str, Any], resume: bool) -> None:
+    if not resume:
+        raise ValueError(f"{path} holds a run already: expected a new folder with resume=False")
+    stored = read_json(path / _FILE, "what vaejax.fit writes")
+    for name in sorted(identity.keys() | stored.keys()):
+        mine, theirs = identity.get(name), stored.get(name)
+        if mine != theirs:
+            raise ValueError(
+                f"{path} holds another run: its {name} is {_short(theirs)}, this one's is {_short(mine)}; "
+                "use a new folder"
+            )
 
 
 def _short(value: Any) -> str:
@@ -228,17 +216,116 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
+def identity(setup: Setup, rows: Rows, held: Rows | None, hparams: HParams, state: TrainState) -> dict[str, Any]:
+    """Facts that two runs must share to be the same one; the number of epochs may differ."""
+    content = texts(digest(_flat(rows)))
+    text = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # noqa: E731
+    return {
+        "format": _FORMAT,
+        "model": text(setup.model),
+        "recipe": recipe_or_none(setup.model),
+        "objective": text(setup.objective),
+        "transform": text(setup.transform),
+        "optimizer": text(jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), state.opt_state)),
+        "batch_size": setup.batch_size,
+        "average": setup.average,
+        "members": len(state.key) if setup.ensemble else None,
+        "start": digest(_flat((state, hparams))),
+        "data": content if len(content) > 1 else content[0],
+        "validation": None if held is None else digest(_flat(held)),
+    }
+
+
+def is_run(path: Path) -> bool:
+    """Whether the directory is a run's."""
+    return (path / _FILE).is_file()
+
+
+def best_of(path: Path) -> tuple[Any, list[np.ndarray]]:
+    """Recipe of a run's model, or `None`, and the leaves of its best parameters so far (or the last ones)."""
+    about = read_json(path / _FILE, "what vaejax.fit writes", ("recipe",))
+    newest = next(_whole_checkpoints(_reader(path), path), None)
+    if newest is None:
+        raise ValueError(f"{path} holds no checkpoint yet")
+    state = newest[0]["state"]
+    scored = "best" in state and np.all(np.isfinite(state["best_value"]["0"]))
+    leaves = state["best" if scored else "average" if "average" in state else "params"]
+    return about["recipe"], [leaves[str(i)] for i in range(len(leaves))]
+
+
+def recipe_or_none(model: LatentModel) -> Any:
+    """The model's recipe as JSON values, or `None` where JSON cannot say it."""
+    try:
+        return json.loads(to_json(model))
+    except TypeError:
+        return None
+
+
+def write_arrays(path: Path, arrays: Params) -> None:
+    """Write a nested dict of arrays to a new folder."""
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path, arrays)
+
+
+def read_arrays(path: Path) -> Params:
+    """Read the arrays that `write_arrays` wrote."""
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(path)
+
+
+def _manager(path: Path, writes: bool) -> "CheckpointManager":
+    """Orbax's manager of the checkpoints in a run's folder; one that `writes` clears away what a killed run left."""
+    import orbax.checkpoint as ocp
+
+    kept = _KEPT if writes else None
+    options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=writes, create=writes)
+    return ocp.CheckpointManager(path / "checkpoints", options=options)
+
+
+def _reader(path: Path) -> "CheckpointManager":
+    """A manager that writes nothing; a run that goes on may remove a checkpoint while it looks: then it looks again."""
+    for attempt in range(10):
+        try:
+            return _manager(path, writes=False)
+        except FileNotFoundError:
+            if attempt == 9:
+                raise
+            time.sleep(0.05)
+    raise AssertionError("unreachable")
+
+
+def _whole_checkpoints(manager: "CheckpointManager", path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Arrays and description of the checkpoints that are whole, newest first, with a warning of each damaged one."""
+    import orbax.checkpoint as ocp
+
+    for number in sorted(manager.all_steps(), reverse=True):
+        items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), about=ocp.args.JsonRestore())
+        try:
+            found = manager.restore(number, args=items)
+            if digest(found["arrays"]) != found["about"]["sha256"]:
+                raise ValueError("its checksum is not the one that was stored")
+        except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
+            reason = f"{path}: checkpoint {number} is damaged ({brief(problem)}); trying an older one"
+            warnings.warn(reason, stacklevel=2)
+            continue
+        yield found["arrays"], found["about"]
+
+
 def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _flat(tree: Any) -> dict[str, np.ndarray]:
+def _flat(tree: PyTree) -> dict[str, np.ndarray]:
     """The leaves by number, copied to the host; PRNG keys as their numbers."""
     leaves = (jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(tree))
     return {str(i): np.array(leaf) for i, leaf in enumerate(leaves)}
 
 
-def _unflat(template: Any, arrays: dict[str, np.ndarray]) -> Any:
+def _unflat(template: PyTree, arrays: dict[str, np.ndarray]) -> PyTree:
     """The tree that `_flat` was given, in the shape of `template` and in its places."""
     leaves, structure = jax.tree.flatten(template)
     back = []

@@ -1,15 +1,21 @@
-"""What training carries from step to step, what it returns, and its history."""
+"""State that training carries from step to step, its log and history, and the result."""
 
 import csv
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+from jaxtyping import Bool, Float, Int, Shaped
 
-__all__ = ["Fit", "History", "TrainState"]
+from vaejax.files import write_text
+from vaejax.types import Array, Key, Params, PyTree
+
+__all__ = ["Fit", "History", "StepLog", "TrainState", "initial_state", "joined"]
 
 
 class TrainState(NamedTuple):
@@ -24,128 +30,28 @@ class TrainState(NamedTuple):
       stale: epochs since then.
       step: steps taken, skipped ones included.
       skipped: steps that were skipped for numbers that were not finite.
-      skipped_in_row: of those, the ones since the last good step.
       key: the PRNG key of the run; step t draws from `fold_in(key, t)`.
     """
 
-    params: Any
-    opt_state: Any
-    average: Any
-    best: Any
-    best_value: jax.Array
-    stale: jax.Array
-    step: jax.Array
-    skipped: jax.Array
-    skipped_in_row: jax.Array
-    key: jax.Array
+    params: Params
+    opt_state: PyTree
+    average: Params | None
+    best: Params | None
+    best_value: Float[Array, "*members"]
+    stale: Int[Array, "*members"]
+    step: Int[Array, "*members"]
+    skipped: Int[Array, "*members"]
+    key: Key
 
     @property
-    def current(self) -> Any:
+    def current(self) -> Params:
         """The parameters to evaluate: the average where there is one."""
         return self.params if self.average is None else self.average
 
 
-class History(Mapping[str, np.ndarray]):
-    """One row an epoch: `history["elbo"]` has shape (epochs,), or (members, epochs) for an ensemble.
-
-    Names are those of the objective's info and `value` (training averages, of the steps that were not
-    skipped), `validation_` before them (held-out data), `step`, `skipped` (so far) and `seconds`.
-
-    Attributes:
-      batches: the objective's value at every step, nan where it was skipped.
-      notes: what has to be said beside the numbers.
-    """
-
-    def __init__(self, notes: list[str] | None = None):
-        self._rows: list[dict[str, np.ndarray]] = []
-        self._batches: list[np.ndarray] = []
-        self.notes = tuple(notes or ())
-
-    def append(self, row: dict[str, np.ndarray], batches: np.ndarray) -> None:
-        """Add an epoch."""
-        self._rows.append(row)
-        self._batches.append(batches)
-
-    def columns(self) -> dict[str, Any]:
-        """All of it as arrays over the epochs, for a checkpoint."""
-        if not self._rows:
-            return {}
-        rows = {name: np.stack([row[name] for row in self._rows]) for name in self._rows[0]}
-        lengths = np.array([batches.shape[-1] for batches in self._batches])
-        return {"history": rows, "batches": self.batches, "lengths": lengths}
-
-    def fill(self, columns: dict[str, Any]) -> None:
-        """Take what `columns` gave."""
-        if columns:
-            lengths = columns["lengths"]
-            self._rows = [{name: column[i] for name, column in columns["history"].items()} for i in range(len(lengths))]
-            self._batches = np.split(columns["batches"], np.cumsum(lengths)[:-1], -1)
-
-    @property
-    def batches(self) -> np.ndarray:
-        """The objective's value at every step."""
-        return np.concatenate(self._batches, -1) if self._batches else np.zeros(0)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if not self._rows or name not in self._rows[0]:
-            raise KeyError(f"{name!r}: the history has {', '.join(self) or 'no epoch yet'}")
-        values = [row[name] for row in self._rows]
-        return np.stack(values, 1) if self._members and np.ndim(values[0]) else np.stack(values)
-
-    @property
-    def _members(self) -> bool:
-        return bool(self._batches) and self._batches[0].ndim == 2
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows[0] if self._rows else ())
-
-    def __len__(self) -> int:
-        return len(self._rows[0]) if self._rows else 0
-
-    def __repr__(self) -> str:
-        notes = "".join(f"; {note}" for note in self.notes)
-        return f"History({len(self._rows)} epochs: {', '.join(self)}{notes})"
-
-    def to_csv(self, path: str | Path) -> None:
-        """Write a table with one line an epoch; entries of vectors and members of ensembles are numbered columns."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.part")
-        with temporary.open("w", newline="") as file:
-            writer = csv.writer(file)
-            for i, row in enumerate(self._rows):
-                flat = {"epoch": i + 1}
-                for name, value in row.items():
-                    value = np.asarray(value)
-                    for index in np.ndindex(value.shape):
-                        flat["_".join([name, *map(str, index)])] = value[index].item()
-                if i == 0:
-                    writer.writerow(flat)
-                writer.writerow(flat.values())
-        temporary.replace(path)
-
-
-class Fit(NamedTuple):
-    """What `fit` returns; of an ensemble every array has a leading axis of members.
-
-    Attributes:
-      params: final parameters (their moving average where `average=` asked for it).
-      best: parameters of the best validation; the final ones without validation.
-      history: a `History`.
-      state: the last `TrainState`.
-    """
-
-    params: Any
-    best: Any
-    history: History
-    state: TrainState
-
-    def member(self, index: int) -> tuple[Any, Any]:
-        """`(params, best)` of one member of an ensemble."""
-        pick = lambda tree: jax.tree.map(lambda leaf: leaf[index], tree)  # noqa: E731
-        return pick(self.params), pick(self.best)
-
-
-def initial_state(params: Any, optimizer: Any, key: jax.Array, average: bool, validate: bool) -> TrainState:
+def initial_state(
+    params: Params, key: Key, optimizer: optax.GradientTransformation, average: bool, validate: bool
+) -> TrainState:
     """The state before the first step."""
     zero = lambda: jnp.zeros((), jnp.int32)  # noqa: E731  a buffer of its own for each: they are donated
     copy = lambda: jax.tree.map(jnp.copy, params)  # noqa: E731
@@ -158,6 +64,116 @@ def initial_state(params: Any, optimizer: Any, key: jax.Array, average: bool, va
         stale=zero(),
         step=zero(),
         skipped=zero(),
-        skipped_in_row=zero(),
         key=key,
     )
+
+
+class StepLog(NamedTuple):
+    """Report of the steps of a scan to the host.
+
+    Attributes:
+      value: the objective.
+      info: its terms.
+      taken: whether there was a step at all (the last run of an epoch may be shorter).
+      finite: for the value, each term of `info` and the gradient of each parameter, whether it was finite.
+    """
+
+    value: Float[Array, "*members steps"]
+    info: dict[str, Float[Array, "..."]]
+    taken: Bool[Array, "*members steps"]
+    finite: dict[str, Bool[Array, "*members steps"]]
+
+    @property
+    def good(self) -> Bool[np.ndarray, "*members steps"]:
+        """Whether a step was taken and all of its numbers were finite."""
+        return np.logical_and.reduce([*self.finite.values(), self.taken])
+
+
+def joined(logs: list[StepLog]) -> StepLog:
+    """The logs of several scans as one, on the host; the axis of the steps is the last one of `value`."""
+    logs = jax.device_get(logs)
+    axis = np.ndim(logs[0].value) - 1
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis), *logs)
+
+
+class History(Mapping[str, np.ndarray]):
+    """One row an epoch: `history["elbo"]` has shape (epochs,), or (members, epochs) for an ensemble.
+
+    Names are those of the objective's info and `value` (training averages, of the steps that were not
+    skipped), `validation_` before them (held-out data), `step`, `skipped` (so far) and `seconds`.
+
+    Attributes:
+      batches: the objective's value at every step, nan where it was skipped.
+      notes: remarks on the numbers.
+    """
+
+    def __init__(self, notes: Sequence[str] = ()):
+        self.notes = tuple(notes)
+        self.batches: Float[np.ndarray, "*members steps"] = np.zeros(0)
+        self._columns: dict[str, list[np.ndarray]] = {}
+
+    def append(self, row: Mapping[str, np.ndarray], batches: Float[np.ndarray, "*members steps"]) -> None:
+        """Add an epoch."""
+        self.batches = np.concatenate([self.batches, batches], -1) if self._columns else batches
+        for name, value in row.items():
+            self._columns.setdefault(name, []).append(value)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The numbers by name, for a checkpoint; epochs are the first axis."""
+        return {name: np.stack(column) for name, column in self._columns.items()}
+
+    def filled(self, arrays: Mapping[str, np.ndarray], batches: np.ndarray) -> "History":
+        """A history with these notes and the numbers that `arrays` and `batches` gave."""
+        history = History(self.notes)
+        history.batches, history._columns = batches, {name: list(column) for name, column in arrays.items()}
+        return history
+
+    def __getitem__(self, name: str) -> Shaped[np.ndarray, "..."]:
+        if name not in self._columns:
+            raise KeyError(f"{name!r}: the history has {', '.join(self) or 'no epoch yet'}")
+        values = self._columns[name]
+        return np.stack(values, 1 if self.batches.ndim == 2 and np.ndim(values[0]) else 0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        epochs = len(next(iter(self._columns.values()), ()))
+        notes = "".join(f"; {note}" for note in self.notes)
+        return f"History({epochs} epochs: {', '.join(self)}{notes})"
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write a table with one line an epoch; entries of vectors and members of ensembles are numbered columns."""
+        flat = {}
+        for name, column in self.arrays().items():
+            for index in np.ndindex(column.shape[1:]):
+                flat["_".join([name, *map(str, index)])] = column[(slice(None), *index)].tolist()
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if flat:
+            writer.writerow(["epoch", *flat])
+        writer.writerows([i, *row] for i, row in enumerate(zip(*flat.values(), strict=True), 1))
+        write_text(Path(path), text.getvalue())
+
+
+class Fit(NamedTuple):
+    """Result of `fit`; of an ensemble every array has a leading axis of members.
+
+    Attributes:
+      params: final parameters (their moving average where `average=` is used).
+      best: parameters of the best validation; the final ones without validation.
+      history: a `History`.
+      state: the last `TrainState`.
+    """
+
+    params: Params
+    best: Params
+    history: History
+    state: TrainState
+
+    def member(self, index: int) -> tuple[Params, Params]:
+        """`(params, best)` of one member of an ensemble."""
+        return jax.tree.map(lambda leaf: leaf[index], (self.params, self.best))

@@ -1,29 +1,37 @@
-"""The compiled pieces of training: a run of steps as one scan, and averages over held-out rows."""
+"""Compiled pieces of training: a run of steps as one scan, and averages over held-out rows."""
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
 
 from vaejax.data.inputs import Rows
 from vaejax.models import LatentModel
-from vaejax.train.state import TrainState
+from vaejax.objectives import Objective
+from vaejax.objectives.objective import HParams, Info
+from vaejax.train.state import StepLog, TrainState
+from vaejax.types import Array, ArrayLike, Key, Params, PyTree, Transform
 
-__all__ = ["Setup", "StepLog", "absorb", "evaluate", "fresh_key", "measure", "run_steps", "shuffle"]
+__all__ = ["Setup", "absorb", "evaluate", "measure", "run_steps", "shuffle"]
 
 PERMUTATION, VALIDATION, CALIBRATION = (2**32 - 1 - i for i in range(3))  # no step number reaches these
 
+F = TypeVar("F", bound=Callable[..., Any])
+Order = Int[Array, "*members N"]
+"""Places of the rows of the coming batches, one after the other."""
+
 
 class Setup(NamedTuple):
-    """What is fixed while training runs: the static argument of every compiled piece.
+    """Settings that are fixed while training runs: the static argument of every compiled piece.
 
     Attributes:
       model: the model.
-      objective: what is maximised.
+      objective: the value to maximise.
       optimizer: an optax transformation.
       transform: `transform(key, x)` of a batch, or `None`.
       batch_size: rows of a step.
@@ -33,69 +41,58 @@ class Setup(NamedTuple):
     """
 
     model: LatentModel
-    objective: Any
+    objective: Objective
     optimizer: optax.GradientTransformation
-    transform: Callable[[jax.Array, jax.Array], jax.Array] | None
+    transform: Transform | None
     batch_size: int
     average: float
     mesh: Mesh | None
     ensemble: bool
 
-
-class StepLog(NamedTuple):
-    """What a step tells the host.
-
-    Attributes:
-      value: the objective.
-      info: its terms.
-      taken: whether there was a step at all (the last run of an epoch may be shorter).
-      finite: for the value, each term of `info` and the gradient of each parameter, whether it was finite.
-    """
-
-    value: jax.Array
-    info: dict[str, jax.Array]
-    taken: jax.Array
-    finite: dict[str, jax.Array]
+    def over_members(self, f: F) -> F:
+        """The function of one member, for all of them at once."""
+        return jax.vmap(f, axis_name="members") if self.ensemble else f
 
 
-def fresh_key(key: jax.Array, purpose: int, index: Any) -> jax.Array:
+def _fresh_key(key: Key, purpose: int, index: ArrayLike) -> Key:
     """A key for something other than a step."""
     return jax.random.fold_in(jax.random.fold_in(key, purpose), index)
 
 
-def _finite(tree: Any) -> jax.Array:
-    return jax.tree.map(lambda leaf: jnp.isfinite(jnp.sum(leaf)), tree)
+def _is_finite(leaf: Array) -> Array:
+    return jnp.isfinite(jnp.sum(leaf))
 
 
-def _batch(setup: Setup, rows: Rows, index: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
-    x, context = jax.tree.map(lambda leaf: leaf[index], rows)
+def _batch(setup: Setup, rows: Rows, index: Array, key: Key) -> Rows:
+    batch = jax.tree.map(lambda leaf: leaf[index], rows)
     if setup.transform is not None:
-        x = setup.transform(key, x)
+        batch = batch._replace(x=setup.transform(key, batch.x))
     if setup.mesh is not None and not setup.ensemble:
-        split = NamedSharding(setup.mesh, PartitionSpec("data"))
-        x, context = jax.lax.with_sharding_constraint((x, context), split)
-    return x, context
+        batch = jax.lax.with_sharding_constraint(batch, NamedSharding(setup.mesh, PartitionSpec("data")))
+    return batch
 
 
 def _step(
-    setup: Setup, state: TrainState, rows: Rows, order: jax.Array, hparams: dict[str, Any], i: jax.Array, end: jax.Array
+    setup: Setup, state: TrainState, rows: Rows, order: Order, hparams: HParams, i: Array, end: ArrayLike
 ) -> tuple[TrainState, StepLog]:
     key_transform, key = jax.random.split(jax.random.fold_in(state.key, state.step))
     index = jax.lax.dynamic_slice(order, (i * setup.batch_size,), (setup.batch_size,))
     x, context = _batch(setup, rows, index, key_transform)
 
-    def loss(params: Any) -> tuple[jax.Array, tuple[jax.Array, dict]]:
+    def loss(params: Params) -> tuple[Array, tuple[Array, Info]]:
         value, info = setup.objective(setup.model, params, key, x, context, state.step, hparams)
         return -value, (value, info)
 
     grads, (value, info) = jax.grad(loss, has_aux=True)(state.params)
-    finite = {"the objective": _finite(value)} | {name: _finite(term) for name, term in info.items()}
-    paths = jax.tree_util.tree_flatten_with_path(grads)[0]
-    finite |= {f"the gradient of {jax.tree_util.keystr(p, simple=True, separator='/')}": _finite(g) for p, g in paths}
+    finite = {"the objective": _is_finite(value)} | {name: _is_finite(term) for name, term in info.items()}
+    for path, grad in jax.tree_util.tree_flatten_with_path(grads)[0]:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        finite[f"the gradient of {name}"] = _is_finite(grad)
     good = functools.reduce(jnp.logical_and, finite.values())
     taken = i < end
+    step = good & taken
 
-    def advance(now: tuple, grads: Any) -> tuple:
+    def advance(now: PyTree, grads: Params) -> PyTree:
         params, opt_state, average = now
         update = optax.with_extra_args_support(setup.optimizer).update
         updates, opt_state = update(grads, opt_state, params, value=-value)
@@ -105,25 +102,18 @@ def _step(
             average = jax.tree.map(lambda a, p: decay * a + (1.0 - decay) * p, average, params)
         return params, opt_state, average
 
-    now = state.params, state.opt_state, state.average
-    step = good & taken
-
-    def stay(now: tuple, grads: Any) -> tuple:
+    def stay(now: PyTree, grads: Params) -> PyTree:
         if not setup.ensemble:
             return now
         return jax.tree.map(lambda a, b: jnp.where(step, a, b), advance(now, grads), now)
 
     # Reduced over the members, the predicate has no member axis, and the branch stays a branch.
     every = jax.lax.pmin(step.astype(jnp.int32), "members") > 0 if setup.ensemble else step
-    new = jax.lax.cond(every, advance, stay, now, grads)
-    bad = (taken & ~good).astype(jnp.int32)
+    now = state.params, state.opt_state, state.average
+    params, opt_state, average = jax.lax.cond(every, advance, stay, now, grads)
+    skipped = state.skipped + (taken & ~good)
     state = state._replace(
-        params=new[0],
-        opt_state=new[1],
-        average=new[2],
-        step=state.step + taken,
-        skipped=state.skipped + bad,
-        skipped_in_row=jnp.where(taken, (state.skipped_in_row + 1) * bad, state.skipped_in_row),
+        params=params, opt_state=opt_state, average=average, step=state.step + taken, skipped=skipped
     )
     return state, StepLog(value, info, taken, finite)
 
@@ -133,42 +123,47 @@ def run_steps(
     setup: Setup,
     state: TrainState,
     rows: Rows,
-    order: jax.Array,
-    hparams: dict[str, Any],
-    first: jax.Array,
-    end: jax.Array,
+    order: Order,
+    hparams: HParams,
+    first: ArrayLike,
+    end: ArrayLike,
     *,
     length: int,
 ) -> tuple[TrainState, StepLog]:
     """Take the steps `first` to `first + length` of an order in one scan; those from `end` on do nothing."""
 
-    def run(state: TrainState, order: jax.Array, hparams: dict[str, Any]) -> tuple[TrainState, StepLog]:
+    def run(state: TrainState, order: Order, hparams: HParams) -> tuple[TrainState, StepLog]:
         body = lambda state, i: _step(setup, state, rows, order, hparams, i, end)  # noqa: E731
         return jax.lax.scan(body, state, first + jnp.arange(length))
 
-    return jax.vmap(run, axis_name="members")(state, order, hparams) if setup.ensemble else run(state, order, hparams)
+    return setup.over_members(run)(state, order, hparams)
 
 
 @functools.partial(jax.jit, static_argnames=("setup", "count"))
-def shuffle(setup: Setup, key: jax.Array, epoch: jax.Array, positions: Any = None, *, count: int) -> jax.Array:
+def shuffle(setup: Setup, key: Key, epoch: ArrayLike, positions: ArrayLike | None = None, *, count: int) -> Order:
     """The order of the rows in an epoch; row i lies at `positions[i]`, or at i."""
 
-    def one(key: jax.Array) -> jax.Array:
-        order = jax.random.permutation(fresh_key(key, PERMUTATION, epoch), count)
+    def one(key: Key) -> Order:
+        order = jax.random.permutation(_fresh_key(key, PERMUTATION, epoch), count)
         return order if positions is None else jnp.asarray(positions)[order]
 
-    return jax.vmap(one)(key) if setup.ensemble else one(key)
+    return setup.over_members(one)(key)
 
 
 def _average_over(
-    setup: Setup, f: Callable[[jax.Array, Any, Any], Any], key: jax.Array, rows: Rows, order: jax.Array, before: Any = 0
-) -> Any:
+    setup: Setup,
+    f: Callable[[Key, Array, Array | None], PyTree],
+    key: Key,
+    rows: Rows,
+    order: Order,
+    before: ArrayLike = 0,
+) -> PyTree:
     """Mean of `f(key, x, context)`, a mean over a batch, over the rows at `order`; the last batch takes the rest."""
     count, size = len(order), setup.batch_size
     full = max(0, count // size - 1)
-    rest = count - full * size  # a small batch would bias what is estimated from batches, a total correlation
+    rest = count - full * size  # a small batch would bias an estimate from batches, a total correlation
 
-    def one(i: Any, length: int) -> Any:
+    def one(i: ArrayLike, length: int) -> PyTree:
         key_transform, key_f = jax.random.split(jax.random.fold_in(key, before + i))
         index = jax.lax.dynamic_slice(order, (i * size,), (length,))
         return f(key_f, *_batch(setup, rows, index, key_transform))
@@ -183,53 +178,52 @@ def _average_over(
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
-def measure(setup: Setup, state: TrainState, rows: Rows, order: jax.Array, before: Any = 0) -> list[jax.Array]:
-    """What the objective's closed form needs, a mean over the rows: under the parameters, and under their average.
+def measure(setup: Setup, state: TrainState, rows: Rows, order: Order, before: ArrayLike = 0) -> list[Array]:
+    """Mean over the rows of the statistic that the objective's closed form needs: of the parameters, and their average.
 
     `before` is the number of batches that were measured before these, so that their draws are not met again.
     """
-    statistic, _ = setup.objective.calibration
+    statistic = setup.objective.calibration.statistic
 
-    def one(state: TrainState) -> list[jax.Array]:
-        key, each = fresh_key(state.key, CALIBRATION, state.step), []
+    def one(state: TrainState) -> list[Array]:
+        key, means = _fresh_key(state.key, CALIBRATION, state.step), []
         for params in (state.params,) if state.average is None else (state.params, state.average):
             mean = lambda key, x, context, now=params: jnp.mean(statistic(setup.model, now, key, x, context))  # noqa: E731
-            each.append(_average_over(setup, mean, key, rows, jnp.asarray(order), before))
-        return each
+            means.append(_average_over(setup, mean, key, rows, jnp.asarray(order), before))
+        return means
 
-    return jax.vmap(one)(state) if setup.ensemble else one(state)
+    return setup.over_members(one)(state)
 
 
 @functools.partial(jax.jit, static_argnames=("setup",), donate_argnames=("state",))
-def absorb(setup: Setup, state: TrainState, measured: list[jax.Array]) -> TrainState:
-    """Store what the objective has in closed form."""
-    _, stored = setup.objective.calibration
+def absorb(setup: Setup, state: TrainState, measured: list[Array]) -> TrainState:
+    """The state with the parameters that the objective has in closed form."""
+    stored = setup.objective.calibration.absorb
 
-    def one(state: TrainState, measured: list[jax.Array]) -> TrainState:
+    def one(state: TrainState, measured: list[Array]) -> TrainState:
         if state.average is not None:
             state = state._replace(average=stored(setup.model, state.average, measured[1]))
         return state._replace(params=stored(setup.model, state.params, measured[0]))
 
-    return jax.vmap(one)(state, measured) if setup.ensemble else one(state, measured)
+    return setup.over_members(one)(state, measured)
 
 
 @functools.partial(jax.jit, static_argnames=("setup",), donate_argnames=("state",))
-def evaluate(
-    setup: Setup, state: TrainState, rows: Rows, hparams: dict[str, Any]
-) -> tuple[TrainState, dict[str, jax.Array]]:
+def evaluate(setup: Setup, state: TrainState, rows: Rows, hparams: HParams) -> tuple[TrainState, Info]:
     """Score held-out rows, with the same draws every time, and keep the parameters that score best."""
-    objective = getattr(setup.objective, "evaluation", setup.objective)
 
-    def one(state: TrainState, hparams: dict[str, Any]) -> tuple[TrainState, dict[str, jax.Array]]:
-        def score(key: jax.Array, x: jax.Array, context: Any) -> dict[str, jax.Array]:
+    def one(state: TrainState, hparams: HParams) -> tuple[TrainState, Info]:
+        def score(key: Key, x: Array, context: Array | None) -> Info:
+            objective = setup.objective.evaluation
             value, info = objective(setup.model, state.current, key, x, context, state.step, hparams)
             return {"value": value} | info
 
-        scores = _average_over(setup, score, fresh_key(state.key, VALIDATION, 0), rows, jnp.arange(len(rows.x)))
+        key = _fresh_key(state.key, VALIDATION, 0)
+        scores = _average_over(setup, score, key, rows, jnp.arange(len(rows.x)))
         better = jnp.isfinite(scores["value"]) & (scores["value"] > state.best_value)
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.current, state.best)
-        value = jnp.where(better, scores["value"], state.best_value)
+        value = jnp.where(better, scores["value"], state.best_value).astype(state.best_value.dtype)
         stale = jnp.where(better, 0, state.stale + 1)
-        return state._replace(best=best, best_value=value.astype(state.best_value.dtype), stale=stale), scores
+        return state._replace(best=best, best_value=value, stale=stale), scores
 
-    return jax.vmap(one)(state, hparams) if setup.ensemble else one(state, hparams)
+    return setup.over_members(one)(state, hparams)

@@ -1,0 +1,120 @@
+"""Options of training: one record, whose fields are the keywords of `fit` and `fit_ensemble`."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias
+
+import optax
+from jax.sharding import Mesh
+
+from vaejax.checks import require_choice, require_integer, require_number
+from vaejax.data import Dataset, Split, Stream
+from vaejax.models import LatentModel
+from vaejax.objectives import Objective
+from vaejax.objectives.objective import Info
+from vaejax.train.state import Fit
+from vaejax.types import Array, ArrayLike, Key, Params, Precision, Transform
+
+__all__ = ["Data", "Options", "keywords"]
+
+Data: TypeAlias = ArrayLike | Split | Dataset | Stream | Iterable[Any] | Callable[[int], Iterable[Any]]
+P = ParamSpec("P")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Options:
+    """Settings of `fit` and `fit_ensemble`, which take them as keywords.
+
+    Attributes:
+      objective: of `vaejax.objectives`, or a function of the same signature. Default: the model's own, else the ELBO.
+      optimizer: any optax transformation; default: `optax.adam(1e-3)`. It compares by identity: keep one object for
+        several fits, and they compile once.
+      epochs: passes over the rows.
+      batch_size: rows of a step; all of them where there are fewer.
+      context: the condition of the model: `"labels"` for those of the split, labels (N,), or vectors (N, context_dim).
+      validation: held-out rows, in the forms of `data` (with a context that is an array: the pair `(x, context)`).
+        Default: a `Dataset`'s own validation part.
+      checkpoint: a folder for the run: killed at any moment and started again by the same call it gives, bit for bit,
+        the result of an uninterrupted run. A folder of another run is refused (of the optimiser the form of its state
+        is compared, not its learning rate), and so is a second process in the same one; of a finished run nothing is
+        computed again, and `vaejax.load` gives the best parameters at any time.
+      checkpoint_every: seconds between checkpoints.
+      resume: `False` refuses a folder that holds a run.
+      patience: stop after this many epochs without a better validation (of an ensemble: of any member).
+      transform: `transform(key, x)` of each batch, inside the step: `transforms.binarize`,
+        `transforms.dequantize(levels)`, or any function in JAX.
+      init: parameters to start from.
+      average: decay of a moving average of the parameters, 0.999 say, which is then validated and returned; it is at
+        most (1 + t) / (10 + t) at step t, so that the start is forgotten; 0 for none.
+      compute_dtype: precision of the networks, `"bfloat16"`; parameters and likelihoods stay float32.
+      max_skipped: steps in a row that may be skipped; it is looked at when an epoch ends.
+      progress: show a bar, on a terminal or in a notebook.
+      mesh: devices with one axis named `"data"` to split each batch over, or the members of an ensemble.
+      hparams: numbers that the objective accepts (`beta`, ...), or that `optax.inject_hyperparams` gives the optimiser
+        (`learning_rate`, ...); of an ensemble arrays with a value for each member.
+    """
+
+    objective: Objective | Callable[..., tuple[Array, Info]] | None = None
+    optimizer: optax.GradientTransformation | None = None
+    epochs: int
+    batch_size: int = 128
+    context: Literal["labels"] | ArrayLike | None = None
+    validation: Data | tuple[ArrayLike, ArrayLike] | None = None
+    checkpoint: str | Path | None = None
+    checkpoint_every: float = 60.0
+    resume: bool = True
+    patience: int | None = None
+    transform: Transform | None = None
+    init: Params | None = None
+    average: float = 0.0
+    compute_dtype: Precision | None = None
+    max_skipped: int = 20
+    progress: bool = True
+    mesh: Mesh | None = None
+    hparams: Mapping[str, ArrayLike] | None = None
+
+    def __post_init__(self):
+        require_integer("epochs", self.epochs, 0)
+        require_integer("batch_size", self.batch_size)
+        require_integer("max_skipped", self.max_skipped, 0)
+        require_number("average", self.average, least=0.0, below=1.0)
+        if self.patience is not None:
+            require_integer("patience", self.patience)
+        if self.compute_dtype is not None:
+            require_choice("compute_dtype", self.compute_dtype, ("bfloat16", "float16", "float32", "float64"))
+        if self.mesh is not None and getattr(self.mesh, "axis_names", None) != ("data",):
+            raise ValueError(f"mesh: expected a jax.sharding.Mesh with the one axis 'data', got {self.mesh!r}")
+
+
+def keywords(
+    record: Callable[P, Options],
+) -> Callable[
+    [Callable[[LatentModel, Key, Data, Options], Fit]], Callable[Concatenate[LatentModel, Key, Data, P], Fit]
+]:
+    """A decorator: the fields of the record become keywords of a function, in its signature and its docstring."""
+    fields = list(inspect.signature(record).parameters.values())
+    described = inspect.cleandoc(record.__doc__ or "").split("Attributes:\n")[1].replace("\n", "\n    ").rstrip()
+
+    def decorate(
+        function: Callable[[LatentModel, Key, Data, Options], Fit],
+    ) -> Callable[Concatenate[LatentModel, Key, Data, P], Fit]:
+        first = list(inspect.signature(function).parameters.values())[:3]
+        signature = inspect.Signature(first + fields, return_annotation=Fit)
+
+        @functools.wraps(function)
+        def door(*args: Any, **options: Any) -> Fit:
+            try:
+                given = signature.bind(*args, **options).arguments
+            except TypeError as problem:
+                raise TypeError(f"{function.__name__}: {problem}") from None
+            model, key, data = (given.pop(parameter.name) for parameter in first)
+            return function(model, key, data, record(**given))  # type: ignore[call-arg]
+
+        door.__signature__ = signature  # type: ignore[attr-defined]
+        door.__doc__ = (function.__doc__ or "").replace("  options: of `Options`.", "  " + described)
+        return door  # type: ignore[return-value]
+
+    return decorate
