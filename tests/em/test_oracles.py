@@ -87,7 +87,9 @@ def test_plain_em_step_is_the_corrected_formula(x64):
     noise = ((centred**2).sum() - 2 * (code * (centred @ new)).sum() + np.trace(second @ new.T @ new)) / x.size
     np.testing.assert_allclose(step.params["weight"], new, atol=1e-10)
     np.testing.assert_allclose(np.exp(2 * step.params["log_scale"]), noise, atol=1e-10)
-    np.testing.assert_allclose(step.log_likelihood, np.mean(vj.evaluate.exact_log_evidence(model, params, x)), atol=1e-10)
+    np.testing.assert_allclose(
+        step.log_likelihood, np.mean(vj.evaluate.exact_log_evidence(model, params, x)), atol=1e-10
+    )
 
 
 # Every table with full covariances; the other forms on the smallest and on the worst conditioned one.
@@ -193,7 +195,9 @@ def test_mnist_table(mnist, x64):
         assert round(float(np.exp(2 * params["log_scale"])), 5) == noise
         _, trace = vj.em.fit(model, jax.random.key(0), train, num_steps=0, init=params)
         np.testing.assert_allclose(trace.log_likelihood[-1], train_score, atol=0.0051)
-        np.testing.assert_allclose(np.mean(vj.evaluate.exact_log_evidence(model, params, test)), test_score, atol=0.0051)
+        np.testing.assert_allclose(
+            np.mean(vj.evaluate.exact_log_evidence(model, params, test)), test_score, atol=0.0051
+        )
     model = vj.PPCA(784, 10)
     _, trace = vj.em.fit(model, jax.random.key(0), train, num_steps=300)
     assert abs(trace.log_likelihood[-1] - 182.15) < 0.05
