@@ -33,5 +33,3 @@ from vaejax.distributions.steps import Inverted as Inverted
 from vaejax.distributions.steps import PlanarStep as PlanarStep
 from vaejax.distributions.steps import Reverse as Reverse
 from vaejax.distributions.steps import Step as Step
-
-draw = sample_latents  # TODO(evaluate): goes with the last caller

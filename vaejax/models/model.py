@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vaejax.checks import require_integer as require_at_least  # noqa: F401  TODO(evaluate): goes with the last caller
 from vaejax.distributions import After, Distribution, Guide
 from vaejax.types import Array, ArrayLike, Context, Key, Params, Scale
 
