@@ -162,28 +162,26 @@ def test_places_that_cannot_be_written(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("method", ["mkdir", "open", "write_text"])  # of the folder, the lock, the identity
-def test_permissions_are_looked_at_before_the_first_step(tmp_path, monkeypatch, method):
-    no_training(monkeypatch)
+def denied(path, *_, **__):
+    raise PermissionError(13, "Permission denied", str(path))
 
-    def denied(path, *_, **__):
-        raise PermissionError(13, "Permission denied", str(path))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, method, denied)
-        with pytest.raises(OSError, match=f"{tmp_path / 'run'}: the folder of the run cannot be written .*denied"):
-            vj.fit(MODEL, KEY, X, epochs=1, checkpoint=tmp_path / "run", **OPTIONS)
-    monkeypatch.undo()
-    result = vj.fit(MODEL, KEY, X, epochs=1, checkpoint=tmp_path / "run", **OPTIONS)  # nothing is in its way
+def test_permissions_are_looked_at_before_the_first_step(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    with monkeypatch.context() as training:
+        no_training(training)
+        for owner, method in ((Path, "mkdir"), (runs, "lock"), (Path, "write_bytes")):  # folder, lock, identity
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, method, denied)
+                with pytest.raises(OSError, match=f"{run}: the folder of the run cannot be written .*denied"):
+                    vj.fit(MODEL, KEY, X, epochs=1, checkpoint=run, **OPTIONS)
+    result = vj.fit(MODEL, KEY, X, epochs=1, checkpoint=run, **OPTIONS)  # nothing is in its way
     assert len(result.history["value"]) == 1
-    assert sorted(os.listdir(tmp_path / "run")) == ["checkpoints", "lock", "run.json"]
+    assert sorted(os.listdir(run)) == ["checkpoints", "lock", "run.json"]
 
 
 def test_a_save_that_is_refused_leaves_nothing(tmp_path, monkeypatch):
-    def denied(path, *_, **__):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    for method in ("mkdir", "write_text"):
+    for method in ("mkdir", "write_bytes"):
         with monkeypatch.context() as patch:
             patch.setattr(Path, method, denied)
             with pytest.raises(OSError, match=f"{tmp_path / 'model'}: the model could not be saved .*denied"):
@@ -278,9 +276,9 @@ def test_any_file_may_be_missing_from_the_newest(tmp_path, stopped, whole):
             shutil.rmtree(gone)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            history = runs.History()
+            fresh = runs.Checkpoint(runs.Position(0, 0), whole.state, runs.History(), [], np.zeros(1, int))
             with runs.Run.open(run, json.loads((run / "run.json").read_text()), resume=True, every=1.0) as going:
-                position = going.restore(whole.state, history)[0]
+                position = going.restore(fresh).position
         damaged = [str(warning.message) for warning in told if "is damaged" in str(warning.message)]
         assert position.epoch in (1, 2) and len(damaged) <= 1
         assert (position.epoch == 1) == bool(damaged) or not name

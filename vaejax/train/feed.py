@@ -80,7 +80,7 @@ class Memory(Feed):
         return Scan(self.rows, jnp.zeros((*key.shape, self.count), jnp.int32), 0, 1), self.steps
 
     def scans(self, key: Key, at: Position, length: int) -> Generator[tuple[Scan, Position], None, None]:
-        order = shuffle(self.setup, key, at.epoch, self._positions, count=self.count)
+        order = shuffle(key, at.epoch, self._positions, count=self.count)
         for first in range(at.step, self.steps, length):
             after = Position(at.epoch, min(first + length, self.steps))
             yield Scan(self.rows, order, first, self.steps), after

@@ -147,7 +147,7 @@ class Run:
         about: dict[str, Any] = position._asdict()
         arrays: dict[str, Any] = {"state": {name: _flat(value) for name, value in state._asdict().items()}}
         arrays |= {"in_row": in_row, "log": joined(logs)._asdict() if logs else {}}
-        arrays |= {"history": history.arrays()} | ({"batches": history.batches} if len(history) else {})
+        arrays |= {"history": history.columns} | ({"batches": history.batches} if len(history) else {})
         about["sha256"] = digest(arrays)
         items = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
         with self._writing():
@@ -160,9 +160,7 @@ class Run:
         for arrays, about in whole_checkpoints(self._manager, self.path):
             fields = fresh.state._asdict()
             state = TrainState(**{name: _unflat(value, arrays["state"][name]) for name, value in fields.items()})
-            history = (
-                fresh.history.filled(arrays["history"], arrays["batches"]) if "batches" in arrays else fresh.history
-            )
+            history = History(fresh.history.notes, arrays["history"], arrays.get("batches"))
             logs = [StepLog(**arrays["log"])] if arrays["log"] else []
             position = Position(about["epoch"], about["step"], about["marks"])
             return Checkpoint(position, state, history, logs, arrays["in_row"])

@@ -14,12 +14,10 @@ from tests import zoo
 KEY = jax.random.key(0)
 
 
-@pytest.mark.parametrize(
-    "name", ["gmm-full", "ppca-mixture", "sigma", "vamp-prior", "conditional", "convolutional", "iaf", "two-stage"]
-)
+@pytest.mark.parametrize("name", ["gmm-full", "vamp-prior", "conditional", "two-stage"])
 def test_models_come_back_with_the_same_numbers(name, tmp_path):
     model = (zoo.EXACT | zoo.AMORTIZED)[name]
-    params = model.init(KEY)
+    params = jax.jit(model.init)(KEY)
     vj.save(tmp_path / "run" / "model", model, params)
     again, loaded = vj.load(tmp_path / "run" / "model")
     assert again == model
