@@ -49,7 +49,7 @@ def test_the_linear_vae_reaches_probabilistic_pca(x64):  # oracle 4, by stochast
 def test_the_linear_vae_reaches_probabilistic_pca_on_mnist(mnist):
     x = (mnist.train.x[:5000] / np.float32(255)).reshape(5000, 784)
     best = vj.em.ppca_exact(vj.PPCA(784, 8), x)
-    exact = vj.log_evidences(vj.PPCA(784, 8), best, x).mean()
+    exact = vj.evaluate.exact_log_evidence(vj.PPCA(784, 8), best, x).mean()
     model, schedule = vj.zoo.linear_vae(784, 8), optax.cosine_decay_schedule(2e-2, 4000)
     result = vj.fit(model, KEY, x, epochs=200, batch_size=250, optimizer=optax.adam(schedule))
     assert 0 < exact - linear.exact_elbo(model, result.params, jnp.asarray(x)) < 0.5
