@@ -98,7 +98,7 @@ model, key = vj.zoo.vae((6,), latent_dim=2, hidden=(8,)), jax.random.key(0)
 options = dict(epochs=3, batch_size=9, checkpoint_every=0.0)
 whole = vj.fit(model, key, x, **options)
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-real, told = runs.Run.save, []
+real, results = runs.Run.save, []
 for fail in (1, 2):  # 0 is the first checkpoint, 2 the last one: nothing but the end of the run waits for it
     calls, run = [], f"{sys.argv[1]}/run{fail}"
 
@@ -119,13 +119,14 @@ for fail in (1, 2):  # 0 is the first checkpoint, 2 the last one: nothing but th
     vj.load(run)
     again = vj.fit(model, key, x, checkpoint=run, **options)
     same = jax.tree.map(np.array_equal, (again.params, again.best), (whole.params, whole.best))
-    told.append((str(kept), all(jax.tree.leaves(same)), np.array_equal(again.history.batches, whole.history.batches)))
+    steps = np.array_equal(again.history.batches, whole.history.batches)
+    results.append((str(kept), all(jax.tree.leaves(same)), steps))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
 try:
     vj.save(sys.argv[1] + "/model", model, whole.params)
 except OSError as problem:
-    told.append(str(problem))
-print(json.dumps(told))
+    results.append(str(problem))
+print(json.dumps(results))
 """
 
 
@@ -193,14 +194,14 @@ def test_an_error_at_the_end_gives_the_folder_back(tmp_path, monkeypatch):
     """The lock, the signals: whatever the last wait for Orbax raises."""
     import signal
 
-    told, before = {"format": 1}, signal.getsignal(signal.SIGINT)
+    identity, before = {"format": 1}, signal.getsignal(signal.SIGINT)
     with pytest.raises(OSError, match="could not be written .RuntimeError: late.") as problem:
-        with runs.Run.open(tmp_path, told, resume=True, every=1.0) as run:
+        with runs.Run.open(tmp_path, identity, resume=True, every=1.0) as run:
             monkeypatch.setattr(
                 run._manager, "wait_until_finished", lambda: (_ for _ in ()).throw(RuntimeError("late"))
             )
     assert signal.getsignal(signal.SIGINT) is before and problem.value.__cause__ is not None
-    with runs.Run.open(tmp_path, told, resume=True, every=1.0):
+    with runs.Run.open(tmp_path, identity, resume=True, every=1.0):
         pass
 
 
@@ -274,12 +275,12 @@ def test_any_file_may_be_missing_from_the_newest(tmp_path, stopped, whole):
             gone.unlink()
         else:
             shutil.rmtree(gone)
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
             fresh = runs.Checkpoint(runs.Position(0, 0), whole.state, runs.History(), [], np.zeros(1, int))
             with runs.Run.open(run, json.loads((run / "run.json").read_text()), resume=True, every=1.0) as going:
                 position = going.restore(fresh).position
-        damaged = [str(warning.message) for warning in told if "is damaged" in str(warning.message)]
+        damaged = [str(warning.message) for warning in raised if "is damaged" in str(warning.message)]
         assert position.epoch in (1, 2) and len(damaged) <= 1
         assert (position.epoch == 1) == bool(damaged) or not name
         fell_back += position.epoch == 1

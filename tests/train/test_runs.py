@@ -190,8 +190,8 @@ def test_other_runs_are_refused(tmp_path):
             start(**change)
     with pytest.raises(ValueError, match="holds a run already: expected a new folder with resume=False"):
         start(resume=False)
-    told = json.loads((tmp_path / "run.json").read_text())
-    with runs.Run.open(tmp_path, told, resume=True, every=1.0):
+    record = json.loads((tmp_path / "run.json").read_text())
+    with runs.Run.open(tmp_path, record, resume=True, every=1.0):
         with pytest.raises(ValueError, match="another process is writing this run"):
             start()
     (tmp_path / "run.json").write_text("{")

@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from filelock import FileLock
 
 from vaejax.data.inputs import Rows
 from vaejax.files import brief, lock, read_json, write_json
@@ -95,7 +97,7 @@ class Run:
 
     @contextlib.contextmanager
     def _catching_signals(self) -> Iterator[None]:
-        def stop(number: int, frame: Any) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
             if self._signalled:  # the second time: at once
                 raise KeyboardInterrupt(self.farewell)
             self._signalled = True
@@ -167,7 +169,7 @@ class Run:
         return fresh
 
 
-def _claim(path: Path, identity: dict[str, Any], resume: bool) -> Any:
+def _claim(path: Path, identity: dict[str, Any], resume: bool) -> FileLock:
     """The lock of the directory, which is this run's; the first of several processes takes it for all of them."""
     try:
         path.mkdir(parents=True, exist_ok=True)
