@@ -63,7 +63,7 @@ def scores(model: Any, params: Any, test: np.ndarray, *, k: int, seed: int = 0, 
     run = vj.evaluate.run(model, params, key, test, k=k, quick=True)
     found = {name: score.value for name, score in run.items()}
     found["active"] = int(np.sum(jax.tree.leaves(vj.evaluate.active_units(model, params, test).count)))
-    if hasattr(model.likelihood(params, model.posterior(params, jnp.asarray(test[0])).mean), "stddev"):
+    if model.likelihood(params, model.posterior(params, jnp.asarray(test[0])).mean).has_stddev:
         low, high = _sigma(model, params, jnp.asarray(test))
         found |= {"least_sigma": float(low), "greatest_sigma": float(high)}
     for name, mode in (("mean", "mean"), ("draw", "ancestral")) if judge is not None else ():

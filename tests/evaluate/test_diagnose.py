@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from vaejax.evaluate.advice import RULES
 
 import vaejax as vj
 from tests import zoo
 from vaejax.distributions import Normal
+from vaejax.evaluate.diagnose import RULES, advise
 from vaejax.recipes import static
 
 KEY = jax.random.key(0)
@@ -19,6 +19,7 @@ class Encoded(vj.LatentModel):
     """z ~ N(0, I), x = z + noise, and q(z|x) = N(A x, s^2) with A and s from the parameters."""
 
     dim: int
+    event_shape = property(lambda self: (self.dim,))
 
     def init(self, key):
         return {"map": jnp.eye(self.dim), "scale": jnp.ones(())}
@@ -77,6 +78,7 @@ class Rotated(vj.LatentModel):
     def inner(self):
         return vj.PPCA(self.dim, self.latent_dim)
 
+    event_shape = property(lambda self: (self.dim,))
     init = lambda self, key: self.inner.init(key)
     prior = lambda self, params, context=None: self.inner.prior(params)
     likelihood = lambda self, params, h, context=None: self.inner.likelihood(params, h)
@@ -126,8 +128,8 @@ HEALTHY = {
     ],
 )
 def test_each_rule_speaks_when_it_should(changed, told):
-    assert vj.evaluate.advise(HEALTHY) == []
-    assert any(told in sentence for sentence in vj.evaluate.advise(HEALTHY | changed))
+    assert advise(HEALTHY) == []
+    assert any(told in sentence for sentence in advise(HEALTHY | changed))
     assert len(RULES) == 9
 
 

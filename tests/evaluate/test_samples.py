@@ -34,10 +34,13 @@ def test_mmd_of_images_and_of_many_rows():
     np.testing.assert_allclose(vj.evaluate.mmd(x, x[:50]), vj.evaluate.mmd(as_float, as_float[:50]), atol=1e-6)
     assert vj.evaluate.mmd(np.zeros((5, 2)), np.zeros((4, 2))) == 0.0
     for bad, message in (
-        ((np.zeros((1, 2)), np.zeros((4, 2))), "x: expected at least 2 rows, got shape \\(1, 2\\)"),
-        ((np.zeros((4, 2)), np.zeros((4, 3))), "y: expected rows of 2 entries as in x, got 3"),
-        ((np.zeros((4, 2)), np.full((4, 2), np.nan)), "y: expected finite values, got nan or inf in row 0"),
-        ((np.zeros((4, 2)), np.zeros((4, 2), int)), "y: expected floating-point values or uint8 pixels, got int64"),
+        ((np.zeros((1, 2)), np.zeros((4, 2))), "x: expected at least 2 rows \\(N, ...\\), got shape \\(1, 2\\)"),
+        ((np.zeros((4, 2)), np.zeros((4, 3))), "y: expected rows of 2 values, got 3"),
+        ((np.zeros((4, 2)), np.full((4, 2), np.nan)), "y: expected finite values, got nan in row 0"),
+        (
+            (np.zeros((4, 2)), np.zeros((4, 2), int)),
+            "y: expected floating-point values, uint8 pixels or bool, got int64",
+        ),
         ((np.zeros((4, 2)), np.zeros((4, 2)), -1.0), 'bandwidth: expected "median" or a positive number, got -1.0'),
         ((np.zeros((4, 2)), np.zeros((4, 2)), "mean"), "bandwidth: .* got 'mean'"),
     ):
@@ -60,7 +63,7 @@ def test_active_units_count_the_means_that_move():
     assert vj.evaluate.active_units(
         conditional, conditional.init(jax.random.key(0)), grey, np.arange(20) % 2
     ).variance.shape == (2,)
-    with pytest.raises(ValueError, match="threshold: expected a non-negative variance, got -1"):
+    with pytest.raises(ValueError, match="threshold: expected a finite number of at least 0, got -1"):
         vj.evaluate.active_units(model, params, x, threshold=-1)
     with pytest.raises(ValueError, match="x: expected rows of shape \\(3,\\)"):
         vj.evaluate.active_units(model, params, x[:, :2])
