@@ -4,6 +4,7 @@ from vaejax.models.autoencoder import Autoencoder as Autoencoder
 from vaejax.models.biva import BIVA as BIVA
 from vaejax.models.derived import Elbo as Elbo
 from vaejax.models.derived import Inference as Inference
+from vaejax.models.derived import Terms as Terms
 from vaejax.models.derived import decode as decode
 from vaejax.models.derived import elbo as elbo
 from vaejax.models.derived import encode as encode
@@ -13,6 +14,7 @@ from vaejax.models.derived import log_evidence as log_evidence
 from vaejax.models.derived import log_joint as log_joint
 from vaejax.models.derived import reconstruct as reconstruct
 from vaejax.models.derived import sample as sample
+from vaejax.models.derived import terms as terms
 from vaejax.models.gmm import GMM as GMM
 from vaejax.models.hierarchical import HierarchicalVAE as HierarchicalVAE
 from vaejax.models.ladder import Ladder as Ladder

@@ -6,6 +6,7 @@ those first with `functools.partial`.
 
 import functools
 import typing
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from vaejax.checks import require_choice, require_integer
-from vaejax.distributions import After, Distribution, Guide, GuidedChain, Heat, Latents, bind, expect, sample_latents
+from vaejax.distributions import After, Distribution, Guide, GuidedChain, Heat, Latents, bind, expect, kl_per_dimension
 from vaejax.kernels import importance_weighted_bound
 from vaejax.models.model import LatentModel
 from vaejax.types import Array, ArrayLike, Context, Key, Mode, Params, Scalar
@@ -21,6 +22,7 @@ from vaejax.types import Array, ArrayLike, Context, Key, Mode, Params, Scalar
 __all__ = [
     "Elbo",
     "Inference",
+    "Terms",
     "decode",
     "elbo",
     "emit",
@@ -31,6 +33,7 @@ __all__ = [
     "log_joint",
     "reconstruct",
     "sample",
+    "terms",
 ]
 
 
@@ -54,6 +57,49 @@ def infer(model: LatentModel, params: Params, x: ArrayLike, context: Context = N
     """Prior and posterior of one datum: the beginning of all that is derived from a model."""
     x, context = model.event(x), model.condition(context)
     return Inference(x, context, model.prior(params, context), model.posterior(params, x, context))
+
+
+class Terms(NamedTuple):
+    r"""The bound of one datum on one draw, or an average of such: nats.
+
+    Attributes:
+      log_likelihood: $\log p(x|z)$.
+      kl: `()`, or `(L,)` per layer of a hierarchy.
+      kl_per_dimension: where q and p are diagonal Gaussians over one vector and `kl` is analytic, else `None`.
+      entropy: of q, summed.
+      variance: mean $\sigma^2$ of a Gaussian likelihood, else `None`.
+    """
+
+    log_likelihood: Scalar
+    kl: Float[Array, "*layers"]
+    kl_per_dimension: Float[Array, " M"] | None
+    entropy: Scalar
+    variance: Scalar | None
+
+
+def _log_prob(likelihood: Distribution, x: Array) -> Scalar:
+    return likelihood.log_prob(x)
+
+
+def terms(
+    model: LatentModel,
+    params: Params,
+    key: Key,
+    x: ArrayLike,
+    context: Context = None,
+    *,
+    analytic: bool = True,
+    score: Callable[[Distribution, Array], Scalar] = _log_prob,
+) -> Terms:
+    """Terms of the bound in one pass over the networks; `score` stands in for the log-likelihood."""
+    x, context, p, q = infer(model, params, x, context)
+    dimensions = kl_per_dimension(q, p) if analytic else None
+
+    def gather(drawn: Latents) -> Terms:
+        likelihood = model.likelihood(params, drawn.h, context)
+        return Terms(score(likelihood, x), drawn.kl, dimensions, jnp.sum(drawn.entropy), likelihood.noise_variance)
+
+    return expect(key, q, p, gather, analytic=analytic)
 
 
 class Elbo(NamedTuple):
@@ -107,14 +153,9 @@ def elbo(
     True
     """
     require_integer("num_samples", num_samples)
-    x, context, p, q = infer(model, params, x, context)
-
-    def score(drawn: Latents) -> Elbo:
-        log_likelihood = model.likelihood(params, drawn.h, context).log_prob(x)
-        return Elbo(log_likelihood - beta * jnp.sum(drawn.kl), log_likelihood, drawn.kl)
-
-    each = jax.vmap(lambda key: expect(key, q, p, score, analytic=analytic))(jax.random.split(key, num_samples))
-    return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), each)
+    one = lambda key: terms(model, params, key, x, context, analytic=analytic)  # noqa: E731
+    found = jax.tree.map(lambda leaf: jnp.mean(leaf, 0), jax.vmap(one)(jax.random.split(key, num_samples)))
+    return Elbo(found.log_likelihood - beta * jnp.sum(found.kl), found.log_likelihood, found.kl)
 
 
 @functools.partial(jax.jit, static_argnames=("k",))
@@ -137,14 +178,10 @@ def importance_bound(
     require_integer("k", k)
     if not model.has_density:
         raise TypeError(f"{type(model).__name__} has no density p(x) to bound")
-    x, context, p, q = infer(model, params, x, context)
-
-    def weigh(key: Key) -> tuple[Scalar, Scalar]:
-        drawn = sample_latents(key, q, p)
-        return model.likelihood(params, drawn.h, context).log_prob(x), jnp.sum(drawn.kl)
-
-    log_px, log_ratio = jax.vmap(weigh)(jax.random.split(key, k))
-    return importance_weighted_bound(log_px, jnp.zeros_like(log_ratio), log_ratio)
+    one = lambda key: terms(model, params, key, x, context, analytic=False)  # noqa: E731
+    found = jax.vmap(one)(jax.random.split(key, k))
+    log_ratio = jnp.sum(found.kl.reshape(k, -1), 1)
+    return importance_weighted_bound(found.log_likelihood, jnp.zeros_like(log_ratio), log_ratio)
 
 
 @jax.jit

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from vaejax.checks import require_integer
 from vaejax.distributions import Normal
 from vaejax.kernels import normal_log_prob
-from vaejax.models import infer
-from vaejax.objectives.objective import Objective, Terms, assemble, mean_terms, over_batch
+from vaejax.models import Terms, infer
+from vaejax.objectives.objective import Objective, assemble, mean_terms, over_batch
 from vaejax.recipes import static
 
 __all__ = ["beta_tc"]

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from vaejax.checks import require_integer
 from vaejax.distributions import bind, sample_latents
 from vaejax.kernels import importance_weighted_bound
-from vaejax.models import infer
-from vaejax.objectives.objective import WEIGHTS, Objective, Terms, assemble, mean_terms, over_batch, terms_of
+from vaejax.models import Terms, infer, terms
+from vaejax.objectives.objective import WEIGHTS, Objective, assemble, mean_terms, over_batch, terms_of
 from vaejax.recipes import field, static
 
 __all__ = ["as_draws", "elbo", "iwae", "stl"]
@@ -28,7 +28,7 @@ class _Elbo(Objective):
         return WEIGHTS
 
     def of_batch(self, model, params, key, x, context, step, hparams):
-        one = lambda key, x, c: terms_of(model, params, key, x, c, self.num_samples, self.analytic)  # noqa: E731
+        one = lambda key, x, c: terms_of(model, params, key, x, c, self.num_samples, analytic=self.analytic)  # noqa: E731
         return assemble(mean_terms(over_batch(one, key, x, context)), hparams)
 
 
@@ -101,23 +101,17 @@ class _IWAE(Objective):
 
     def of_batch(self, model, params, key, x, context, step, hparams):
         def one(key, x, context):
-            x, context, p, q = infer(model, params, x, context)
-
-            def weigh(key):
-                drawn = sample_latents(key, q, p)
-                likelihood = model.likelihood(params, drawn.h, context)
-                kl, entropy = jnp.sum(drawn.kl), jnp.sum(drawn.entropy)
-                return Terms(likelihood.log_prob(x), kl, None, entropy, likelihood.noise_variance)
-
-            terms = jax.vmap(weigh)(jax.random.split(key, self.k))
-            bound = importance_weighted_bound(terms.log_likelihood, jnp.zeros_like(terms.kl), terms.kl)
-            share = jax.nn.softmax(terms.log_likelihood - terms.kl)
-            return bound, mean_terms(terms), 1.0 / (self.k * jnp.sum(share**2))
+            weigh = lambda key: terms(model, params, key, x, context, analytic=False)  # noqa: E731
+            drawn = jax.vmap(weigh)(jax.random.split(key, self.k))
+            drawn = drawn._replace(kl=jnp.sum(drawn.kl.reshape(self.k, -1), 1))
+            bound = importance_weighted_bound(drawn.log_likelihood, jnp.zeros_like(drawn.kl), drawn.kl)
+            share = jax.nn.softmax(drawn.log_likelihood - drawn.kl)
+            return bound, mean_terms(drawn), 1.0 / (self.k * jnp.sum(share**2))
 
         if not model.has_density:
             raise TypeError(f"{type(model).__name__} has no density p(x) to bound")
-        bound, terms, share = mean_terms(over_batch(one, key, x, context))
-        return bound, assemble(terms, {})[1] | {"effective_sample_share": share}
+        bound, drawn, share = mean_terms(over_batch(one, key, x, context))
+        return bound, assemble(drawn, {})[1] | {"effective_sample_share": share}
 
 
 def iwae(k: int) -> Objective:

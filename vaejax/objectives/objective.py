@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vaejax.distributions import Distribution, Latents, expect, kl_per_dimension
-from vaejax.models import LatentModel, infer
+from vaejax.models import LatentModel, Terms, terms
 from vaejax.types import Array, Context, Key, Params, PyTree, Scalar
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "HParams",
     "Info",
     "Objective",
-    "Terms",
     "assemble",
     "mean_terms",
     "over_batch",
@@ -94,46 +92,18 @@ class Objective(abc.ABC):
         """Value and averages of a batch, with hparams that the objective accepts."""
 
 
-class Terms(NamedTuple):
-    r"""The bound of one datum, or its average over a batch: nats.
-
-    Attributes:
-      log_likelihood: $E_q \log p(x|z)$.
-      kl: `()`, or `(L,)` per layer of a hierarchy.
-      kl_per_dimension: where q and p are diagonal Gaussians over one vector, else `None`.
-      entropy: of q, summed.
-      variance: mean $\sigma^2$ of a Gaussian likelihood, else `None`.
-    """
-
-    log_likelihood: Scalar
-    kl: Float[Array, "*layers"]
-    kl_per_dimension: Float[Array, " M"] | None
-    entropy: Scalar
-    variance: Scalar | None
-
-
 def terms_of(
     model: LatentModel,
     params: Params,
     key: Key,
     x: Array,
     context: Context,
-    num_samples: int,
-    analytic: bool,
-    score: Callable[[Distribution, Array], Scalar] = lambda likelihood, x: likelihood.log_prob(x),
+    num_samples: int = 1,
+    **options: Any,
 ) -> Terms:
-    """The terms of one datum, in one pass over its networks; `score` stands in for the log-likelihood."""
-    x, context, p, q = infer(model, params, x, context)
-    dimensions = kl_per_dimension(q, p) if analytic else None
-
-    def gather(drawn: Latents) -> Terms:
-        likelihood = model.likelihood(params, drawn.h, context)
-        return Terms(score(likelihood, x), drawn.kl, dimensions, jnp.sum(drawn.entropy), likelihood.noise_variance)
-
-    one = lambda key: expect(key, q, p, gather, analytic=analytic)  # noqa: E731
-    if num_samples == 1:
-        return one(key)
-    return mean_terms(jax.vmap(one)(jax.random.split(key, num_samples)))
+    """The terms of one datum, averaged over draws; options as in `models.terms`."""
+    one = lambda key: terms(model, params, key, x, context, **options)  # noqa: E731
+    return one(key) if num_samples == 1 else mean_terms(jax.vmap(one)(jax.random.split(key, num_samples)))
 
 
 def over_batch(f: Callable[[Key, Array, Context], T], key: Key, x: Array, context: Context) -> T:
@@ -141,36 +111,36 @@ def over_batch(f: Callable[[Key, Array, Context], T], key: Key, x: Array, contex
     return jax.vmap(f)(jax.random.split(key, jnp.shape(x)[0]), x, context)
 
 
-def mean_terms(terms: PyTree) -> Any:
+def mean_terms(tree: PyTree) -> Any:
     """Average over the leading axis."""
-    return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), terms)
+    return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), tree)
 
 
-def assemble(terms: Terms, hparams: HParams) -> tuple[Scalar, Info]:
+def assemble(bound: Terms, hparams: HParams) -> tuple[Scalar, Info]:
     """Value and info of a batch from the average of its terms."""
-    weight = jnp.asarray(hparams.get("beta", 1.0), terms.log_likelihood.dtype)
-    penalty = total = jnp.sum(terms.kl)
+    weight = jnp.asarray(hparams.get("beta", 1.0), bound.log_likelihood.dtype)
+    penalty = total = jnp.sum(bound.kl)
     if "free_bits" in hparams:
-        if terms.kl_per_dimension is None:
+        if bound.kl_per_dimension is None:
             raise ValueError(
                 "free_bits: expected a diagonal Gaussian posterior and prior and an analytic divergence for "
                 "per='dimension'; use per='layer'"
             )
-        penalty = jnp.sum(jnp.maximum(terms.kl_per_dimension, hparams["free_bits"]))
+        penalty = jnp.sum(jnp.maximum(bound.kl_per_dimension, hparams["free_bits"]))
     if "free_bits_per_layer" in hparams:
-        penalty = jnp.sum(jnp.maximum(terms.kl, hparams["free_bits_per_layer"]))
+        penalty = jnp.sum(jnp.maximum(bound.kl, hparams["free_bits_per_layer"]))
     info = {
-        "elbo": terms.log_likelihood - total,
-        "log_likelihood": terms.log_likelihood,
+        "elbo": bound.log_likelihood - total,
+        "log_likelihood": bound.log_likelihood,
         "kl": total,
-        "log_prior": -terms.entropy - total,
-        "entropy": terms.entropy,
+        "log_prior": -bound.entropy - total,
+        "entropy": bound.entropy,
         "beta": weight,
     }
-    if terms.kl_per_dimension is not None:
-        info["kl_per_dimension"] = terms.kl_per_dimension
-    if terms.kl.ndim:
-        info["kl_per_layer"] = terms.kl
-    if terms.variance is not None:
-        info["implied_variance"] = weight * terms.variance
-    return terms.log_likelihood - weight * penalty, info
+    if bound.kl_per_dimension is not None:
+        info["kl_per_dimension"] = bound.kl_per_dimension
+    if bound.kl.ndim:
+        info["kl_per_layer"] = bound.kl
+    if bound.variance is not None:
+        info["implied_variance"] = weight * bound.variance
+    return bound.log_likelihood - weight * penalty, info

@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vaejax.models import LatentModel
+from vaejax.models import LatentModel, Terms
 from vaejax.objectives.bounds import as_draws, elbo
 from vaejax.objectives.objective import (
     WEIGHTS,
     Calibration,
     Objective,
-    Terms,
     assemble,
     mean_terms,
     over_batch,
@@ -57,7 +56,8 @@ class _OptimalSigma(Objective):
         """The terms of each datum, with its squared error in place of the log-likelihood."""
         if model.scale != "optimal":
             raise ValueError(f"optimal_sigma: expected a model with heads.normal('optimal'), got {model}")
-        one = lambda key, x, c: terms_of(model, params, key, x, c, self.num_samples, self.analytic, _error)  # noqa: E731
+        options = {"num_samples": self.num_samples, "analytic": self.analytic, "score": _error}
+        one = lambda key, x, c: terms_of(model, params, key, x, c, **options)  # noqa: E731
         return over_batch(one, key, x, context)
 
     def statistic(self, model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> Float[Array, " B"]:

@@ -1,14 +1,13 @@
 """Hierarchies: models with several layers of latents. All that belongs to the latents comes top first."""
 
-import math
 from typing import Any
 
 from vaejax import heads
 from vaejax.heads import Head
 from vaejax.models import BIVA, NVAE, HierarchicalVAE, Ladder
-from vaejax.networks import MLP, Cell, ConvDecoder, ConvEncoder, ConvLayer, Network, Sequential, Skip
+from vaejax.networks import MLP, Cell, ConvLayer, Network, Sequential, Skip
 from vaejax.types import Activation
-from vaejax.zoo.shapes import sizes_of
+from vaejax.zoo.parts import Coders, DataShape, image_sizes
 
 __all__ = ["biva", "hierarchical_vae", "ladder", "nvae"]
 
@@ -24,17 +23,17 @@ def _units(hidden: tuple[int, ...] | None, latent_dims: tuple[int, ...]) -> tupl
     return tuple(hidden)[::-1]
 
 
-def _decoder(
-    shape: tuple[int, ...], in_size: int, units: int, head: Head, channels: tuple[int, ...], activation: Activation
-) -> Network:
-    out = head.output_shape(shape)
-    if channels:
-        return ConvDecoder(in_size, tuple(channels)[::-1], out)  # type: ignore[arg-type]
-    return MLP((in_size, units, units, math.prod(out)), activation, out_shape=out)
+def _rest(coders: Coders, latent_dims: tuple[int, ...], units: tuple[int, ...]) -> dict[str, Any]:
+    """Arguments of `Ladder` and `HierarchicalVAE` beside the networks on the way up."""
+    dims, c = tuple(latent_dims)[::-1], coders.context_dim
+    pairs = zip(dims[1:], units[:-1], dims[:-1], strict=True)
+    downs = tuple(MLP((above + c, b, b, 2 * m), coders.activation) for above, b, m in pairs)[::-1]
+    rest = {"downs": downs, "decoder": coders.decoder(dims[0]), "latent_shapes": tuple(latent_dims)}
+    return rest | {"likelihood": coders.head, "context_dim": c}
 
 
 def ladder(
-    data_shape: int | tuple[int, ...],
+    data_shape: DataShape,
     latent_dims: tuple[int, ...],
     *,
     hidden: tuple[int, ...] | None = None,
@@ -44,15 +43,14 @@ def ladder(
     context_dim: int = 0,
     **options: Any,
 ) -> Ladder:
-    """A ladder VAE with vectors of latents, with a Bernoulli likelihood unless told otherwise.
+    """A ladder VAE with vectors of latents, by default with a Bernoulli likelihood.
 
     Args:
       data_shape: shape of a datum, (H, W, C) or (D,), or D.
       latent_dims: latents of each layer, top first: the paper's is (4, 8, 16, 32, 64).
-      hidden: units of the two hidden layers of each layer's networks, top first as well; unless told otherwise 512 at
-        the bottom and half as many in each layer above, at least 64.
-      channels: of convolutional stages between the data and the bottom layer, as in `conv_vae`; none unless
-        told otherwise.
+      hidden: units of the two hidden layers of each layer's networks, top first as well (default: 512 at the bottom
+        and half as many in each layer above, at least 64).
+      channels: of convolutional stages between the data and the bottom layer, as in `conv_vae` (default: none).
       activation: as in `networks.MLP`.
       likelihood: a head of `vaejax.heads`.
       context_dim: length of the context; 0 for none.
@@ -61,27 +59,18 @@ def ladder(
     >>> ladder((28, 28, 1), (4, 8, 16, 32, 64)).latent_shapes
     ((4,), (8,), (16,), (32,), (64,))
     """
-    shape, head, units = sizes_of(data_shape), likelihood or heads.bernoulli(), _units(hidden, latent_dims)
-    dims, wide = tuple(latent_dims)[::-1], (math.prod(shape) + context_dim, *units)
+    units, head = _units(hidden, latent_dims), likelihood or heads.bernoulli()
+    coders = Coders(data_shape, head, context_dim, units[:1] * 2, activation, channels)
+    wide = coders.in_size, *units
     ups: list[Network] = [MLP((a, b, b), activation, activate_output=True) for a, b in zip(wide, units, strict=False)]
     if channels:
-        ups[0] = ConvEncoder(shape, tuple(channels), units[0], context_dim)  # type: ignore[arg-type]
-    evidence = tuple(MLP((b, 2 * m)) for b, m in zip(units, dims, strict=True))
-    decoder = _decoder(shape, dims[0] + context_dim, units[0], head, channels, activation)
-    downs = _downs(dims, units, context_dim, activation)
-    return Ladder(tuple(ups), evidence, downs, decoder, tuple(latent_dims), head, context_dim, **options)
-
-
-def _downs(
-    dims: tuple[int, ...], units: tuple[int, ...], context_dim: int, activation: Activation
-) -> tuple[Network, ...]:
-    """From each latent but the lowest to the parameters of the one below, top first."""
-    pairs = zip(dims[1:], units[:-1], dims[:-1], strict=True)
-    return tuple(MLP((above + context_dim, b, b, 2 * m), activation) for above, b, m in pairs)[::-1]
+        ups[0] = coders.encoder(units[0])
+    evidence = tuple(MLP((b, 2 * m)) for b, m in zip(units, reversed(latent_dims), strict=True))
+    return Ladder(tuple(ups), evidence, **_rest(coders, latent_dims, units), **options)
 
 
 def hierarchical_vae(
-    data_shape: int | tuple[int, ...],
+    data_shape: DataShape,
     latent_dims: tuple[int, ...],
     *,
     hidden: tuple[int, ...] | None = None,
@@ -96,19 +85,15 @@ def hierarchical_vae(
     >>> hierarchical_vae((28, 28, 1), (8, 32)).latent_shapes
     ((8,), (32,))
     """
-    shape, head, units = sizes_of(data_shape), likelihood or heads.bernoulli(), _units(hidden, latent_dims)
-    dims = tuple(latent_dims)[::-1]
-    sizes = zip((math.prod(shape), *dims), units, dims, strict=False)
-    ups: list[Network] = [MLP((a + context_dim, b, b, 2 * m), activation) for a, b, m in sizes]
-    if channels:
-        ups[0] = ConvEncoder(shape, tuple(channels), 2 * dims[0], context_dim)  # type: ignore[arg-type]
-    decoder = _decoder(shape, dims[0] + context_dim, units[0], head, channels, activation)
-    downs = _downs(dims, units, context_dim, activation)
-    return HierarchicalVAE(tuple(ups), downs, decoder, tuple(latent_dims), head, context_dim, **options)
+    units, head, dims = _units(hidden, latent_dims), likelihood or heads.bernoulli(), tuple(latent_dims)[::-1]
+    coders = Coders(data_shape, head, context_dim, units[:1] * 2, activation, channels)
+    sizes = zip(dims[:-1], units[1:], dims[1:], strict=True)
+    ups = coders.encoder(2 * dims[0]), *(MLP((a + context_dim, b, b, 2 * m), activation) for a, b, m in sizes)
+    return HierarchicalVAE(ups, **_rest(coders, latent_dims, units), **options)
 
 
 def biva(
-    data_shape: int | tuple[int, ...],
+    data_shape: DataShape,
     latent_dims: tuple[int, ...],
     *,
     width: int = 512,
@@ -117,34 +102,30 @@ def biva(
     context_dim: int = 0,
     **options: Any,
 ) -> BIVA:
-    """A fully connected BIVA with skip connections, with a Bernoulli likelihood unless told otherwise.
+    """A fully connected BIVA with skip connections, by default with a Bernoulli likelihood.
 
     Args:
-      data_shape: as in `ladder`.
       latent_dims: latents of the top, and of both paths of each layer below, top first; at least two.
       width: units of the states that go up and down, and of all hidden layers.
-      activation: as in `networks.MLP`.
-      likelihood: a head of `vaejax.heads`.
-      context_dim: length of the context; 0 for none.
       **options: further arguments of `BIVA`.
 
     >>> biva((28, 28, 1), (8, 16, 32)).latent_shapes
     ((8,), (16,), (32,))
     """
-    shape, head, w = sizes_of(data_shape), likelihood or heads.bernoulli(), width
-    first, *rest = latent_dims
+    head, w, (first, *rest) = likelihood or heads.bernoulli(), width, latent_dims
+    coders = Coders(data_shape, head, context_dim, (w, w), activation)
     mlp = lambda *sizes: MLP(sizes, activation)  # noqa: E731
-    ups = (mlp(math.prod(shape) + context_dim, w, w), *(Skip(mlp(w + m, w, w)) for m in reversed(rest)))
+    ups = (mlp(coders.in_size, w, w), *(Skip(mlp(w + m, w, w)) for m in reversed(rest)))
     rises = tuple(mlp(w, w, 2 * m) for m in reversed(latent_dims))
     priors = tuple(mlp(w, w, 4 * m) for m in rest)
     merges = tuple(mlp(2 * w, w, 2 * m) for m in rest)
     downs = (mlp(first + context_dim, w, w), *(Skip(mlp(w + 2 * m + context_dim, w, w)) for m in rest))
-    decoder = _decoder(shape, w + context_dim, w, head, (), activation)
+    decoder = coders.decoder(w)
     return BIVA(ups, rises, priors, merges, downs, decoder, tuple(latent_dims), head, context_dim, **options)
 
 
 def nvae(
-    data_shape: tuple[int, int, int],
+    data_shape: DataShape,
     *,
     scales: int = 2,
     groups: int | tuple[int, ...] = 2,
@@ -157,7 +138,7 @@ def nvae(
     context_dim: int = 0,
     **options: Any,
 ) -> NVAE:
-    """A deep hierarchy of images after NVAE, with a Bernoulli likelihood unless told otherwise.
+    """A deep hierarchy of images after NVAE, by default with a Bernoulli likelihood.
 
     Latents live at `scales` sizes, the largest half that of the data: 7 and 14 for 28 x 28 and two scales.
 
@@ -169,18 +150,13 @@ def nvae(
       latent_channels: of each group.
       cells: residual cells of each group, on the way up and on the way down.
       expand: as in `networks.Cell`.
-      activation: as in `networks.MLP`.
-      likelihood: a head of `vaejax.heads`.
-      context_dim: length of the context; 0 for none.
       **options: further arguments of `NVAE`.
 
     >>> nvae((28, 28, 1), groups=(2, 1)).latent_shapes
     ((7, 7, 8), (7, 7, 8), (14, 14, 8))
     """
-    shape, head = sizes_of(data_shape), likelihood or heads.bernoulli()
+    shape, head = image_sizes(data_shape), likelihood or heads.bernoulli()
     counts = (groups,) * scales if isinstance(groups, int) else tuple(groups)
-    if len(shape) != 3:
-        raise ValueError(f"data_shape: expected (height, width, channels), got {shape}")
     if cells < 1:
         raise ValueError(f"cells: expected at least 1, got {cells}")
     if scales < 1 or len(counts) != scales or min(counts) < 1:

@@ -7,9 +7,9 @@ from vaejax import heads, objectives
 from vaejax.heads import Head
 from vaejax.models import VAE, Autoencoder, TwoStage
 from vaejax.models.vae import as_posterior
-from vaejax.networks import MLP, Constant, ConvDecoder, ConvEncoder, Linear, Parallel
+from vaejax.networks import Constant, Linear, Parallel
 from vaejax.types import Activation
-from vaejax.zoo.shapes import sizes_of as _shape
+from vaejax.zoo.parts import Coders, DataShape
 
 __all__ = [
     "autoencoder",
@@ -31,13 +31,17 @@ def _codes(posterior: str | Head, latent_dim: int) -> int:
     return math.prod(as_posterior(posterior).output_shape((latent_dim,)))
 
 
-def _decoder(shape: tuple[int, ...], in_size: int, hidden: tuple[int, ...], head: Head, activation: Activation) -> MLP:
-    out = head.output_shape(shape)
-    return MLP((in_size, *hidden, math.prod(out)), activation, out_shape=out)
+def _vae(coders: Coders, latent_dim: int, posterior: str | Head, options: dict[str, Any]) -> VAE:
+    networks = coders.encoder(_codes(posterior, latent_dim)), coders.decoder(latent_dim)
+    return VAE(*networks, latent_dim, posterior, coders.head, context_dim=coders.context_dim, **options)
+
+
+def _or(options: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    return defaults | options
 
 
 def vae(
-    data_shape: int | tuple[int, ...],
+    data_shape: DataShape,
     latent_dim: int,
     *,
     hidden: tuple[int, ...] = (512, 512),
@@ -47,7 +51,7 @@ def vae(
     context_dim: int = 0,
     **options: Any,
 ) -> VAE:
-    """A fully connected VAE, with a Bernoulli likelihood unless told otherwise.
+    """A fully connected VAE, by default with a Bernoulli likelihood.
 
     Args:
       data_shape: shape of a datum, (H, W, C) or (D,), or D.
@@ -65,43 +69,38 @@ def vae(
     >>> vae(4, latent_dim=2, prior=priors.autoregressive(depth=2, hidden=32)).latent_dim
     2
     """
-    shape, head = _shape(data_shape), likelihood or heads.bernoulli()
-    encoder = MLP((math.prod(shape) + context_dim, *hidden, _codes(posterior, latent_dim)), activation)
-    decoder = _decoder(shape, latent_dim + context_dim, hidden[::-1], head, activation)
-    return VAE(encoder, decoder, latent_dim, posterior, head, context_dim=context_dim, **options)
+    coders = Coders(data_shape, likelihood or heads.bernoulli(), context_dim, hidden, activation)
+    return _vae(coders, latent_dim, posterior, options)
 
 
-def beta_vae(data_shape: int | tuple[int, ...], latent_dim: int, *, beta: float = 4.0, **options: Any) -> VAE:
+def beta_vae(data_shape: DataShape, latent_dim: int, *, beta: float = 4.0, **options: Any) -> VAE:
     r"""The $\beta$-VAE: a `vae` whose objective weights the divergence by `beta` (Higgins et al., 2017)."""
-    options = {"objective": objectives.beta(beta)} | options
-    return vae(data_shape, latent_dim, **options)
+    return vae(data_shape, latent_dim, **_or(options, objective=objectives.beta(beta)))
 
 
-def sigma_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any) -> VAE:
+def sigma_vae(data_shape: DataShape, latent_dim: int, **options: Any) -> VAE:
     r"""The $\sigma$-VAE: a Gaussian likelihood with the optimal shared $\sigma$ (Rybkin et al., 2021)."""
-    options = {"likelihood": heads.normal("optimal"), "objective": objectives.optimal_sigma()} | options
+    options = _or(options, likelihood=heads.normal("optimal"), objective=objectives.optimal_sigma())
     return vae(data_shape, latent_dim, **options)
 
 
-def full_covariance_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any) -> VAE:
+def full_covariance_vae(data_shape: DataShape, latent_dim: int, **options: Any) -> VAE:
     """A VAE with a full-covariance posterior and a Gaussian likelihood with one learned scale."""
-    return vae(data_shape, latent_dim, **({"posterior": "full", "likelihood": heads.normal("shared")} | options))
+    return vae(data_shape, latent_dim, **_or(options, posterior="full", likelihood=heads.normal("shared")))
 
 
-def planar_vae(data_shape: int | tuple[int, ...], latent_dim: int, *, depth: int = 8, **options: Any) -> VAE:
+def planar_vae(data_shape: DataShape, latent_dim: int, *, depth: int = 8, **options: Any) -> VAE:
     """A `vae` whose posterior is a chain of planar flow steps (Rezende and Mohamed, 2015)."""
-    options = {"posterior": heads.Planar(depth)} | options
-    return vae(data_shape, latent_dim, **options)
+    return vae(data_shape, latent_dim, **_or(options, posterior=heads.Planar(depth)))
 
 
-def linear_iaf_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any) -> VAE:
+def linear_iaf_vae(data_shape: DataShape, latent_dim: int, **options: Any) -> VAE:
     """A `vae` whose posterior is one linear autoregressive step, a correlated Gaussian (Kingma et al., 2016)."""
-    options = {"posterior": heads.LinearIAF()} | options
-    return vae(data_shape, latent_dim, **options)
+    return vae(data_shape, latent_dim, **_or(options, posterior=heads.LinearIAF()))
 
 
 def iaf_vae(
-    data_shape: int | tuple[int, ...],
+    data_shape: DataShape,
     latent_dim: int,
     *,
     depth: int = 4,
@@ -111,18 +110,14 @@ def iaf_vae(
     """A `vae` whose posterior is an inverse autoregressive flow (Kingma et al., 2016).
 
     Args:
-      data_shape: as in `vae`.
-      latent_dim: as in `vae`.
       depth: number of steps of the flow.
       flow_hidden: units of the hidden layers of each step's MADE.
-      **options: further arguments of `vae`.
     """
-    options = {"posterior": heads.IAF(depth, flow_hidden)} | options
-    return vae(data_shape, latent_dim, **options)
+    return vae(data_shape, latent_dim, **_or(options, posterior=heads.IAF(depth, flow_hidden)))
 
 
 def two_stage(
-    data_shape: int | tuple[int, ...],
+    data_shape: DataShape,
     latent_dim: int,
     *,
     second_dim: int | None = None,
@@ -139,49 +134,41 @@ def two_stage(
     is a place to stay in: the weight of its divergence is raised over the first 1000 steps.
 
     Args:
-      data_shape: as in `vae`.
       latent_dim: latents of the first stage.
-      second_dim: latents of the second stage; as many unless told otherwise.
-      hidden: units of the first encoder's hidden layers; the decoder has them reversed.
-      second_hidden: the same of the second stage; those of the first unless told otherwise.
-      activation: of both stages, as in `networks.MLP`.
-      context_dim: length of the context, which both stages are given; 0 for none.
-      objective: `objectives.two_stage(second=objectives.warm_up(1000))` unless told otherwise.
+      second_dim: latents of the second stage (default: as many).
+      second_hidden: `hidden` of the second stage (default: that of the first).
+      context_dim: length of the context of both stages; 0 for none.
+      objective: default: `objectives.two_stage(second=objectives.warm_up(1000))`.
       **options: further arguments of the first stage's `vae`.
 
     >>> two_stage((28, 28, 1), latent_dim=20).second.event_shape
     (20,)
     """
-    shared: dict[str, Any] = {
-        "likelihood": heads.normal("shared"),
-        "context_dim": context_dim,
-        "activation": activation,
-    }
+    shared = _or({}, likelihood=heads.normal("shared"), context_dim=context_dim, activation=activation)
     first = vae(data_shape, latent_dim, hidden=hidden, **(shared | options))
     second = vae(latent_dim, second_dim or latent_dim, hidden=second_hidden or hidden, **shared)
     return TwoStage(first, second, objective or objectives.two_stage(second=objectives.warm_up(1000)))
 
 
-def conditional_vae(data_shape: int | tuple[int, ...], latent_dim: int, context_dim: int, **options: Any) -> VAE:
+def conditional_vae(data_shape: DataShape, latent_dim: int, context_dim: int, **options: Any) -> VAE:
     """The supervised VAE, q(z | x, y) and p(x | z, y) with p(z) = N(0, I): fit it with `context="labels"`."""
     return vae(data_shape, latent_dim, context_dim=context_dim, **options)
 
 
-def linear_vae(data_shape: int | tuple[int, ...], latent_dim: int, **options: Any) -> VAE:
+def linear_vae(data_shape: DataShape, latent_dim: int, **options: Any) -> VAE:
     r"""The linear VAE, a probabilistic PCA by gradient: linear maps, one learned $\sigma$, q's scales constant.
 
     Reference: Lucas, Tucker, Grosse and Norouzi, 2019.
     """
-    shape, head = _shape(data_shape), options.pop("likelihood", None) or heads.normal("shared")
-    context_dim, posterior = options.get("context_dim", 0), options.get("posterior", "diag")
-    scales = Constant(_codes(posterior, latent_dim) - latent_dim)
-    encoder = Parallel((Linear(math.prod(shape) + context_dim, latent_dim), scales))
-    decoder = _decoder(shape, latent_dim + context_dim, (), head, "relu")
-    return VAE(encoder, decoder, latent_dim, likelihood=head, **options)
+    head = options.pop("likelihood", None) or heads.normal("shared")
+    coders = Coders(data_shape, head, options.get("context_dim", 0))
+    scales = Constant(_codes(options.get("posterior", "diag"), latent_dim) - latent_dim)
+    encoder = Parallel((Linear(coders.in_size, latent_dim), scales))
+    return VAE(encoder, coders.decoder(latent_dim), latent_dim, likelihood=head, **options)
 
 
 def conv_vae(
-    data_shape: tuple[int, int, int],
+    data_shape: DataShape,
     latent_dim: int,
     *,
     channels: tuple[int, ...] = (32, 64, 128),
@@ -191,26 +178,19 @@ def conv_vae(
     context_dim: int = 0,
     **options: Any,
 ) -> VAE:
-    """A convolutional VAE, with a Bernoulli likelihood unless told otherwise.
+    """A convolutional VAE of images, by default with a Bernoulli likelihood; other arguments as in `vae`.
 
     Args:
-      data_shape: (H, W, C).
-      latent_dim: number of latents.
       channels: of the encoder's stages, each of which halves the image; the decoder has them reversed.
       blocks: residual blocks of each stage.
-      posterior: as in `vae`.
-      likelihood: as in `vae`.
-      context_dim: as in `vae`.
-      **options: further arguments of `VAE`.
     """
-    shape, head = _shape(data_shape), likelihood or heads.bernoulli()
-    encoder = ConvEncoder(shape, channels, _codes(posterior, latent_dim), context_dim, blocks)  # type: ignore[arg-type]
-    decoder = ConvDecoder(latent_dim + context_dim, channels[::-1], head.output_shape(shape), blocks)  # type: ignore[arg-type]
-    return VAE(encoder, decoder, latent_dim, posterior, head, context_dim=context_dim, **options)
+    head = likelihood or heads.bernoulli()
+    coders = Coders(data_shape, head, context_dim, channels=channels, blocks=blocks)
+    return _vae(coders, latent_dim, posterior, options)
 
 
 def autoencoder(
-    data_shape: int | tuple[int, ...],
+    data_shape: DataShape,
     latent_dim: int,
     *,
     hidden: tuple[int, ...] = (512, 512),
@@ -218,9 +198,7 @@ def autoencoder(
     likelihood: Head | None = None,
     **options: Any,
 ) -> Autoencoder:
-    """A fully connected deterministic autoencoder, trained on the squared error unless told otherwise."""
-    shape, head = _shape(data_shape), likelihood or heads.normal(1.0)
-    context_dim = options.get("context_dim", 0)
-    encoder = MLP((math.prod(shape) + context_dim, *hidden, latent_dim), activation)
-    decoder = _decoder(shape, latent_dim + context_dim, hidden[::-1], head, activation)
-    return Autoencoder(encoder, decoder, latent_dim, head, **options)
+    """A fully connected deterministic autoencoder, by default trained on the squared error; arguments as in `vae`."""
+    head = likelihood or heads.normal(1.0)
+    coders = Coders(data_shape, head, options.get("context_dim", 0), hidden, activation)
+    return Autoencoder(coders.encoder(latent_dim), coders.decoder(latent_dim), latent_dim, head, **options)
