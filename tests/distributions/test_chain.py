@@ -1,5 +1,7 @@
 """A linear Gaussian hierarchy whose posterior is known: every walk can be checked against the exact answer."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,55 +74,61 @@ class Hierarchy(LatentModel):
 
 
 X = np.asarray([0.7])  # float64 where the test enables it
+EVIDENCE = -0.5 * (X[0] ** 2 / (VAR_Y + S2**2) + np.log(2 * np.pi * (VAR_Y + S2**2)))
 
 
-def evidence():
-    return Normal(jnp.zeros(1), jnp.full(1, (VAR_Y + S2**2) ** 0.5)).log_prob(X)
+@functools.partial(jax.jit, static_argnames=("model",))
+def quantities(model, x):
+    p, q = model.prior({}), model.posterior({}, x)
+    bound, keys = bind(q, p), jax.random.split(jax.random.key(0), 20_000)
+
+    def at_a_draw(key):
+        drawn = sample_latents(key, q, p)
+        z, log_q = bound.sample_and_log_prob(key)
+        weight = model.likelihood({}, drawn.h).log_prob(x) - drawn.kl.sum()
+        iwae = importance_bound(model, {}, key, x, k=3)
+        return drawn.kl, weight, log_q, bound.log_prob(z), log_joint(model, {}, x, z) - log_q, iwae
+
+    wrong = Guide((given(Normal.standard(1)), Partial(exact_low, x)))
+
+    def wrong_weight(key):
+        drawn = sample_latents(key, wrong, p)
+        return model.likelihood({}, drawn.h).log_prob(x) - drawn.kl.sum()
+
+    return {
+        "draws": jax.vmap(at_a_draw)(keys[:4]),
+        "analytic": jax.vmap(lambda key: elbo(model, {}, key, x))(keys),
+        "sampled": jax.vmap(lambda key: elbo(model, {}, key, x, analytic=False).value)(keys),
+        "wrong": jax.vmap(wrong_weight)(keys[:5000]),
+    }
 
 
-@pytest.mark.parametrize("kind", ["guide", "after"])
-def test_exact_posterior_gives_the_evidence_for_every_draw(kind, x64):
-    model = Hierarchy(kind)
-    p, q = model.prior({}), model.posterior({}, X)
-    for seed in range(4):
-        d = sample_latents(jax.random.key(seed), q, p)
-        assert d.kl.shape == (2,)
-        weight = model.likelihood({}, d.h).log_prob(X) - d.kl.sum()
-        np.testing.assert_allclose(weight, evidence(), atol=1e-10)
-        bound = bind(q, p)
-        z, log_q = bound.sample_and_log_prob(jax.random.key(seed))
-        np.testing.assert_allclose(bound.log_prob(z), log_q, atol=1e-12)
-        np.testing.assert_allclose(log_joint(model, {}, X, z) - log_q, evidence(), atol=1e-10)
-        np.testing.assert_allclose(importance_bound(model, {}, jax.random.key(seed), X, k=3), evidence(), atol=1e-10)
-    assert elbo(model, {}, jax.random.key(0), X).kl.shape == (2,)
+@pytest.fixture(scope="module", params=["guide", "after"])
+def found(request):
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, quantities(Hierarchy(request.param), X))
 
 
-def test_wrong_posterior_stays_below(x64):
-    model = Hierarchy()
-    p = model.prior({})
-    q = Guide((given(Normal(jnp.zeros(1), jnp.ones(1))), Partial(exact_low, X)))
-    keys = jax.random.split(jax.random.key(0), 5000)
+def test_exact_posterior_gives_the_evidence_for_every_draw(found):
+    kl, weight, log_q, again, joint_minus_q, iwae = found["draws"]
+    assert kl.shape == (4, 2) and found["analytic"].kl.shape[1:] == (2,)
+    for value in (weight, joint_minus_q, iwae):
+        np.testing.assert_allclose(value, EVIDENCE, atol=1e-10)
+    np.testing.assert_allclose(again, log_q, atol=1e-12)
 
-    def weight(key):
-        d = sample_latents(key, q, p)
-        return model.likelihood({}, d.h).log_prob(X) - d.kl.sum()
 
-    log_w = jax.vmap(weight)(keys)
-    assert log_w.mean() < evidence() - 0.01
-    w = jnp.exp(log_w - evidence())
+def test_wrong_posterior_stays_below(found):
+    log_w = found["wrong"]
+    assert log_w.mean() < EVIDENCE - 0.01
+    w = np.exp(log_w - EVIDENCE)
     assert abs(w.mean() - 1) < 4 * w.std() / np.sqrt(len(w))  # unbiased
 
 
-@pytest.mark.parametrize("kind", ["guide", "after"])
-def test_analytic_and_sampled_terms_agree(kind, x64):
-    model = Hierarchy(kind)
-    keys = jax.random.split(jax.random.key(0), 20_000)
-    values = {}
-    for analytic in (True, False):
-        each = jax.vmap(lambda key: elbo(model, {}, key, X, analytic=analytic).value)(keys)  # noqa: B023
-        values[analytic] = each.mean()
-        assert abs(each.mean() - evidence()) < 4 * each.std() / np.sqrt(len(keys)) + 1e-9
-    assert abs(values[True] - values[False]) < 0.02
+def test_analytic_and_sampled_terms_agree(found):
+    analytic, sampled = found["analytic"].value, found["sampled"]
+    for values in (analytic, sampled):
+        assert abs(values.mean() - EVIDENCE) < 4 * values.std() / np.sqrt(len(values)) + 1e-9
+    assert abs(analytic.mean() - sampled.mean()) < 0.02
 
 
 def test_the_top_down_path_is_walked_once():
@@ -131,60 +139,67 @@ def test_the_top_down_path_is_walked_once():
         return low_link(h)
 
     p = Chain(None, (Partial(top_link), Partial(counting)))
-    expect(jax.random.key(0), Hierarchy().posterior({}, X), p, lambda d: d)
+    jax.eval_shape(lambda key: expect(key, Hierarchy().posterior({}, X), p, lambda drawn: drawn), jax.random.key(0))
     assert len(calls) == 1
 
 
-def test_temperature_per_layer():
-    model = Hierarchy()
+@functools.partial(jax.jit, static_argnames=("model",))
+def cooled(model, key):
     p = model.prior({})
-    key = jax.random.key(0)
-    z, y = p.sample(key, jnp.asarray([1.0, 0.0]))
+    q, top_only = bind(model.posterior({}, X), p), jnp.asarray([1.0, 0.0])
+    return {
+        "prior": p.sample(key, top_only),
+        "centre": (p.sample(key, 0.0), p.mean),
+        "means": [sample(model, {}, key, mode="mean", temperature=t) for t in (top_only, 1.0)],
+        "posterior": (q.mean, q.sample(key, jnp.asarray([0.0, 1.0]))),
+        "cold": reconstruct(model, {}, key, X, temperature=0.0),
+    }
+
+
+@pytest.mark.parametrize("kind", ["guide", "after"])
+def test_temperature_per_layer(kind):
+    found = jax.tree.map(np.asarray, cooled(Hierarchy(kind), jax.random.key(0)))
+    z, y = found["prior"]
     np.testing.assert_allclose(y, A * z, rtol=1e-6)
-    np.testing.assert_allclose(p.sample(key, 0.0)[0], 0.0)
-    np.testing.assert_allclose(p.mean[1], 0.0)
-    mean = sample(model, {}, key, mode="mean", temperature=jnp.asarray([1.0, 0.0]))
-    np.testing.assert_allclose(mean, A * z * 0 + mean)
-    for kind in ("guide", "after"):
-        model = Hierarchy(kind)
-        q = bind(model.posterior({}, X), p)
-        centre = q.mean
-        np.testing.assert_allclose(reconstruct(model, {}, key, X, temperature=0.0), centre[1], rtol=1e-6)
-        if kind == "after":  # the bottom-up latent keeps its draw where only the top one is cooled
-            warm = q.sample(key, jnp.asarray([0.0, 1.0]))
-            assert abs(warm[1] - centre[1]) > 1e-4
-            np.testing.assert_allclose(warm[0], A / VAR_Y * warm[1], rtol=1e-5)
+    for centre in found["centre"]:
+        np.testing.assert_allclose(centre[0], 0.0)
+        np.testing.assert_allclose(centre[1], 0.0)
+    assert abs(found["means"][0] - found["means"][1]) > 1e-4  # y is A z where it is cold
+    centre, warm = found["posterior"]
+    np.testing.assert_allclose(found["cold"], centre[1], rtol=1e-6)
+    if kind == "after":  # the bottom-up latent keeps its draw where only the top one is cooled
+        assert abs(warm[1] - centre[1]) > 1e-4
+        np.testing.assert_allclose(warm[0], A / VAR_Y * warm[1], rtol=1e-5)
 
 
 def test_enumeration_inside_a_chain(x64):
     """A class at the top of a chain is summed out exactly."""
-    logits = jnp.asarray([0.3, -0.2, 1.0])
-    means = jnp.asarray([-1.0, 0.0, 2.0])
+    logits, means = np.asarray([0.3, -0.2, 1.0]), np.asarray([-1.0, 0.0, 2.0])
 
     def choose(h):
-        return Categorical(logits), lambda k: means[k]
+        return Categorical(jnp.asarray(logits)), lambda k: jnp.asarray(means)[k]
 
     def place(h):
         return Normal(h[None], jnp.ones(1)), lambda z: z
 
     p = Chain(None, (Partial(choose), Partial(place)))
-    q = Guide((given(Categorical(jnp.zeros(3))), Partial(lambda p, h: p)))
-    d = expect(jax.random.key(0), q, p, lambda d: (d.kl, jnp.ones(())))
-    np.testing.assert_allclose(d[1], 1.0, atol=1e-12)
-    expected = np.mean(np.log(1 / 3) - jax.nn.log_softmax(logits))
-    np.testing.assert_allclose(d[0], [expected, 0.0], atol=1e-12)
+    q = Guide((given(Categorical(np.zeros(3))), Partial(lambda p, h: p)))
+    kl, one = jax.jit(lambda key: expect(key, q, p, lambda drawn: (drawn.kl, jnp.ones(()))))(jax.random.key(0))
+    np.testing.assert_allclose(one, 1.0, atol=1e-12)
+    expected = np.mean(np.log(1 / 3) - (logits - np.log(np.exp(logits).sum())))
+    np.testing.assert_allclose(kl, [expected, 0.0], atol=1e-12)
 
 
 def test_mismatches_are_named():
     p = Hierarchy().prior({})
-    short = Guide((given(Normal(jnp.zeros(1), jnp.ones(1))),))
+    short = Guide((given(Normal(np.zeros(1), np.ones(1))),))
     with pytest.raises(ValueError, match="posterior has 1 links, the prior has 2"):
         expect(jax.random.key(0), short, p, lambda d: d)
     with pytest.raises(TypeError, match="walks with a Chain prior, got Normal"):
-        expect(jax.random.key(0), short, Normal(jnp.zeros(1), jnp.ones(1)), lambda d: d)
+        expect(jax.random.key(0), short, Normal(np.zeros(1), np.ones(1)), lambda d: d)
     with pytest.raises(TypeError, match="walks with a Chain prior"):
-        bind(short, Normal(jnp.zeros(1), jnp.ones(1)))
+        bind(short, Normal(np.zeros(1), np.ones(1)))
     with pytest.raises(ValueError, match="tuple of 2 latents, got 1"):
-        p.log_prob((jnp.zeros(1),))
-    flat = Normal(jnp.zeros(1), jnp.ones(1))
+        p.log_prob((np.zeros(1),))
+    flat = Normal(np.zeros(1), np.ones(1))
     assert bind(flat, p) is flat

@@ -1,7 +1,10 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.stats as st
 
 from vaejax import distributions as dist
@@ -35,108 +38,148 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_moments_density_and_pytree(name, x64):
-    d, twin = CASES[name]()
-    count = 40_000
-    keys = jax.random.split(jax.random.key(0), count)
+COUNT = 40_000
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def quantities(name):
+    d, _ = CASES[name]()
+    keys = jax.random.split(jax.random.key(0), COUNT)
     x = jax.vmap(d.sample)(keys)
-    error = 5 * d.stddev / np.sqrt(count) + 1e-9
-    assert jnp.all(jnp.abs(x.mean(0) - d.mean) < error)
-    np.testing.assert_allclose(x.std(0), d.stddev, rtol=0.05)
-    if twin is not None:
-        np.testing.assert_allclose(jax.vmap(d.log_prob)(x[:20]), twin.logpdf(x[:20]), atol=1e-10)
-        np.testing.assert_allclose(d.stddev, np.sqrt(np.diag(twin.cov)), atol=1e-12)
-    # Score functions have mean zero: a density that is not normalised, or another than the sampler's, fails.
     leaves, tree = jax.tree.flatten(d)
     score = jax.vmap(lambda x: jax.grad(lambda leaves: tree.unflatten(leaves).log_prob(x))(leaves))(x)
-    for leaf in score:
-        assert jnp.all(jnp.abs(leaf.mean(0)) < 5 * leaf.std(0) / np.sqrt(count) + 1e-9)
     value, log_p = d.sample_and_log_prob(keys[0])
-    np.testing.assert_allclose(log_p, d.log_prob(value), atol=1e-12)
-    np.testing.assert_allclose(jax.jit(lambda d, x: d.log_prob(x))(d, value), log_p, atol=1e-12)
-    assert d.run(keys[0])[1] is not None and d.score(value)[0] == log_p
+    return {
+        "x": x,
+        "moments": (d.mean, d.stddev),
+        "log_prob": jax.vmap(d.log_prob)(x[:20]),
+        "score": [(jnp.mean(leaf, 0), jnp.std(leaf, 0)) for leaf in score],
+        "same": (log_p, d.log_prob(value), d.score(value)[0]),
+        "run": d.run(keys[0]),
+        "heat": [d.sample(keys[0], t) for t in (0.0, 0.5, 1.0)],
+    }
 
 
-@pytest.mark.parametrize("name", ["normal", "tril", "low_rank"])
-def test_temperature_scales_the_spread(name, x64):
-    d, _ = CASES[name]()
-    key = jax.random.key(1)
-    np.testing.assert_allclose(d.sample(key, 0.0), d.mean)
-    np.testing.assert_allclose(d.sample(key, 0.5) - d.mean, 0.5 * (d.sample(key) - d.mean), atol=1e-12)
+@pytest.fixture(scope="module", params=CASES)
+def leaf(request):
+    with jax.enable_x64(True):
+        return request.param, CASES[request.param]()[1], jax.tree.map(np.asarray, quantities(request.param))
+
+
+def test_moments_density_and_pytree(leaf):
+    _, twin, found = leaf
+    x, (mean, stddev) = found["x"], found["moments"]
+    assert np.all(np.abs(x.mean(0) - mean) < 5 * stddev / np.sqrt(COUNT) + 1e-9)
+    np.testing.assert_allclose(x.std(0), stddev, rtol=0.05)
+    if twin is not None:
+        np.testing.assert_allclose(found["log_prob"], twin.logpdf(x[:20]), atol=1e-10)
+        np.testing.assert_allclose(stddev, np.sqrt(np.diag(twin.cov)), atol=1e-12)
+    # Score functions have mean zero: a density that is not normalised, or another than the sampler's, fails.
+    for centre, spread in found["score"]:
+        assert np.all(np.abs(centre) < 5 * spread / np.sqrt(COUNT) + 1e-9)
+    np.testing.assert_allclose(found["same"], found["same"][0], atol=1e-12)
+    np.testing.assert_array_equal(*found["run"])
+
+
+def test_temperature_scales_the_spread(leaf):
+    name, _, found = leaf
+    if name in ("normal", "tril", "low_rank"):
+        cold, mild, warm = found["heat"]
+        np.testing.assert_allclose(cold, found["moments"][0])
+        np.testing.assert_allclose(mild - cold, 0.5 * (warm - cold), atol=1e-12)
 
 
 def test_temperature_of_discrete_values(x64):
-    keys = jax.random.split(jax.random.key(0), 20_000)
-    logits = jnp.asarray([1.0, -2.0, 0.5])
-    p = jax.vmap(lambda key: dist.Bernoulli(logits).sample(key, 2.0))(keys).mean(0)
-    np.testing.assert_allclose(p, jax.nn.sigmoid(logits / 2), atol=0.02)  # oracle 21
-    np.testing.assert_array_equal(dist.Bernoulli(logits).sample(keys[0], 0.0), [1, 0, 1])
-    z = jax.vmap(lambda key: dist.Categorical(logits).sample(key, 2.0))(keys)
-    np.testing.assert_allclose(jnp.bincount(z, length=3) / len(z), jax.nn.softmax(logits / 2), atol=0.02)
-    assert dist.Categorical(logits).sample(keys[0], 0.0) == 0
-    sharp = dist.ContinuousBernoulli(logits).sample(keys[0], 0.0)
+    logits = np.asarray([1.0, -2.0, 0.5])
+
+    @jax.jit
+    def run(logits, key):
+        kinds = dist.Bernoulli(logits), dist.Categorical(logits)
+        warm = [jax.vmap(lambda key, d=d: d.sample(key, 2.0))(jax.random.split(key, 20_000)) for d in kinds]
+        return warm, [d.sample(key, 0.0) for d in (*kinds, dist.ContinuousBernoulli(logits))]
+
+    (p, z), (bits, best, sharp) = jax.tree.map(np.asarray, run(logits, jax.random.key(0)))
+    np.testing.assert_allclose(p.mean(0), 1 / (1 + np.exp(-logits / 2)), atol=0.02)  # oracle 21
+    shares = np.exp(logits / 2) / np.exp(logits / 2).sum()
+    np.testing.assert_allclose(np.bincount(z, minlength=3) / len(z), shares, atol=0.02)
+    np.testing.assert_array_equal(bits, [1, 0, 1])
     np.testing.assert_allclose(sharp, [1, 0, 1], atol=1e-12)
+    assert best == 0
 
 
-@pytest.mark.parametrize("logit", [-1e4, -40.0, -1.0, 0.0, 1e-5, 0.3, 1e4])
-def test_continuous_bernoulli_moments(logit, x64):
-    from scipy.integrate import quad
+def test_continuous_bernoulli_moments(x64):
+    logits = np.asarray([-1e4, -40.0, -1.0, 0.0, 1e-5, 0.3, 1e4])
+    x = np.linspace(0.0, 1.0, 20_001)
 
-    d = dist.ContinuousBernoulli(jnp.asarray(logit))
-    assert jnp.isfinite(d.mean) and jnp.isfinite(d.stddev)
-    if abs(logit) < 100:
-        density = lambda x: float(jnp.exp(d.log_prob(jnp.asarray(x))))
-        mean = quad(lambda x: x * density(x), 0, 1)[0]
-        second = quad(lambda x: (x - mean) ** 2 * density(x), 0, 1)[0]
-        np.testing.assert_allclose(d.mean, mean, atol=1e-8)
-        np.testing.assert_allclose(d.stddev, np.sqrt(second), atol=1e-7)
+    @jax.jit
+    def run(logits, x):
+        one = lambda logit: dist.ContinuousBernoulli(logit)
+        density = jax.vmap(lambda logit: jax.vmap(lambda x: jnp.exp(one(logit).log_prob(x)))(x))
+        return jax.vmap(lambda logit: (one(logit).mean, one(logit).stddev))(logits), density(logits)
+
+    (mean, stddev), density = jax.tree.map(np.asarray, run(logits, x))
+    assert np.all(np.isfinite(mean)) and np.all(np.isfinite(stddev))
+    known = np.abs(logits) < 100
+    centre = scipy.integrate.simpson(x * density, x=x)
+    spread = scipy.integrate.simpson((x - centre[:, None]) ** 2 * density, x=x)
+    np.testing.assert_allclose(mean[known], centre[known], atol=1e-8)
+    np.testing.assert_allclose(stddev[known], np.sqrt(spread)[known], atol=1e-7)
 
 
 def test_flowed_and_known(x64):
-    u, w = jnp.asarray(LOC), jnp.asarray(SCALE)
-    base = dist.Normal(jnp.zeros(3), jnp.ones(3))
-    q = dist.Flowed(base, (dist.PlanarStep(u, w, jnp.asarray(0.2)),))
-    key = jax.random.key(0)
-    z, log_q = q.sample_and_log_prob(key)
-    z0, log_base = base.sample_and_log_prob(key)
-    y, log_det = kernels.planar_step(z0, u, w, 0.2)
+    @jax.jit
+    def run(u, w, b, key):
+        base = dist.Normal.standard(3, like=u)
+        z0, log_base = base.sample_and_log_prob(key)
+        q = dist.Flowed(base, (dist.PlanarStep(u, w, b),))
+        return q.sample_and_log_prob(key), kernels.planar_step(z0, u, w, b), log_base
+
+    (z, log_q), (y, log_det), log_base = run(LOC, SCALE, 0.2, jax.random.key(0))
     np.testing.assert_allclose(z, y)
     np.testing.assert_allclose(log_q, log_base - log_det)
     with pytest.raises(TypeError, match="sample_and_log_prob"):
-        q.log_prob(z)
+        dist.Flowed(dist.Normal(LOC, SCALE), (dist.PlanarStep(LOC, SCALE, 0.2),)).log_prob(LOC)
     known = dist.Known(z, log_q)
-    assert known.sample_and_log_prob(key)[1] == log_q and known.mean is z
+    assert known.sample_and_log_prob(None)[1] is log_q and known.mean is z and not known.has_density
 
 
 def test_planar_posterior_integrates_to_one(x64):  # oracle 12, on a grid of the base
-    u, w, b = jnp.asarray([1.0, -0.5]), jnp.asarray([2.0, 1.0]), jnp.asarray(0.3)
-    axis = jnp.linspace(-6, 6, 301)
-    grid = jnp.stack(jnp.meshgrid(axis, axis), -1).reshape(-1, 2)
-    y, log_det = jax.vmap(lambda z: kernels.planar_step(z, u, w, b))(grid)
-    log_q = jax.vmap(lambda z: kernels.normal_log_prob(z, jnp.zeros(2), jnp.ones(2)))(grid) - log_det
+    u, w, b = np.asarray([1.0, -0.5]), np.asarray([2.0, 1.0]), 0.3
+    axis = np.linspace(-6, 6, 301)
+    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    step = jax.jit(jax.vmap(lambda z: (*kernels.planar_step(z, u, w, b), dist.Normal.standard(2).log_prob(z))))
+    y, log_det, log_base = map(np.asarray, step(grid))
+    log_q = log_base - log_det
     # Integrate q over the image of each cell: its area is det times the cell's.
-    area = (axis[1] - axis[0]) ** 2 * jnp.exp(log_det)
-    assert abs(jnp.sum(jnp.exp(log_q) * area) - 1) < 1e-3
+    area = (axis[1] - axis[0]) ** 2 * np.exp(log_det)
+    assert abs(np.sum(np.exp(log_q) * area) - 1) < 1e-3
     # ... and the image of the grid is the plane: a cell's area by its corners, not by the stated det.
     corners = y.reshape(301, 301, 2)
     a, c = corners[1:, :-1] - corners[:-1, :-1], corners[:-1, 1:] - corners[:-1, :-1]
-    real = jnp.abs(a[..., 0] * c[..., 1] - a[..., 1] * c[..., 0])
-    assert abs(jnp.sum(jnp.exp(log_q).reshape(301, 301)[:-1, :-1] * real) - 1) < 2e-3
+    real = np.abs(a[..., 0] * c[..., 1] - a[..., 1] * c[..., 0])
+    assert abs(np.sum(np.exp(log_q).reshape(301, 301)[:-1, :-1] * real) - 1) < 2e-3
 
 
 def test_analytic_kl_table(x64):
-    q, p = CASES["normal"]()[0], CASES["normal"]()[0]
-    assert dist.analytic_kl(q, p) == 0.0
-    tril, _ = CASES["tril"]()
-    both = dist.analytic_kl(tril, p)
-    np.testing.assert_allclose(both, dist.analytic_kl(tril, dist.TrilNormal(p.loc, jnp.diag(p.scale))), atol=1e-12)
-    a, b = dist.Categorical(jnp.asarray(LOGITS)), dist.Categorical(jnp.zeros(3))
-    np.testing.assert_allclose(dist.analytic_kl(a, b), st.entropy(a.mean, b.mean), atol=1e-12)
-    closed = dist.Categorical(jnp.asarray([0.0, -jnp.inf, 0.0]))
-    np.testing.assert_allclose(dist.analytic_kl(closed, b), np.log(3 / 2), atol=1e-12)
-    grad = jax.grad(lambda l: dist.analytic_kl(dist.Categorical(l), b))(closed.logits)
-    assert jnp.all(jnp.isfinite(grad))
-    assert dist.analytic_kl(dist.Bernoulli(jnp.zeros(2)), p) is None
+    normal, (tril, _) = dist.Normal(LOC, SCALE), (dist.TrilNormal(LOC, TRIL), None)
+    b, closed = dist.Categorical(np.zeros(3)), np.asarray([0.0, -np.inf, 0.0])
+
+    @jax.jit
+    def run():
+        classes = dist.Categorical(jnp.asarray(LOGITS)), dist.Categorical(jnp.asarray(closed))
+        return {
+            "self": dist.analytic_kl(normal, normal),
+            "tril": [dist.analytic_kl(tril, p) for p in (normal, dist.TrilNormal(LOC, jnp.diag(SCALE)))],
+            "classes": [dist.analytic_kl(a, b) for a in classes],
+            "gradient": jax.grad(lambda logits: dist.analytic_kl(dist.Categorical(logits), b))(jnp.asarray(closed)),
+        }
+
+    found = jax.tree.map(np.asarray, run())
+    assert found["self"] == 0.0
+    np.testing.assert_allclose(*found["tril"], atol=1e-12)
+    shares = np.exp(LOGITS) / np.exp(LOGITS).sum()
+    np.testing.assert_allclose(found["classes"], [st.entropy(shares, np.full(3, 1 / 3)), np.log(3 / 2)], atol=1e-12)
+    assert np.all(np.isfinite(found["gradient"]))
+    assert dist.analytic_kl(dist.Bernoulli(np.zeros(2)), normal) is None
     with pytest.raises(TypeError, match="no standard deviation"):
-        _ = a.stddev
+        _ = b.stddev

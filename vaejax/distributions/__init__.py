@@ -11,6 +11,7 @@ from vaejax.distributions.distribution import Distribution as Distribution
 from vaejax.distributions.distribution import Heat as Heat
 from vaejax.distributions.expect import GuidedChain as GuidedChain
 from vaejax.distributions.expect import Latents as Latents
+from vaejax.distributions.expect import Proposal as Proposal
 from vaejax.distributions.expect import analytic_kl as analytic_kl
 from vaejax.distributions.expect import bind as bind
 from vaejax.distributions.expect import expect as expect

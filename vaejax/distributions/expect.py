@@ -18,6 +18,7 @@ from vaejax.types import Array, Key, Scalar
 
 __all__ = [
     "Latents",
+    "Proposal",
     "GuidedChain",
     "analytic_kl",
     "bind",
@@ -29,6 +30,8 @@ __all__ = [
 
 T = TypeVar("T")
 Layers: TypeAlias = Float[Array, "*layers"]
+Proposal: TypeAlias = Distribution | Guide | After
+"""q(z | x): a distribution by itself, or relative to a chain."""
 
 
 class Latents(NamedTuple):
@@ -76,7 +79,7 @@ def analytic_kl(q: Distribution, p: Distribution) -> Scalar | None:
             return None
 
 
-def kl_per_dimension(q: Distribution | Guide | After, p: Distribution) -> Float[Array, " M"] | None:
+def kl_per_dimension(q: Proposal, p: Distribution) -> Float[Array, " M"] | None:
     """KL(q || p) of each entry of a diagonal Gaussian under another, or `None` for other pairs.
 
     >>> import jax.numpy as jnp
@@ -119,14 +122,7 @@ def _require_links(q: Guide, p: Chain) -> None:
         raise ValueError(f"the posterior has {len(q.links)} links, the prior has {len(p.links)}")
 
 
-def expect(
-    key: Key,
-    q: Distribution | Guide | After,
-    p: Distribution,
-    f: Callable[[Latents], T],
-    *,
-    analytic: bool = True,
-) -> T:
+def expect(key: Key, q: Proposal, p: Distribution, f: Callable[[Latents], T], *, analytic: bool = True) -> T:
     """Estimate of E_q f(latents) in one pass over the prior's path.
 
     Categorical latents are enumerated, which is exact; everything else is one reparameterised draw.
@@ -170,7 +166,7 @@ def expect(
             return f(sample_and_kl(key, q, p, analytic=analytic))
 
 
-def sample_latents(key: Key, q: Distribution | Guide | After, p: Distribution) -> Latents:
+def sample_latents(key: Key, q: Proposal, p: Distribution) -> Latents:
     """Latents whose `kl` is log q - log p on the draw, as importance weights, IWAE and STL need it."""
     return expect(key, q, p, lambda d: d, analytic=False)
 
@@ -210,7 +206,7 @@ class GuidedChain(Walk):
         return drawn.z, jnp.sum(drawn.kl) + self.prior.log_prob(drawn.z)
 
 
-def bind(q: Distribution | Guide | After, p: Distribution) -> Distribution:
+def bind(q: Proposal, p: Distribution) -> Distribution:
     """A `Guide` or an `After` joined with its prior, as a distribution; a distribution as it is."""
     if isinstance(q, Distribution):
         return q

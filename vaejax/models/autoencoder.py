@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from vaejax import heads
 from vaejax.distributions import Flat, Known
 from vaejax.heads import Head
-from vaejax.models.headed import Headed, as_context_dim, as_latent_dim, as_likelihood, as_network, coder_weights
+from vaejax.models.headed import Headed, as_likelihood, coder_weights, require_coder
 from vaejax.networks import Network
 from vaejax.recipes import field, static
 from vaejax.types import Array, Context, Key, Params
@@ -41,14 +41,18 @@ class Autoencoder(Headed):
     (8, 8, 1)
     """
 
-    encoder: Network = field(converter=as_network("encoder"))
-    decoder: Network = field(converter=as_network("decoder"))
-    latent_dim: int = field(converter=as_latent_dim)
+    encoder: Network
+    decoder: Network
+    latent_dim: int
     likelihood_head: Head = field(alias="likelihood", default=None, converter=_as_likelihood)
-    context_dim: int = field(default=0, converter=as_context_dim)
+    context_dim: int = 0
     objective: Callable[..., Any] | None = None
 
     has_density = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_coder(self.encoder, self.latent_dim)
 
     @property
     def state_shape(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 from vaejax.checks import require_integer
 from vaejax.distributions import After, Chain, Distribution, Guide, Normal, given
 from vaejax.heads import Head
-from vaejax.models.headed import Headed, as_context_dim, as_likelihood, as_network
+from vaejax.models.headed import Headed, as_likelihood
 from vaejax.models.hierarchy import GAUSSIAN, Layer, as_shapes, known, layers, require_layers
 from vaejax.networks import Network
 from vaejax.recipes import field, static
@@ -101,14 +101,15 @@ class BIVA(Headed):
     priors: tuple[Network, ...]
     merges: tuple[Network, ...]
     downs: tuple[Network, ...]
-    decoder: Network = field(converter=as_network("decoder"))
+    decoder: Network
     latent_shapes: tuple[tuple[int, ...], ...] = field(converter=as_shapes)
     likelihood_head: Head = field(alias="likelihood", default=None, converter=as_likelihood)
-    context_dim: int = field(default=0, converter=as_context_dim)
+    context_dim: int = 0
     objective: Callable[..., Any] | None = None
     remat: bool = False
 
     def __post_init__(self):
+        super().__post_init__()
         require_integer("number of latent_shapes", len(self.latent_shapes), 2)
         require_layers(self, len(self.latent_shapes), below_top=("priors", "merges"))
 

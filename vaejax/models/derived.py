@@ -14,14 +14,13 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from vaejax.checks import require_choice, require_integer
-from vaejax.distributions import After, Distribution, Guide, GuidedChain, Heat, Latents, bind, expect, kl_per_dimension
+from vaejax.distributions import Distribution, GuidedChain, Heat, Latents, Proposal, bind, expect, kl_per_dimension
 from vaejax.kernels import importance_weighted_bound
 from vaejax.models.model import LatentModel
 from vaejax.types import Array, ArrayLike, Context, Key, Mode, Params, Scalar
 
 __all__ = [
     "Elbo",
-    "Inference",
     "Terms",
     "decode",
     "elbo",
@@ -37,26 +36,12 @@ __all__ = [
 ]
 
 
-class Inference(NamedTuple):
-    """A datum, checked, with its prior and its posterior.
-
-    Attributes:
-      x: `model.event(x)`.
-      context: `model.condition(context)`.
-      prior: p(z | context).
-      posterior: p(z | x, context) where it is exact, else q.
-    """
-
-    x: Array
-    context: Array | None
-    prior: Distribution
-    posterior: Distribution | Guide | After
-
-
-def infer(model: LatentModel, params: Params, x: ArrayLike, context: Context = None) -> Inference:
-    """Prior and posterior of one datum: the beginning of all that is derived from a model."""
-    x, context = model.event(x), model.condition(context)
-    return Inference(x, context, model.prior(params, context), model.posterior(params, x, context))
+def infer(
+    model: LatentModel, params: Params, x: ArrayLike, context: Context = None
+) -> tuple[Array, Array | None, Distribution, Proposal]:
+    """One datum and its context, checked, with p(z | context) and its posterior: the beginning of all derivations."""
+    event, condition = model.event(x), model.condition(context)
+    return event, condition, model.prior(params, condition), model.posterior(params, event, condition)
 
 
 class Terms(NamedTuple):

@@ -1,7 +1,6 @@
 """Models whose likelihood is a head that reads a decoder's output."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,7 +14,7 @@ from vaejax.models.model import LatentModel
 from vaejax.networks import Network
 from vaejax.types import Array, Context, Key, Params, Scale
 
-__all__ = ["Headed", "as_context_dim", "as_latent_dim", "as_likelihood", "as_network", "coder_weights", "output_shape"]
+__all__ = ["Headed", "as_likelihood", "coder_weights", "output_shape", "require_coder"]
 
 
 class Headed(LatentModel):
@@ -24,6 +23,10 @@ class Headed(LatentModel):
     decoder: Network
     likelihood_head: Head
     remat: bool = False
+
+    def __post_init__(self):
+        require_kind("decoder", self.decoder, Network)
+        require_integer("context_dim", self.context_dim, 0)
 
     @property
     def networks(self) -> dict[str, tuple[Network, ...]]:
@@ -131,6 +134,12 @@ def output_shape(network: Network, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     return jax.eval_shape(network.apply, weights, *(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)).shape
 
 
+def require_coder(encoder: Network, latent_dim: int) -> None:
+    """Check the arguments of a model with an encoder and one vector of latents."""
+    require_kind("encoder", encoder, Network)
+    require_integer("latent_dim", latent_dim)
+
+
 def coder_weights(model: Headed, encoder: Network, codes: Head, latent_dim: int, key: Key) -> Params:
     """Weights of an encoder and a decoder, drawn once the encoder's output is what the head of the codes reads."""
     key_encoder, key_decoder = jax.random.split(key)
@@ -140,21 +149,6 @@ def coder_weights(model: Headed, encoder: Network, codes: Head, latent_dim: int,
     return {"encoder": encoder.init(key_encoder), "decoder": model.decoder.init(key_decoder)}
 
 
-def as_network(name: str) -> Callable[[Network], Network]:
-    """The check of an argument that is a network."""
-    return lambda network: require_kind(name, network, Network)
-
-
 def as_likelihood(head: Head | None) -> Head:
     """The head, by default Bernoulli."""
     return require_kind("likelihood", head or heads.bernoulli(), Head)
-
-
-def as_context_dim(dim: int) -> int:
-    """The length of a context, checked."""
-    return require_integer("context_dim", dim, 0)
-
-
-def as_latent_dim(dim: int) -> int:
-    """The length of a vector of latents, checked."""
-    return require_integer("latent_dim", dim)

@@ -8,7 +8,7 @@ from jax.tree_util import Partial
 from vaejax.distributions import Chain, Guide, Normal, fixed, given
 from vaejax.heads import Head
 from vaejax.kernels import precision_product
-from vaejax.models.headed import Headed, as_context_dim, as_likelihood, as_network
+from vaejax.models.headed import Headed, as_likelihood
 from vaejax.models.hierarchy import as_shapes, climb, conditional, layers, require_layers
 from vaejax.networks import Network
 from vaejax.recipes import field, static
@@ -64,14 +64,15 @@ class Ladder(Headed):
     ups: tuple[Network, ...]
     evidence: tuple[Network, ...]
     downs: tuple[Network, ...]
-    decoder: Network = field(converter=as_network("decoder"))
+    decoder: Network
     latent_shapes: tuple[tuple[int, ...], ...] = field(converter=as_shapes)
     likelihood_head: Head = field(alias="likelihood", default=None, converter=as_likelihood)
-    context_dim: int = field(default=0, converter=as_context_dim)
+    context_dim: int = 0
     objective: Callable[..., Any] | None = None
     remat: bool = False
 
     def __post_init__(self):
+        super().__post_init__()
         require_layers(self, len(self.latent_shapes), below_top=("downs",))
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions import After, Distribution, Guide
+from vaejax.distributions import Distribution, Proposal
 from vaejax.types import Array, ArrayLike, Context, Key, Params, Scale
 
 __all__ = ["LatentModel"]
@@ -66,7 +66,7 @@ class LatentModel(abc.ABC):
         """p(x | h, context): h is z itself in a flat model, the last top-down state in a hierarchy."""
 
     @abc.abstractmethod
-    def posterior(self, params: Params, x: Array, context: Context = None) -> Distribution | Guide | After:
+    def posterior(self, params: Params, x: Array, context: Context = None) -> Proposal:
         """p(z | x) where it is exact, else q(z | x, context)."""
 
     def marginal(self, params: Params, context: Context = None) -> Distribution:

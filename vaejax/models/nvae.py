@@ -8,7 +8,7 @@ from jax.tree_util import Partial
 
 from vaejax.distributions import Chain, Guide, Normal
 from vaejax.heads import Head
-from vaejax.models.headed import Headed, as_context_dim, as_likelihood, as_network
+from vaejax.models.headed import Headed, as_likelihood
 from vaejax.models.hierarchy import Layer, as_shapes, climb, layers, require_layers
 from vaejax.networks import Network
 from vaejax.recipes import field, static
@@ -94,15 +94,16 @@ class NVAE(Headed):
     residuals: tuple[Network, ...]
     priors: tuple[Network, ...]
     downs: tuple[Network, ...]
-    decoder: Network = field(converter=as_network("decoder"))
+    decoder: Network
     start_shape: tuple[int, ...]
     latent_shapes: tuple[tuple[int, ...], ...] = field(converter=as_shapes)
     likelihood_head: Head = field(alias="likelihood", default=None, converter=as_likelihood)
-    context_dim: int = field(default=0, converter=as_context_dim)
+    context_dim: int = 0
     objective: Callable[..., Any] | None = None
     remat: bool = False
 
     def __post_init__(self):
+        super().__post_init__()
         require_layers(self, len(self.latent_shapes), below_top=("priors",))
 
     @property

@@ -1,21 +1,13 @@
 """Mixtures of probabilistic principal component analysers."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
+from vaejax import distributions as dist
 from vaejax.checks import require_integer
-from vaejax.distributions import (
-    Categorical,
-    Chain,
-    Guide,
-    LowRankNormal,
-    Mixture,
-    Normal,
-    TrilNormal,
-    fixed,
-    given,
-)
 from vaejax.kernels import linear_gaussian_posterior
 from vaejax.models.model import LatentModel
 from vaejax.models.ppca import require_latents
@@ -25,11 +17,11 @@ from vaejax.types import Array, Context, Key, Params
 __all__ = ["PPCAMixture"]
 
 
-def _place(z: Normal, k: Array):
+def _place(z: dist.Normal, k: Array) -> tuple[dist.Normal, Callable[[Array], tuple[Array, Array]]]:
     return z, lambda z: (k, z)
 
 
-def _locate(each: TrilNormal, p: Normal, k: Array) -> TrilNormal:
+def _locate(each: dist.TrilNormal, p: dist.Normal, k: Array) -> dist.TrilNormal:
     return jax.tree.map(lambda leaf: leaf[k], each)
 
 
@@ -77,24 +69,24 @@ class PPCAMixture(LatentModel):
             "log_scale": jnp.zeros(k),
         }
 
-    def prior(self, params: Params, context: Context = None) -> Chain:
-        z = Normal.standard(self.latent_dim, like=params["weights"])
-        return Chain(None, (fixed(Categorical(params["logits"])), Partial(_place, z)))
+    def prior(self, params: Params, context: Context = None) -> dist.Chain:
+        z = dist.Normal.standard(self.latent_dim, like=params["weights"])
+        return dist.Chain(None, (dist.fixed(dist.Categorical(params["logits"])), Partial(_place, z)))
 
-    def likelihood(self, params: Params, h: tuple[Array, Array], context: Context = None) -> Normal:
+    def likelihood(self, params: Params, h: tuple[Array, Array], context: Context = None) -> dist.Normal:
         k, z = h
         loc = params["weights"][k] @ z + params["means"][k]
-        return Normal(loc, jnp.broadcast_to(jnp.exp(params["log_scale"][k]), (self.dim,)))
+        return dist.Normal(loc, jnp.broadcast_to(jnp.exp(params["log_scale"][k]), (self.dim,)))
 
-    def posterior(self, params: Params, x: Array, context: Context = None) -> Guide:
+    def posterior(self, params: Params, x: Array, context: Context = None) -> dist.Guide:
         logits = self.marginal(params).component_log_probs(x)
         residual = x[None] - params["means"]
         each = jax.vmap(linear_gaussian_posterior)(residual, params["weights"], jnp.exp(params["log_scale"]))
-        return Guide((given(Categorical(logits)), Partial(_locate, TrilNormal(*each))))
+        return dist.Guide((dist.given(dist.Categorical(logits)), Partial(_locate, dist.TrilNormal(*each))))
 
-    def marginal(self, params: Params, context: Context = None) -> Mixture:
+    def marginal(self, params: Params, context: Context = None) -> dist.Mixture:
         scale = jnp.broadcast_to(jnp.exp(params["log_scale"])[:, None], (self.num_components, self.dim))
-        return Mixture(params["logits"], LowRankNormal(params["means"], params["weights"], scale))
+        return dist.Mixture(params["logits"], dist.LowRankNormal(params["means"], params["weights"], scale))
 
     @property
     def event_shape(self) -> tuple[int, ...]:

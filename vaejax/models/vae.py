@@ -9,7 +9,7 @@ from vaejax import heads, priors
 from vaejax.checks import require_kind
 from vaejax.distributions import Distribution
 from vaejax.heads import Head
-from vaejax.models.headed import Headed, as_context_dim, as_latent_dim, as_likelihood, as_network, coder_weights
+from vaejax.models.headed import Headed, as_likelihood, coder_weights, require_coder
 from vaejax.networks import Network
 from vaejax.priors import Prior
 from vaejax.recipes import field, static
@@ -63,14 +63,18 @@ class VAE(Headed):
     (2,)
     """
 
-    encoder: Network = field(converter=as_network("encoder"))
-    decoder: Network = field(converter=as_network("decoder"))
-    latent_dim: int = field(converter=as_latent_dim)
+    encoder: Network
+    decoder: Network
+    latent_dim: int
     posterior_head: Head = field(alias="posterior", default="diag", converter=as_posterior)
     likelihood_head: Head = field(alias="likelihood", default=None, converter=as_likelihood)
     prior_recipe: Prior = field(alias="prior", default=None, converter=_as_prior)
-    context_dim: int = field(default=0, converter=as_context_dim)
+    context_dim: int = 0
     objective: Callable[..., Any] | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_coder(self.encoder, self.latent_dim)
 
     @property
     def state_shape(self) -> tuple[int, ...]:

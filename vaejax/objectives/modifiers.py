@@ -10,7 +10,7 @@ from vaejax.objectives.bounds import elbo
 from vaejax.objectives.objective import Calibration, HParams, Objective
 from vaejax.objectives.sigma import optimal_sigma
 from vaejax.objectives.two_stage import two_stage
-from vaejax.recipes import field, static
+from vaejax.recipes import arguments, field, static
 from vaejax.types import Array
 
 __all__ = ["beta", "for_model", "free_bits", "warm_up"]
@@ -40,6 +40,10 @@ class _Around(Objective):
     def calibration(self) -> Calibration | None:
         return self.inner.calibration
 
+    @property
+    def evaluation(self) -> Objective:
+        return type(self)(**(arguments(self) | {"inner": self.inner.evaluation}))
+
     def of_batch(self, model, params, key, x, context, step, hparams):
         changed = hparams | {self.name: self.change(step, hparams)}
         return self.inner(model, params, key, x, context, step, changed)
@@ -49,10 +53,6 @@ class _Around(Objective):
 class _Beta(_Around):
     weight: float
     inner: Objective
-
-    @property
-    def evaluation(self) -> Objective:
-        return _Beta(self.weight, self.inner.evaluation)
 
     def change(self, step: Array | int, hparams: HParams) -> Array | float:
         return self.weight * hparams.get("beta", 1.0)
@@ -76,10 +76,6 @@ class _FreeBits(_Around):
     nats: float
     name: str = field()
     inner: Objective
-
-    @property
-    def evaluation(self) -> Objective:
-        return _FreeBits(self.nats, self.name, self.inner.evaluation)
 
     def change(self, step: Array | int, hparams: HParams) -> Array | float:
         return hparams.get(self.name, self.nats)
