@@ -39,7 +39,7 @@ def test_what_a_mean_of_zero_leaves_is_the_image(fitted):
     assert not np.allclose(left, noise.residuals(model, params, x, seed=1))  # another z
     certain = {"kernel": params["encoder"]["layer1"]["kernel"], "bias": np.float32([0, 0, -20, -20])}
     params = params | {"encoder": params["encoder"] | {"layer1": certain}}
-    z = vj.evaluate.codes(model, params, jax.random.key(0), x, temperature=0.0)
+    z = vj.evaluate.encode_rows(model, params, jax.random.key(0), x, temperature=0.0)
     means = jax.vmap(lambda z: vj.decode(model, params, z))(z)
     np.testing.assert_allclose(noise.residuals(model, params, x), x - means, atol=1e-2)
 
@@ -56,7 +56,7 @@ def test_another_noise_has_the_same_means(fitted):
 def test_draws_stand_sigma_from_their_means(fitted):
     parts = vj.networks.MLP((16, 8, 6), activate_output=True), vj.networks.Linear(6, 2)
     network = vj.networks.Sequential(parts)  # has learned nothing: distances in its features are distances
-    judge = vj.evaluate.Classifier("drawn", network, network.init(jax.random.key(1)), (4, 4, 1), 2)
+    judge = vj.evaluate.classifier.Classifier("drawn", network, network.init(jax.random.key(1)), (4, 4, 1), 2)
     means, draws = noise.both(*fitted, seed=0, count=600)
     smooth = np.arange(600.0).reshape(600, 1) + np.zeros(16)
     grey = np.random.default_rng(1).random((300, 16), np.float32)

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import vaejax as vj
-from vaejax.distributions import Bound, Normal, bind
+from vaejax.distributions import GuidedChain, Normal, bind
 
 KEY = jax.random.key(0)
 SMALL = vj.zoo.two_stage(4, 2, second_dim=3, hidden=(6,))
@@ -24,7 +24,7 @@ def noisy(model):
 def test_its_bound_is_that_of_the_joint_model():
     params, x = noisy(SMALL), jnp.array([0.2, -0.1, 0.4, 1.0])
     q = bind(SMALL.posterior(params, x), SMALL.prior(params))
-    assert isinstance(q, Bound)
+    assert isinstance(q, GuidedChain)
     (u, z), log_q = q.sample_and_log_prob(KEY)
     q1 = SMALL.first.posterior(params["first"], x)
     q2 = SMALL.second.posterior(params["second"], z)
@@ -134,7 +134,7 @@ def test_noiseless_data_of_rank_two_use_two_latents_and_no_noise():  # oracle 24
     params = vj.fit(model, KEY, x, epochs=400, optimizer=schedule, progress=False).params
     sigma = model.likelihood(params, jnp.zeros(4)).scale
     assert floor < sigma < 1.1 * floor
-    count, variance = vj.active_units(model, params, x)
+    count, variance = vj.evaluate.active_units(model, params, x)
     assert count == 2 and np.sum(np.asarray(variance) > 0.9) == 2 and np.sum(np.asarray(variance) < 1e-4) == 2
 
 
@@ -156,7 +156,10 @@ def test_the_second_stage_mends_the_samples():  # oracle 24
     def drawn(model, params):
         return jax.jit(jax.vmap(functools.partial(vj.sample, model, params)))(keys)
 
-    alone, both = vj.mmd(drawn(model.first, params["first"]), held, 0.3), vj.mmd(drawn(model, params), held, 0.3)
+    alone, both = (
+        vj.evaluate.mmd(drawn(model.first, params["first"]), held, 0.3),
+        vj.evaluate.mmd(drawn(model, params), held, 0.3),
+    )
     assert alone > 0.02 and both < 0.3 * alone
 
     def aggregate(key, x):
@@ -165,5 +168,5 @@ def test_the_second_stage_mends_the_samples():  # oracle 24
 
     z, u = jax.jit(jax.vmap(aggregate))(keys, x)
     prior = jax.vmap(Normal(jnp.zeros(1), jnp.ones(1)).sample)(jax.random.split(jax.random.key(1), 1500))
-    assert vj.mmd(u, prior, 0.5) < 0.5 * vj.mmd(z, prior, 0.5)
-    assert vj.active_units(model, params, held).count == (1, 1)
+    assert vj.evaluate.mmd(u, prior, 0.5) < 0.5 * vj.evaluate.mmd(z, prior, 0.5)
+    assert vj.evaluate.active_units(model, params, held).count == (1, 1)

@@ -115,12 +115,13 @@ def _comparisons(folder: Folder, run: Run, rows: vj.data.Split) -> dict[str, Any
     options, model, source = run.options, run.model, run.source
     beta = options["beta"] or (4.0 if options["model"] == "beta-vae" else 1.0)
     found: dict[str, Any] = {"beta": beta, "labels": rows.y, "train": run.scored(source.train)[1]}
-    enough = source.apart and len(rows) >= _FEWEST and source.train.x.dtype == np.uint8 and rows.x.ndim > 2
-    if enough and rows.y is not None and len(np.unique(source.train.y)) > 1:
+    train, y = source.train, source.train.y
+    enough = source.apart and len(rows) >= _FEWEST and train.x.dtype == np.uint8 and rows.x.ndim > 2
+    if enough and rows.y is not None and y is not None and len(np.unique(y)) > 1:
         path = folder.path / "classifier"  # of the run's own data, trained once and kept beside the run
         if not path.is_dir():
-            vj.evaluate.save_classifier(path, vj.evaluate.train_classifier(folder.load().source.data))
-        found |= {"classifier": vj.evaluate.load_classifier(path), "grey": source.test.x if model.binary else None}
+            vj.evaluate.classifier.save(path, vj.evaluate.classifier.train(folder.load().source.data))
+        found |= {"classifier": vj.evaluate.classifier.load(path), "grey": source.test.x if model.binary else None}
     if options["data"] == "sprites" and not model.context_dim:
         found["sprites"] = vj.data.sprites(1)
     return found
