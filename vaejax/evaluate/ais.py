@@ -11,9 +11,9 @@ from jaxtyping import Float
 
 from vaejax.checks import require_integer
 from vaejax.evaluate.evidence import Evidence, of_weights, separate
-from vaejax.evaluate.rows import Rows, checked, over_rows, row_keys
+from vaejax.evaluate.rows import RowsLike, checked, over_rows, row_keys
 from vaejax.models import LatentModel, sample
-from vaejax.types import Array, ArrayLike, Key, Params, PyTree
+from vaejax.types import Array, ArrayLike, Context, Key, Params, PyTree
 
 __all__ = ["Bracket", "ais", "bdmc"]
 
@@ -106,7 +106,9 @@ def _annealed(
     model: LatentModel,
     params: Params,
     key: Key,
-    item: tuple[Rows, PyTree],
+    x: Array,
+    context: Context,
+    z: PyTree,
     *,
     num_chains: int,
     num_temperatures: int,
@@ -114,7 +116,6 @@ def _annealed(
     burn_in: int,
 ) -> tuple[Array, Array, Array]:
     """The estimate of one row; chains run back from the latents that come with it, if any do."""
-    (x, context), z = item
     backward = z is not None
     x = model.event(x)
     p = model.prior(params, context)
@@ -138,7 +139,7 @@ def ais(
     model: LatentModel,
     params: Params,
     key: Key,
-    x: ArrayLike | Rows,
+    x: RowsLike,
     context: ArrayLike | None = None,
     *,
     num_chains: int = 16,
@@ -198,7 +199,7 @@ def ais(
         raise TypeError(f"{type(model).__name__} has discrete latents: annealing needs continuous ones")
     title = "AIS from the prior" if back_from is None else "AIS back to the prior"
     value, error, ess = over_rows(
-        _annealed, model, params, row_keys(separate(key), len(rows.x)), (rows, back_from), batch=batch, group=batch,
+        _annealed, (model, params), (row_keys(separate(key), len(rows.x)), *rows, back_from), batch=batch, group=batch,
         title=title, progress=progress, **options,
     )  # fmt: skip
     size = f"{num_chains} chains, {num_temperatures} temperatures, {num_leapfrog} leapfrog steps, burn-in {burn_in}"
@@ -217,12 +218,7 @@ def _simulated(model: LatentModel, params: Params, keys: Key, context: ArrayLike
 
 
 def bdmc(
-    model: LatentModel,
-    params: Params,
-    key: Key,
-    num_rows: int,
-    context: ArrayLike | None = None,
-    **options: Any,
+    model: LatentModel, params: Params, key: Key, num_rows: int, context: ArrayLike | None = None, **options: Any
 ) -> Bracket:
     r"""Bracket log p(x) of data that the model itself draws: bidirectional Monte Carlo.
 

@@ -13,9 +13,9 @@ from vaejax.data.inputs import is_grey
 from vaejax.distributions import Distribution, Normal, TrilNormal, kl_per_dimension
 from vaejax.evaluate.evidence import Evidence, log_evidence_estimate
 from vaejax.evaluate.latents import active_units, aggregate_posterior, refine
-from vaejax.evaluate.rows import Rows, bounds, checked, mean_and_error, over_rows, posterior_kind
+from vaejax.evaluate.rows import Rows, RowsLike, bounds, checked, mean_and_error, over_rows, posterior_kind
 from vaejax.models import Elbo, LatentModel
-from vaejax.types import Array, ArrayLike, Key, Params
+from vaejax.types import Array, ArrayLike, Context, Key, Params
 
 __all__ = ["RULES", "Diagnosis", "advise", "diagnose"]
 
@@ -41,9 +41,9 @@ class Diagnosis(NamedTuple):
     errors: dict[str, float]
 
 
-def _noise(model: LatentModel, params: Params, key: Key, row: Rows) -> dict[str, Array]:
+def _noise(model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> dict[str, Array]:
     """Divergence by latent and, of a Gaussian likelihood at a draw of z, noise, log-density and error by entry."""
-    x, context = model.event(row.x), row.context
+    x = model.event(x)
     p, q = model.prior(params, context), model.posterior(params, x, context)
     if not isinstance(q, Distribution):
         return {}
@@ -87,10 +87,10 @@ def diagnose(
     model: LatentModel,
     params: Params,
     key: Key,
-    x: ArrayLike | Rows,
+    x: RowsLike,
     context: ArrayLike | None = None,
     *,
-    train: ArrayLike | tuple[ArrayLike, ArrayLike] | Rows | None = None,
+    train: RowsLike | tuple[ArrayLike, ArrayLike] | None = None,
     bound: Elbo | None = None,
     evidence: Evidence | None = None,
     k: int = 500,
@@ -125,7 +125,7 @@ def diagnose(
     else:
         evidence = Evidence(*first(evidence[:3]), evidence.protocol)
     kl = bound.kl.reshape(len(rows.x), -1)
-    arrays = {"kl_per_layer": kl.mean(0)} if kl.shape[1] > 1 else {}
+    arrays: dict[str, np.ndarray] = {"kl_per_layer": kl.mean(0)} if kl.shape[1] > 1 else {}
     numbers: dict[str, Any] = {}
     errors: dict[str, float] = {}
 
@@ -138,14 +138,15 @@ def diagnose(
     numbers["latents"] = sum(int(np.size(leaf)) for leaf in jax.tree.leaves(active.variance))
     numbers["active_units"] = int(sum(jax.tree.leaves(active.count)))
     numbers |= {"beta": beta, "grey_bernoulli": is_grey(model, rows, None)}
-    noise = over_rows(_noise, model, params, jax.random.split(key_score, len(rows.x)), rows)
+    noise = over_rows(_noise, (model, params), (jax.random.split(key_score, len(rows.x)), *rows))
     if "kl_per_dimension" in noise:
         arrays["kl_per_dimension"] = noise["kl_per_dimension"].mean(0)
     if "sigma" in noise:
         numbers |= _of_noise(model, noise)
         errors["mean_squared_error"] = mean_and_error(noise["squared_error"])[1]
     if train is not None:
-        seen = first(checked(model, *(train if type(train) is tuple else (train, None)), "train"))
+        x, context = train if isinstance(train, tuple) and not isinstance(train, Rows) else (train, None)
+        seen = first(checked(model, x, context, "train"))
         mean, error = mean_and_error(bounds(model, params, key_train, seen).value)
         numbers["generalisation_gap"] = mean - numbers["elbo"]
         errors["generalisation_gap"] = math.hypot(error, errors["elbo"])

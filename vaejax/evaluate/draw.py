@@ -10,7 +10,7 @@ from jaxtyping import Float
 from vaejax import em
 from vaejax.checks import require_integer, require_number
 from vaejax.evaluate.codes import encode_rows
-from vaejax.evaluate.rows import Rows, checked, over_rows
+from vaejax.evaluate.rows import RowsLike, checked, over_rows
 from vaejax.models import GMM, LatentModel, decode, sample
 from vaejax.models.derived import emit
 from vaejax.recipes import pytree
@@ -68,10 +68,6 @@ def from_prior(
     return Sampler(model, params, temperature, offset, mode=mode)
 
 
-def _one(_: None, sampler: Sampler, key: Key, context: Context) -> Array:
-    return sampler(key, context)
-
-
 def draw_rows(sampler: Sampler, key: Key, count: int, context: ArrayLike | None = None) -> Float[np.ndarray, "N ..."]:
     """Many draws, each with its own context.
 
@@ -90,14 +86,14 @@ def draw_rows(sampler: Sampler, key: Key, count: int, context: ArrayLike | None 
         got = None if context is None else f"an array of shape {np.shape(context)}"
         raise ValueError(f"context: expected {f'{count} labels or vectors' if conditional else None}, got {got}")
     context = None if context is None else jnp.asarray(context)
-    return over_rows(_one, None, sampler, jax.random.split(key, count), context, batch=512)
+    return over_rows(Sampler.__call__, (sampler,), (jax.random.split(key, count), context), batch=512)
 
 
 def ex_post(
     model: LatentModel,
     params: Params,
     key: Key,
-    x: ArrayLike | Rows,
+    x: RowsLike,
     context: ArrayLike | None = None,
     *,
     num_components: int = 10,

@@ -138,15 +138,15 @@ def run_steps(
     return setup.over_members(run)(state, scan.order, hparams)
 
 
-@functools.partial(jax.jit, static_argnames=("setup", "count"))
-def shuffle(setup: Setup, key: Key, epoch: ArrayLike, positions: ArrayLike | None = None, *, count: int) -> Order:
-    """The order of the rows in an epoch; row i lies at `positions[i]`, or at i."""
+@functools.partial(jax.jit, static_argnames=("count",))
+def shuffle(key: Key, epoch: ArrayLike, positions: ArrayLike | None = None, *, count: int) -> Order:
+    """The order of the rows in an epoch, for each of the keys; row i lies at `positions[i]`, or at i."""
 
     def one(key: Key) -> Order:
         order = jax.random.permutation(_fresh_key(key, PERMUTATION, epoch), count)
         return order if positions is None else jnp.asarray(positions)[order]
 
-    return setup.over_members(one)(key)
+    return jax.vmap(one)(key) if key.ndim else one(key)
 
 
 def _average_over(
