@@ -30,6 +30,7 @@ def members() -> dict[str, tuple]:
 
 def held_out(model, params, key, x, k: int) -> np.ndarray:
     """IWAE-k of each row; under a conditional model the ten labels are summed out, each with probability 1/10."""
+
     def bound(*given):
         return vj.evaluate.log_evidence_estimate(model, params, *given, k=k, progress=False).log_evidence
 

@@ -41,7 +41,7 @@ class Config:
 
 def fit(config: Config, model, x, **options):
     start = time.perf_counter()
-    restarts = config.restarts if hasattr(model, "num_components") and model.num_components > 1 else 1
+    restarts = config.restarts if (model.num_components or 1) > 1 else 1
     key = jax.random.key(config.seed)
     params, trace = vj.em.fit(model, key, x, num_steps=config.steps, num_restarts=restarts, tol=1e-4, **options)
     return params, trace, time.perf_counter() - start

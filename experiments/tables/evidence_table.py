@@ -38,10 +38,11 @@ class Config:
 class Proposed(vj.LatentModel):
     inner: vj.PPCA
     spread: float  # 0: q is the prior
+    event_shape = property(lambda self: self.inner.event_shape)
     init = lambda self, key: self.inner.init(key)  # noqa: E731
     prior = lambda self, params, context=None: self.inner.prior(params)  # noqa: E731
     likelihood = lambda self, params, h, context=None: self.inner.likelihood(params, h)  # noqa: E731
-    event = lambda self, x: self.inner.event(x)  # noqa: E731
+    event_shape = property(lambda self: self.inner.event_shape)
 
     def posterior(self, params, x, context=None):
         q = self.inner.posterior(params, x)

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from vaejax.evaluate.diagnose import RULES, advise
 
 import vaejax as vj
 from tests import zoo
 from vaejax.distributions import Normal
+from vaejax.evaluate.diagnose import RULES, advise
 from vaejax.recipes import static
 
 KEY = jax.random.key(0)

@@ -88,7 +88,8 @@ def test_an_exact_posterior_and_an_exact_model(known):
     model, gmm = vj.GMM(3, zoo.D), zoo.fitted("gmm-full")
     rows = zoo.rows()
     np.testing.assert_allclose(
-        vj.evaluate.log_evidence_estimate(model, gmm, KEY, rows).log_evidence, vj.evaluate.exact_log_evidence(model, gmm, rows)
+        vj.evaluate.log_evidence_estimate(model, gmm, KEY, rows).log_evidence,
+        vj.evaluate.exact_log_evidence(model, gmm, rows),
     )
 
 
@@ -96,7 +97,10 @@ def test_the_bound_does_not_fall_with_k(known):
     params, x, exact = known
     means = []
     for k in (1, 10, 100):
-        repeats = [vj.evaluate.log_evidence_estimate(Broad(6, 2), params, jax.random.key(i), x, k=k).log_evidence for i in range(30)]
+        repeats = [
+            vj.evaluate.log_evidence_estimate(Broad(6, 2), params, jax.random.key(i), x, k=k).log_evidence
+            for i in range(30)
+        ]
         means.append(np.mean(repeats))
     assert means[0] < means[1] < means[2] < exact.mean() + 0.02
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
-from vaejax.evaluate.rows import nearest
 
 import vaejax as vj
+from vaejax.evaluate.rows import nearest
 
 RNG = np.random.default_rng(0)
 

@@ -37,7 +37,10 @@ def test_mmd_of_images_and_of_many_rows():
         ((np.zeros((1, 2)), np.zeros((4, 2))), "x: expected at least 2 rows \\(N, ...\\), got shape \\(1, 2\\)"),
         ((np.zeros((4, 2)), np.zeros((4, 3))), "y: expected rows of 2 values, got 3"),
         ((np.zeros((4, 2)), np.full((4, 2), np.nan)), "y: expected finite values, got nan in row 0"),
-        ((np.zeros((4, 2)), np.zeros((4, 2), int)), "y: expected floating-point values, uint8 pixels or bool, got int64"),
+        (
+            (np.zeros((4, 2)), np.zeros((4, 2), int)),
+            "y: expected floating-point values, uint8 pixels or bool, got int64",
+        ),
         ((np.zeros((4, 2)), np.zeros((4, 2)), -1.0), 'bandwidth: expected "median" or a positive number, got -1.0'),
         ((np.zeros((4, 2)), np.zeros((4, 2)), "mean"), "bandwidth: .* got 'mean'"),
     ):

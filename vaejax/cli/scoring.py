@@ -115,8 +115,9 @@ def _comparisons(folder: Folder, run: Run, rows: vj.data.Split) -> dict[str, Any
     options, model, source = run.options, run.model, run.source
     beta = options["beta"] or (4.0 if options["model"] == "beta-vae" else 1.0)
     found: dict[str, Any] = {"beta": beta, "labels": rows.y, "train": run.scored(source.train)[1]}
-    enough = source.apart and len(rows) >= _FEWEST and source.train.x.dtype == np.uint8 and rows.x.ndim > 2
-    if enough and rows.y is not None and len(np.unique(source.train.y)) > 1:
+    train, y = source.train, source.train.y
+    enough = source.apart and len(rows) >= _FEWEST and train.x.dtype == np.uint8 and rows.x.ndim > 2
+    if enough and rows.y is not None and y is not None and len(np.unique(y)) > 1:
         path = folder.path / "classifier"  # of the run's own data, trained once and kept beside the run
         if not path.is_dir():
             vj.evaluate.classifier.save(path, vj.evaluate.classifier.train(folder.load().source.data))

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from vaejax.checks import finite_rows
 from vaejax.data.inputs import Rows, checked_rows
-from vaejax.distributions import After, Distribution, Guide, draw
+from vaejax.distributions import After, Distribution, Guide, sample_latents
 from vaejax.models import Elbo, LatentModel, elbo, encode
 from vaejax.progress import Bar
 from vaejax.types import Array, ArrayLike, Context, Key, Params, PyTree
@@ -171,7 +171,7 @@ def log_weight(
     model: LatentModel, params: Params, key: Key, q: Any, p: Distribution, event: Array, context: Context
 ) -> Array:
     """Logarithm of one importance weight, log p(x, z) - log q(z), for z drawn from q."""
-    d = draw(key, q, p)
+    d = sample_latents(key, q, p)
     return model.likelihood(params, d.h, context).log_prob(event) - jnp.sum(d.kl)
 
 

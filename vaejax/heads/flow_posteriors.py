@@ -1,15 +1,12 @@
 """Posteriors that are normalising flows of a diagonal Gaussian; the encoder gives base and flow."""
 
 import math
-from collections.abc import Callable
 
 import jax.numpy as jnp
-from jax.tree_util import Partial
 
 from vaejax.checks import require_integer, require_number
-from vaejax.distributions import Autoregressive, Flowed, Normal, Reverse
+from vaejax.distributions import Autoregressive, Flowed, Normal, PlanarStep, Reverse, Step
 from vaejax.heads.head import VectorHead, deviation
-from vaejax.kernels import planar_step
 from vaejax.networks import MADE, Network, bound, in_precision
 from vaejax.networks.combine import init_parts
 from vaejax.networks.dense import as_sizes
@@ -73,7 +70,7 @@ class Planar(_Flow):
         steps = output[2 * dim :].reshape(self.depth, 2 * dim + 1)
         axes = jnp.eye(dim, dtype=output.dtype)[jnp.arange(self.depth) % dim]
         u, w = steps[:, :dim] + _IDENTITY * axes, steps[:, dim : 2 * dim] + axes
-        return Flowed(base, tuple(Partial(planar_step, u=u[t], w=w[t], b=steps[t, -1]) for t in range(self.depth)))
+        return Flowed(base, tuple(PlanarStep(u[t], w[t], steps[t, -1]) for t in range(self.depth)))
 
 
 def _numbers(context: bool | int) -> int:
@@ -82,7 +79,7 @@ def _numbers(context: bool | int) -> int:
 
 @static
 class IAF(_Flow):
-    r"""A diagonal Gaussian pushed through gated autoregressive steps, each with a `networks.MADE` of its own.
+    r"""A diagonal Gaussian pushed through gated autoregressive steps, one `networks.MADE` a step.
 
     $$z_0 \sim N(\mu, \mathrm{diag}\,\sigma^2), \qquad z_t = \sigma_t\odot z_{t-1} + (1-\sigma_t)\odot m_t, \qquad
     [m_t, s_t] = \mathrm{MADE}_t(z_{t-1}, h), \quad \sigma_t = \mathrm{sigmoid}(s_t + 1.5)$$
@@ -92,7 +89,7 @@ class IAF(_Flow):
 
     Attributes:
       depth: number of steps.
-      hidden: units of the hidden layers of each MADE, a number or several.
+      hidden: units of the hidden layers of every MADE, a number or several.
       context: numbers of the context h(x) that the encoder gives for each latent; `True` for 4, `False` for none.
         It gives `(2 + context) d` in all: $\mu$, $\sigma$, h. Without context the flow is the same for every x.
       activation: as in `networks.MLP`.
@@ -135,7 +132,7 @@ class IAF(_Flow):
         base = self.base(output)
         dim = base.loc.size
         context = (output[2 * dim :],) if self.context else ()
-        steps: list[Callable] = []
+        steps: list[Step] = []
         for t in range(self.depth):
             steps += [Reverse()] if t else []
             steps += [Autoregressive(bound(self.network(dim), params[f"step{t}"], *context))]

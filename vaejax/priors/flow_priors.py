@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 
 from vaejax.checks import require_integer
-from vaejax.distributions import Autoregressive, Coupling, Flowed, Inverted, Reverse
+from vaejax.distributions import Autoregressive, Coupling, Flowed, Inverted, Reverse, Step
 from vaejax.networks import MADE, MLP, Network, bound, in_precision
 from vaejax.networks.combine import init_parts
 from vaejax.networks.dense import as_sizes
@@ -20,7 +20,7 @@ __all__ = ["autoregressive", "coupling"]
 
 @static
 class _Flow(Prior):
-    """Steps that each have a network of their own, in the order from N(0, I) to z."""
+    """Steps with one network a step, in the order from N(0, I) to z."""
 
     depth: int
     hidden: tuple[int, ...] = field(converter=as_sizes)
@@ -36,7 +36,7 @@ class _Flow(Prior):
         """The network of a step, whose settings it checks."""
 
     @abc.abstractmethod
-    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Callable, ...]:
+    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Step, ...]:
         """Step t, as one or several of a `Flowed`."""
 
     def init(self, key: Key, latent_dim: int, event_shape: tuple[int, ...]) -> Params:
@@ -53,7 +53,7 @@ class _Autoregressive(_Flow):
     def network(self, dim: int) -> Network:
         return MADE(dim, self.hidden, activation=self.activation)
 
-    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Callable, ...]:
+    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Step, ...]:
         undone = Inverted(Autoregressive(conditioner, gated=False))
         return (Reverse(), undone) if t else (undone,)
 
@@ -68,7 +68,7 @@ class _Coupling(_Flow):
         small = lambda weights: weights | {last: jax.tree.map(lambda leaf: 0.1 * leaf, weights[last])}  # noqa: E731
         return {name: small(weights) for name, weights in params.items()}
 
-    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Callable, ...]:
+    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Step, ...]:
         return (Coupling(conditioner, 1 - t % 2),)
 
 
@@ -80,7 +80,7 @@ def autoregressive(depth: int, hidden: int | tuple[int, ...] = 64, *, activation
     for one step; the order of the entries is reversed between steps.
 
     Args:
-      depth: number of steps, each with a `networks.MADE` of its own.
+      depth: number of steps, one `networks.MADE` a step.
       hidden: units of its hidden layers, a number or several.
       activation: as in `networks.MLP`.
 
@@ -97,10 +97,10 @@ def autoregressive(depth: int, hidden: int | tuple[int, ...] = 64, *, activation
 
 
 def coupling(depth: int, hidden: int | tuple[int, ...] = 64, *, activation: Activation = "elu") -> Prior:
-    """Affine coupling steps, each of every other entry in turn: density and draws in one pass a step.
+    """Affine coupling steps that move every other entry in turn: density and draws in one pass a step.
 
     Args:
-      depth: number of steps, each with a `networks.MLP` of its own; at least 2 reach all entries.
+      depth: number of steps, one `networks.MLP` a step; at least 2 reach all entries.
       hidden: units of its hidden layers, a number or several.
       activation: as in `networks.MLP`.
 
