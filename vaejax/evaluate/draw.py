@@ -45,6 +45,7 @@ class Sampler:
             how = {"mode": self.mode, "temperature": self.temperature, "offset": self.offset}
             return sample(self.model, self.params, key, context, **how)
         key_z, key_x = jax.random.split(key)
+        context = self.model.condition(context)
         z = sample(self.density, self.density_params, key_z, temperature=self.temperature)
         h = self.model.prior(self.params, context).score(z)[1]
         return emit(self.model.likelihood(self.params, h, context), key_x, self.mode, self.offset)
@@ -270,7 +271,7 @@ def plane(model: LatentModel, params: Params, context: Context = None, *, steps:
     """
     require_integer("steps", steps, 2)
     require_number("limit", limit, above=0.0)
-    one = jax.eval_shape(lambda key: model.prior(params, context).sample(key), jax.random.key(0))
+    one = jax.eval_shape(lambda key: model.prior(params, model.condition(context)).sample(key), jax.random.key(0))
     shape = jax.tree.map(lambda leaf: leaf.shape, one)
     if shape != (2,):
         raise ValueError(f"model: expected one array of two latents, got {shape}")
