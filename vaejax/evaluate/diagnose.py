@@ -14,7 +14,7 @@ from vaejax.distributions import Distribution, Normal, TrilNormal, kl_per_dimens
 from vaejax.evaluate.evidence import Evidence, log_evidence_estimate
 from vaejax.evaluate.latents import active_units, aggregate_posterior, refine
 from vaejax.evaluate.rows import Rows, RowsLike, bounds, checked, mean_and_error, over_rows, posterior_kind
-from vaejax.models import Elbo, LatentModel
+from vaejax.models import Elbo, LatentModel, infer
 from vaejax.types import Array, ArrayLike, Context, Key, Params
 
 __all__ = ["RULES", "Diagnosis", "advise", "diagnose"]
@@ -43,8 +43,7 @@ class Diagnosis(NamedTuple):
 
 def _noise(model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> dict[str, Array]:
     """Divergence by latent and, of a Gaussian likelihood at a draw of z, noise, log-density and error by entry."""
-    x = model.event(x)
-    p, q = model.prior(params, context), model.posterior(params, x, context)
+    x, context, p, q = infer(model, params, x, context)
     if not isinstance(q, Distribution):
         return {}
     each = kl_per_dimension(q, p)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from vaejax.checks import require_integer
 from vaejax.distributions import Categorical, Guide
 from vaejax.evaluate.rows import RowsLike, checked, log_weight, mean_and_error, over_rows, row_keys
-from vaejax.models import LatentModel, log_evidence
+from vaejax.models import LatentModel, infer, log_evidence
 from vaejax.types import Array, ArrayLike, Context, Key, Params
 
 __all__ = [
@@ -94,11 +94,10 @@ def _sampled(
     model: LatentModel, params: Params, key: Key, x: Array, context: Context, *, k: int, chunk: int
 ) -> tuple[Array, Array, Array]:
     """The estimate of one row; its draws come in chunks and are summed as they come."""
-    x = model.event(x)
-    p, q = model.prior(params, context), model.posterior(params, x, context)
+    known = infer(model, params, x, context)
 
     def weight(i: Array) -> Array:
-        log_w = log_weight(model, params, jax.random.fold_in(key, i), q, p, x, context)
+        log_w = log_weight(model, params, jax.random.fold_in(key, i), known)
         return jnp.where(i < k, log_w, -jnp.inf)
 
     add = lambda sums, at: (_added(sums, jax.vmap(weight)(at + jnp.arange(chunk))), None)  # noqa: E731
@@ -188,9 +187,9 @@ def aic(model: LatentModel, params: Params, x: RowsLike) -> float:
 
 
 def _shares(model: LatentModel, params: Params, x: Array, context: Context) -> Array:
-    q = model.posterior(params, model.event(x), context)
+    _, _, p, q = infer(model, params, x, context)
     if isinstance(q, Guide):  # a mixture of PPCAs chooses its component first
-        q = q.links[0](model.prior(params, context), None)
+        q = q.links[0](p, None)
     assert isinstance(q, Categorical)
     return q.mean
 

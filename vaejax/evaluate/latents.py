@@ -22,7 +22,7 @@ from vaejax.evaluate.rows import (
     posterior_kind,
     row_keys,
 )
-from vaejax.models import Elbo, LatentModel, elbo
+from vaejax.models import Elbo, LatentModel, elbo, infer
 from vaejax.types import Array, ArrayLike, Context, Key, Params, PyTree
 
 __all__ = [
@@ -97,8 +97,8 @@ class Aggregate(NamedTuple):
 
 
 def _drawn_code(model: LatentModel, params: Params, key: Key, x: Array) -> tuple[Any, Array, Array, Array]:
-    p = model.prior(params)
-    q = bind(model.posterior(params, model.event(x)), p)
+    _, _, p, q = infer(model, params, x)
+    q = bind(q, p)
     z, log_q = q.sample_and_log_prob(key)
     return q, z, log_q, p.log_prob(z)
 
@@ -250,7 +250,8 @@ def _refined(
     rate: float,
 ) -> tuple[Array, Array, Array]:
     optimizer = optax.adam(optax.cosine_decay_schedule(rate, num_steps))
-    x, p = model.event(x), model.prior(params, context)
+    known = infer(model, params, x, context)
+    x, context, p, q = known
 
     def bound(free: PyTree, key: Key, count: int) -> Array:
         score = lambda d: model.likelihood(params, d.h, context).log_prob(x) - jnp.sum(d.kl)  # noqa: E731
@@ -264,13 +265,13 @@ def _refined(
         new = optax.apply_updates(free, updates), after
         return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, carry), None
 
-    start = _free(model.posterior(params, x, context))
+    start = _free(q)
     key_steps, key_score = jax.random.split(key)
     (best, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), jax.random.split(key_steps, num_steps))
     before, after = (bound(free, key_score, _SCORED) for free in (start, best))
-    q = _gaussian(jax.tree.map(lambda a, b: jnp.where(after > before, a, b), best, start))
+    known = known._replace(posterior=_gaussian(jax.tree.map(lambda a, b: jnp.where(after > before, a, b), best, start)))
     keys = jax.random.split(jax.random.fold_in(key_score, 1), _WEIGHTS)
-    log_w = jax.lax.map(lambda key: log_weight(model, params, key, q, p, x, context), keys, batch_size=64)
+    log_w = jax.lax.map(lambda key: log_weight(model, params, key, known), keys, batch_size=64)
     return before, jnp.maximum(before, after), of_weights(log_w)[0]
 
 
