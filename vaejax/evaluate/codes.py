@@ -161,6 +161,7 @@ def _kmeans(
         chances = np.maximum(away, np.finfo(x.dtype).tiny).astype(np.float64)
         seed = x[rng.choice(len(x), size=1, p=chances / chances.sum())]
         centres, away = np.concatenate([centres, seed]), np.minimum(away, ((x - seed) ** 2).sum(1))
+    labels = np.zeros(len(x), int)
     for _ in range(steps):
         before, centres = centres, centres.copy()
         labels = (x @ before.T - 0.5 * (before**2).sum(1)).argmax(1)

@@ -119,12 +119,11 @@ def diagnose(
     first = lambda tree: jax.tree.map(lambda leaf: leaf[:num_rows], tree)  # noqa: E731
     rows = first(checked(model, x, context))
     key_score, key_train, key_aggregate, key_weights, key_gap = jax.random.split(key, 5)
-    bound = bounds(model, params, key_score, rows) if bound is None else first(bound)
+    elbo: Elbo = bounds(model, params, key_score, rows) if bound is None else first(bound)
     if evidence is None:
         evidence = log_evidence_estimate(model, params, key_weights, rows, k=k, progress=progress)
-    else:
-        evidence = Evidence(*first(evidence[:3]), evidence.protocol)
-    kl = bound.kl.reshape(len(rows.x), -1)
+    log_evidence, ess = first((evidence.log_evidence, evidence.ess))
+    kl = np.reshape(elbo.kl, (len(rows.x), -1))
     arrays: dict[str, np.ndarray] = {"kl_per_layer": kl.mean(0)} if kl.shape[1] > 1 else {}
     numbers: dict[str, Any] = {}
     errors: dict[str, float] = {}
@@ -132,7 +131,7 @@ def diagnose(
     def put(name: str, values: Any) -> None:
         numbers[name], errors[name] = mean_and_error(values)
 
-    for name, values in (("elbo", bound.value), ("log_likelihood", bound.log_likelihood), ("kl", kl.sum(1))):
+    for name, values in (("elbo", elbo.value), ("log_likelihood", elbo.log_likelihood), ("kl", kl.sum(1))):
         put(name, values)
     active = active_units(model, params, rows)
     numbers["latents"] = sum(int(np.size(leaf)) for leaf in jax.tree.leaves(active.variance))
@@ -159,9 +158,9 @@ def diagnose(
         arrays["correlations"] = whole.correlations
         if math.isfinite(whole.total_correlation):
             numbers["total_correlation"] = whole.total_correlation
-    numbers["log_evidence"], errors["log_evidence"] = evidence.mean
+    put("log_evidence", log_evidence)
     if not model.has_evidence:
-        numbers["relative_ess"] = float(np.median(evidence.ess) / k)
+        numbers["relative_ess"] = float(np.median(ess) / k)
     if isinstance(q, Normal | TrilNormal):
         refined = refine(model, params, key_gap, rows, progress=progress)
         put("amortisation_gap", refined.best - refined.encoder)

@@ -33,8 +33,8 @@ class Sampler:
 
     model: LatentModel
     params: Params
-    temperature: ArrayLike = 1.0
-    offset: ArrayLike = 0.0
+    temperature: Array | float = 1.0
+    offset: Array | float = 0.0
     density: LatentModel | None = None
     density_params: Params | None = None
     mode: Mode = dataclasses.field(default="ancestral", metadata={"static": True})
@@ -55,8 +55,8 @@ def from_prior(
     params: Params,
     *,
     mode: Mode = "ancestral",
-    temperature: ArrayLike = 1.0,
-    offset: ArrayLike = 0.0,
+    temperature: Array | float = 1.0,
+    offset: Array | float = 0.0,
 ) -> Sampler:
     """Draw z from the prior, as `vaejax.sample`, and of x a draw, its mean, or its mean and so many deviations.
 
@@ -101,8 +101,8 @@ def ex_post(
     num_steps: int = 100,
     num_restarts: int = 3,
     mode: Mode = "mean",
-    temperature: ArrayLike = 1.0,
-    offset: ArrayLike = 0.0,
+    temperature: Array | float = 1.0,
+    offset: Array | float = 0.0,
 ) -> Sampler:
     r"""Ex-post density: fit a mixture to codes of the training rows and draw z from it instead of from the prior.
 

@@ -48,7 +48,7 @@ class ActiveUnits(NamedTuple):
       variance: variance over the data of each latent's posterior mean, in the shape of the latents.
     """
 
-    count: int | tuple[int, ...]
+    count: Any
     variance: PyTree
 
 
