@@ -1,24 +1,10 @@
-"""Images of any size from folders, and grey values with noise."""
+"""Images of any size from folders, cut and scaled to squares."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vaejax import data
-
-
-def test_dequantize():
-    images = data.digits().train.x[:20]
-    grey = data.dequantize(images, levels=17, seed=1)
-    np.testing.assert_array_equal(np.floor(grey * 17), images / 15)
-    assert grey.dtype == np.float32 and grey.max() < 1 and np.any(grey != data.dequantize(images, levels=17, seed=2))
-    for x, levels, words in (
-        (images / 255.0, 17, "expected uint8"),
-        (images + np.uint8(1), 17, "multiples of 15"),
-        (images, 1, "levels: expected 2 to 256"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            data.dequantize(x, levels=levels)
 
 
 @pytest.fixture
