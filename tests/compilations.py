@@ -76,7 +76,8 @@ class Compilations:
         for title, counts in (("line of the tests", self.lines), ("function", self.functions)):
             write(f"\ncompiled  programs  {title}")
             for place in sorted(counts, key=lambda place: -self.seconds[place])[: self.longest]:
-                write(f"{self.seconds[place]:8.2f} {counts[place]:9}  {place if isinstance(place, str) else ' '.join(place)}")
+                name = place if isinstance(place, str) else " ".join(place)
+                write(f"{self.seconds[place]:8.2f} {counts[place]:9}  {name}")
 
 
 def _line() -> str:

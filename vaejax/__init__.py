@@ -13,14 +13,6 @@ from vaejax import plots as plots
 from vaejax import priors as priors
 from vaejax import zoo as zoo
 from vaejax.data import transforms as transforms
-from vaejax.evaluate import active_units as active_units
-from vaejax.evaluate import aic as aic
-from vaejax.evaluate import bic as bic
-from vaejax.evaluate import importance_bounds as importance_bounds
-from vaejax.evaluate import labels as labels
-from vaejax.evaluate import log_evidences as log_evidences
-from vaejax.evaluate import mmd as mmd
-from vaejax.evaluate import responsibilities as responsibilities
 from vaejax.export import export as export
 from vaejax.models import BIVA as BIVA
 from vaejax.models import GMM as GMM

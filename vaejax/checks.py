@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -17,6 +18,7 @@ __all__ = [
     "require_integer",
     "require_kind",
     "require_number",
+    "require_parameters",
     "require_shape",
     "require_sizes",
 ]
@@ -78,6 +80,18 @@ def require_kind(name: str, value: Any, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise TypeError(f"{name}: expected a vaejax {kind.__name__}, got {type(value).__name__}")
     return value
+
+
+def require_parameters(name: str, params: Any, expected: Any) -> None:
+    """`ValueError` that names the first parameter whose place or shape is not the expected one."""
+    shapes, expected_shapes = (
+        {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+        for tree in (params, expected)
+    )
+    for place in sorted(shapes.keys() | expected_shapes.keys()):
+        if shapes.get(place) != expected_shapes.get(place):
+            wanted, actual = expected_shapes.get(place), shapes.get(place)
+            raise ValueError(f"{name}: parameter {place}: expected shape {wanted}, got {actual}")
 
 
 def require_shape(name: str, array: Any, shape: tuple[int, ...]) -> None:

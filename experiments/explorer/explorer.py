@@ -51,9 +51,9 @@ def main(config: Config) -> dict:
         model, params = fitted(name, seed)
         z, label = latents.codes(model, params, test), latents.known_labels(model, test)
         return {
-            "neighbours": vj.evaluate.knn_probe(latents.codes(model, params, voters), voters.y, z, test.y),
+            "neighbours": vj.evaluate.codes.knn_probe(latents.codes(model, params, voters), voters.y, z, test.y),
             "off_prior": latents.off_prior(latents.codes(model, params, test, temperature=1.0)),
-            "active": vj.active_units(model, params, test.x, label).count,
+            "active": vj.evaluate.active_units(model, params, test.x, label).count,
             "difference": latents.change(model, params, z, label),
         }
 

@@ -37,7 +37,7 @@ def known_labels(model: Any, split: vj.data.Split) -> Any:
 def codes(model: Any, params: Any, split: vj.data.Split, temperature: float = 0.0) -> np.ndarray:
     """Centres of q(z|x), or draws from it at temperature 1."""
     key, labels = jax.random.key(0), known_labels(model, split)
-    return vj.evaluate.codes(model, params, key, split.x, labels, temperature=temperature)
+    return vj.evaluate.encode_rows(model, params, key, split.x, labels, temperature=temperature)
 
 
 def off_prior(z: np.ndarray) -> float:

@@ -254,9 +254,9 @@ def slim(path: Path) -> int:
     return path.stat().st_size
 
 
-def judge(config: Base, data: vj.data.Dataset) -> vj.evaluate.Classifier:
+def judge(config: Base, data: vj.data.Dataset) -> vj.evaluate.classifier.Classifier:
     """The named classifier of these images, trained once and kept."""
     folder = config.work / "classifiers" / digest([data.train.x, data.train.y])[:16]
     if not folder.exists():
-        vj.evaluate.save_classifier(folder, vj.evaluate.train_classifier(data))
-    return vj.evaluate.load_classifier(folder)
+        vj.evaluate.classifier.save(folder, vj.evaluate.classifier.train(data))
+    return vj.evaluate.classifier.load(folder)

@@ -23,7 +23,7 @@ def information(model: Any, params: Any, x: np.ndarray, seed: int) -> dict[str, 
 def beside_prior(fits: Mapping[str, tuple[Any, vj.Fit]], x: np.ndarray, labels: np.ndarray) -> dict[str, tuple]:
     """Panels of a draw from q(z|x) of each row with its label, and of as many draws from N(0, I) in the plane."""
     key = jax.random.key(1)
-    found = {name: (vj.evaluate.codes(model, fit.best, key, x), labels) for name, (model, fit) in fits.items()}
+    found = {name: (vj.evaluate.encode_rows(model, fit.best, key, x), labels) for name, (model, fit) in fits.items()}
     return found | {"p(z)": (np.random.default_rng(0).normal(size=(len(x), 2)), None)}
 
 

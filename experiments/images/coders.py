@@ -48,17 +48,17 @@ def code(study: Study, config: Any, data: vj.data.Dataset, few: vj.data.Split, n
     if name == "GMM":
         model, how = vj.GMM(10, dim, "diag"), {"num_restarts": 3, "tol": 1e-4, "variance_floor": 1e-3}
         params, _ = vj.em.fit(model, key, few.x, num_steps=100, progress=False, **how)
-        train, held = (np.asarray(vj.responsibilities(model, params, x)) for x in (few.x, test))
+        train, held = (np.asarray(vj.evaluate.responsibilities(model, params, x)) for x in (few.x, test))
         return Coded(train, held, np.asarray(params["means"])[held.argmax(1)], math.log2(10))
     if name == "k-means":
-        found = vj.evaluate.cluster(key, few.x, 10, num_restarts=3)
+        found = vj.evaluate.codes.cluster(key, few.x, 10, num_restarts=3)
         means = np.stack([few.x[found == k].mean(0) for k in range(10)])
         train, held = (np.eye(10)[np.argmin((means**2).sum(1) - 2 * x @ means.T, 1)] for x in (few.x, test))
         return Coded(train, held, held @ means, math.log2(10))
     options = {"hidden": config.hidden} | ({"likelihood": vj.heads.normal(NETS[name])} if NETS[name] else {})
     model = (vj.zoo.vae if NETS[name] else vj.zoo.autoencoder)(dim, m, **options)
     params = study.fit(model, data, seed=seed, epochs=config.epochs).best
-    train, held = (vj.evaluate.codes(model, params, key, x, temperature=0.0) for x in (few.x, test))
+    train, held = (vj.evaluate.encode_rows(model, params, key, x, temperature=0.0) for x in (few.x, test))
     kl = vj.evaluate.run(model, params, key, test, k=1, quick=True)["kl"].value if NETS[name] else None
     decoded = np.asarray(jax.vmap(lambda z: vj.decode(model, params, z))(held))
     return Coded(train, held, decoded, 32 * m, kl)
@@ -68,8 +68,8 @@ def probes(found: Coded, known: np.ndarray, test: vj.data.Split) -> dict[str, fl
     """What can be told from codes, and what they cost; `known` are the labels of the training rows."""
     sets = found.train, known, found.test, test.y
     return {
-        "linear": vj.evaluate.linear_probe(*sets),
-        "knn": vj.evaluate.knn_probe(*sets),
+        "linear": vj.evaluate.codes.linear_probe(*sets),
+        "knn": vj.evaluate.codes.knn_probe(*sets),
         "bits": found.bits,
         "rmse": np.sqrt(np.mean((found.decoded - test.x) ** 2)),
         "kl_bits": np.nan if found.kl is None else found.kl / math.log(2),
@@ -79,7 +79,7 @@ def probes(found: Coded, known: np.ndarray, test: vj.data.Split) -> dict[str, fl
 def clusters(name: str, codes: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, float]:
     """NMI with the labels of ten clusters of the codes, by k-means and by a mixture; k-means' and the GMM's own."""
     if name in ("k-means", "GMM"):
-        return {name.replace("-", "").lower(): vj.evaluate.nmi(codes.argmax(1), labels)}
+        return {name.replace("-", "").lower(): vj.evaluate.codes.nmi(codes.argmax(1), labels)}
     methods = ("kmeans",) if name == "pixels" else ("kmeans", "gmm")  # full covariances need codes that are short
-    cut = functools.partial(vj.evaluate.cluster, jax.random.key(seed), codes, 10, num_restarts=3)
-    return {method: vj.evaluate.nmi(cut(method=method), labels) for method in methods}
+    cut = functools.partial(vj.evaluate.codes.cluster, jax.random.key(seed), codes, 10, num_restarts=3)
+    return {method: vj.evaluate.codes.nmi(cut(method=method), labels) for method in methods}

@@ -146,7 +146,10 @@ def exact(name: str, data: vj.data.Dataset, seed: int, levels: int) -> dict[str,
     pPCA is fitted in closed form; a mixture (diagonal) by EM, its least variance chosen by the validation rows.
     """
     x, test, start = data.train.x, data.test.x, time.perf_counter()
-    size, score = int(name.rsplit(" ", 1)[1]), lambda params, rows: np.asarray(vj.log_evidences(model, params, rows))
+    size, score = (
+        int(name.rsplit(" ", 1)[1]),
+        lambda params, rows: np.asarray(vj.evaluate.exact_log_evidence(model, params, rows)),
+    )
     if name.startswith("pPCA"):
         model = vj.PPCA(x.shape[1], size)
         params = vj.em.ppca_exact(model, x)

@@ -30,13 +30,13 @@ def paired(above: np.ndarray, below: np.ndarray, rows: int, columns: int = 10) -
 def traversals(model: Any, params: Any, codes: np.ndarray, steps: int, most: int = 10) -> np.ndarray:
     """One latent a row moves, the others stay at the first code; those that move most over the codes are above."""
     order, values = np.argsort(-codes.var(0))[:most], np.linspace(-REACH, REACH, steps)
-    return np.concatenate([vj.evaluate.traverse(model, params, codes[0], int(i), values=values) for i in order])
+    return np.concatenate([vj.evaluate.draw.traverse(model, params, codes[0], int(i), values=values) for i in order])
 
 
 def interpolations(model: Any, params: Any, codes: np.ndarray, steps: int, most: int = 4) -> np.ndarray:
     """Steps from the first code to the second, from the third to the fourth, a pair a row."""
     pairs = list(zip(codes[::2], codes[1::2], strict=False))[:most]
-    return np.concatenate([vj.evaluate.interpolate(model, params, *pair, steps=steps) for pair in pairs])
+    return np.concatenate([vj.evaluate.draw.interpolate(model, params, *pair, steps=steps) for pair in pairs])
 
 
 def sheet(images: Any, shape: tuple[int, ...], **how: Any) -> Figure:

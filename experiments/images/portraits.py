@@ -70,16 +70,16 @@ class Portraits:
         """The bound at weight 1 and its parts, latents, errors, and samples in small pixels."""
         (model, params), test = self.fitted(name, n, beta, seed), self.tests[name]
         one = jax.tree.map(lambda leaf: leaf[None], params)
-        bound = vj.evaluate.rate_distortion(model, one, jax.random.key(200 + seed), test)
+        bound = vj.evaluate.latents.rate_distortion(model, one, jax.random.key(200 + seed), test)
         drawn, real = shrunk(samples(model, params, 1, len(test), mode="mean")), shrunk(test)
         return latent_scores(model, params, test) | {
             "elbo": -float(bound.rate[0] + bound.distortion[0]),
             "kl": bound.rate[0],
             "distortion": bound.distortion[0],
             "rmse": np.sqrt(np.mean((rebuilt(model, params, test) - test) ** 2)),
-            "active": int(vj.active_units(model, params, test).count),
-            "frechet": vj.evaluate.frechet_distance(drawn, real),
-            "recall": vj.evaluate.precision_recall(drawn, real)[1],
+            "active": int(vj.evaluate.active_units(model, params, test).count),
+            "frechet": vj.evaluate.samples.frechet_distance(drawn, real),
+            "recall": vj.evaluate.samples.precision_recall(drawn, real)[1],
         }
 
 
@@ -113,7 +113,7 @@ def draw_images(study: Study, portraits: Portraits, name: str) -> None:
         )
     n, beta = config.latents[1], max(config.betas)
     fit = portraits.fitted(name, n, beta)
-    codes = vj.evaluate.codes(*fit, jax.random.key(4), test, temperature=0.0)
+    codes = vj.evaluate.encode_rows(*fit, jax.random.key(4), test, temperature=0.0)
     title = f"n = {n}, β = {beta}: z from -3 to 3"
     study.figure(
         f"{name}_traversals",

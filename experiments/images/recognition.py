@@ -119,7 +119,7 @@ def exact_case(draws: int, seed: int) -> dict[str, Any]:
     params["decoder"]["layer0"] = {"kernel": jnp.asarray(weight.T), "bias": jnp.zeros(10)}
     how = {"k": draws, "progress": False}
     found = vj.evaluate.log_evidence_estimate(*unseeing(model, params), jax.random.key(seed), x, **how)
-    return {"naive": found.mean[0], "exact": np.mean(vj.log_evidences(vj.PPCA(10, 2), same, x))}
+    return {"naive": found.mean[0], "exact": np.mean(vj.evaluate.exact_log_evidence(vj.PPCA(10, 2), same, x))}
 
 
 def spoilt(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +145,7 @@ def gradients(model: vj.VAE, params: Any, x: np.ndarray, draws: int = 400) -> di
     return noise | {"agreement": np.sqrt(((a - b) ** 2).sum() / ((v + w) / draws).sum())}
 
 
-def likeness(grey: np.ndarray, named: vj.evaluate.Classifier) -> dict[str, float]:
+def likeness(grey: np.ndarray, named: vj.evaluate.classifier.Classifier) -> dict[str, float]:
     """How often a torn image is nearer to its original than a moved one, and how often the class is kept."""
     changed = dict(zip(("moved", "torn"), spoilt(grey), strict=True))
     far = {"pixels": lambda x: x.reshape(len(x), -1), "features": named.features}

@@ -148,7 +148,7 @@ def draw_images(study: Study, spaces: Spaces) -> None:
         caption="Convolutional VAE, n = 8: test images, and below each row their reconstructions from the centre of q.",
         claim="Mittas, figure 2: a convolutional VAE of eight latents reconstructs test images.",
     )
-    decoded = vj.evaluate.plane(*plane, steps=11, limit=1.0)
+    decoded = vj.evaluate.draw.plane(*plane, steps=11, limit=1.0)
     study.figure(
         "plane",
         sheet(decoded, shape, columns=11, extent=(-1, 1, -1, 1)),
@@ -156,7 +156,7 @@ def draw_images(study: Study, spaces: Spaces) -> None:
         claim="Mittas, figure 3, left: codes of the unit ball of the largest norm decode to digits that change "
         "smoothly.",
     )
-    codes = vj.evaluate.codes(*plane, jax.random.key(0), spaces.grey, temperature=0.0)
+    codes = vj.evaluate.encode_rows(*plane, jax.random.key(0), spaces.grey, temperature=0.0)
     study.figure(
         "codes",
         vj.plots.panels({"σ-VAE, n = 2": (codes, spaces.data.test.y)}, columns=1, prior=True),

@@ -44,7 +44,7 @@ class Supervised:
     def samples(self, name: str, labels: Any, seed: int = 0, **how: Any) -> np.ndarray:
         """One image a label; the z are the same for all settings."""
         sampler = vj.evaluate.from_prior(*self.fitted(name, seed), **how)
-        return vj.evaluate.draws(sampler, jax.random.key(7), len(labels), np.asarray(labels))
+        return vj.evaluate.draw_rows(sampler, jax.random.key(7), len(labels), np.asarray(labels))
 
     def fours(self, name: str, count: int, **how: Any) -> np.ndarray:
         """So many fours, the same z for all settings."""
@@ -57,7 +57,7 @@ class Supervised:
 
     def plane(self, name: str, digit: int) -> np.ndarray:
         """Decodes over the latent plane."""
-        return np.asarray(vj.evaluate.plane(*self.fitted(name), digit, steps=self.config.side, limit=REACH))
+        return np.asarray(vj.evaluate.draw.plane(*self.fitted(name), digit, steps=self.config.side, limit=REACH))
 
     def extents(self, parts: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
         """Which panels of a picture are of the latent plane, by their number of images, and its sides."""
@@ -66,13 +66,13 @@ class Supervised:
     def codes(self, name: str, seed: int = 0, count: int | None = None) -> np.ndarray:
         """A draw of q(z | x, y) for test images."""
         test, key = self.data.test.take(slice(0, count)), jax.random.key(seed)
-        return vj.evaluate.codes(*self.fitted(name, seed), key, test.x, test.y)
+        return vj.evaluate.encode_rows(*self.fitted(name, seed), key, test.x, test.y)
 
     def labelled_codes(self, name: str, count: int) -> tuple[np.ndarray, np.ndarray]:
         """A draw of q(z | x, y) for the first test images, and their labels."""
         return self.codes(name, count=count), self.data.test.y[:count]
 
-    def numbers(self, name: str, judge: vj.evaluate.Classifier, seed: int) -> dict[str, Any]:
+    def numbers(self, name: str, judge: vj.evaluate.classifier.Classifier, seed: int) -> dict[str, Any]:
         """Bound, latents, and how often the classifier sees the digit that a sample was asked to be."""
         (model, params), test, key = self.fitted(name, seed), self.data.test, jax.random.key(seed)
         labels, found = np.arange(1000) % 10, vj.evaluate.run(model, params, key, test.x, test.y, k=1, quick=True)
@@ -85,8 +85,8 @@ class Supervised:
         return right | {
             "elbo": found["elbo"].value,
             "kl": found["kl"].value,
-            "active": vj.active_units(model, params, test.x, test.y).count,
-            "mmd": vj.mmd(z, np.random.default_rng(seed).normal(size=z.shape), 1.0),
+            "active": vj.evaluate.active_units(model, params, test.x, test.y).count,
+            "mmd": vj.evaluate.mmd(z, np.random.default_rng(seed).normal(size=z.shape), 1.0),
             "spread": z.std(),
             "sigma": jnp.mean(centre),
         }

@@ -54,7 +54,7 @@ def main(config: Config) -> dict:
         model = zoo(x.shape[1], config.latent_dim, likelihood=head, **options)
         params = study.fit(model, x, seed=seed, epochs=config.epochs, **(slow if linear else {})).params
         length = np.sum(np.square(params["decoder"]["layer0"]["kernel"])) if linear else np.nan
-        return {"active": vj.active_units(model, params, x).count, "length": length}
+        return {"active": vj.evaluate.active_units(model, params, x).count, "length": length}
 
     mean = float(len(values) / 2 / values[0])  # squared errors as a mean over D pixels: sigma^2 = D/2
     cells = {f"{kind}, {share}": (linear, share) for kind, linear in KINDS.items() for share in config.shares}

@@ -100,7 +100,9 @@ def scored(train: np.ndarray, test: np.ndarray, latents: int) -> dict[str, float
     model = vj.PPCA(train.shape[1], latents)
     params = vj.em.ppca_exact(model, train)
     found = {"test": test, "train": train}
-    found = {name: np.mean(np.asarray(vj.log_evidences(model, params, x), float)) for name, x in found.items()}
+    found = {
+        name: np.mean(np.asarray(vj.evaluate.exact_log_evidence(model, params, x), float)) for name, x in found.items()
+    }
     return found | {"variance": float(np.exp(2 * params["log_scale"]))}
 
 
@@ -154,7 +156,7 @@ def climb(
     best = vj.em.ppca_exact(model, x)
     start = model.init(key) | {"weight": jax.random.normal(key, (model.dim, latents))} if wide else None
     params, trace = vj.em.fit(model, key, x, num_steps=steps, init=start, accelerate=faster, progress=False)
-    score = lambda params, rows: np.mean(np.asarray(vj.log_evidences(model, params, rows), float))  # noqa: E731
+    score = lambda params, rows: np.mean(np.asarray(vj.evaluate.exact_log_evidence(model, params, rows), float))  # noqa: E731
     gap = score(best, x) - trace.log_likelihood
     return {"gap": gap[1:], "last": gap[-1], "exact": score(best, test), "iwae": score(params, test)}
 

@@ -100,7 +100,7 @@ def numbers(p: Mixture, fits: list[tuple[float, TrilNormal]], seed: int, draws: 
     """Of the forward and of the best reverse fit: divergences, -E log q, the mass of p within two deviations of q."""
     x = drawn(p, seed, draws)
     fitted, _ = vj.em.fit(vj.GMM(1, 2), jax.random.key(0), x, num_steps=2, progress=False)
-    likelihood = vj.log_evidences(vj.GMM(1, 2), fitted, x).mean()
+    likelihood = vj.evaluate.exact_log_evidence(vj.GMM(1, 2), fitted, x).mean()
     found = {"maximum likelihood": -likelihood, "optima": len(distinct(fits))}
     for name, q in (("forward", moments(p)), ("reverse", fits[0][1])):
         score, square = log_prob(q, x), np.linalg.solve(q.scale_tril, (x - q.loc[None]).T) ** 2

@@ -78,7 +78,7 @@ def shrink(x: jax.Array, k: int, prior: float, floor: float, seed: int) -> dict[
         params["scale_tril"] = params["scale_tril"].at[0].multiply(0.01)
     for _ in range(30):
         params = vj.em.em_step(model, params, x, variance_floor=floor**2, prior_count=prior).params
-    return {"total": float(np.sum(vj.log_evidences(model, params, x)))}
+    return {"total": float(np.sum(vj.evaluate.exact_log_evidence(model, params, x)))}
 
 
 def fitted(data: vj.data.Dataset, k: int, seed: int) -> dict[str, float]:
@@ -87,7 +87,7 @@ def fitted(data: vj.data.Dataset, k: int, seed: int) -> dict[str, float]:
     x, model = np.asarray(data.train.x), vj.GMM(k, data.train.x.shape[1])
     params, _ = vj.em.fit(model, jax.random.key(seed), x, num_steps=200, num_restarts=3, tol=1e-8, progress=False)
     nll = {
-        name: -np.mean(vj.log_evidences(model, params, part.x))
+        name: -np.mean(vj.evaluate.exact_log_evidence(model, params, part.x))
         for name, part in (("train", data.train), ("test", data.test))
     }
     tril = np.asarray(params["scale_tril"][0], np.float64)
@@ -101,7 +101,7 @@ def spike(x: Any, sigma: float, k: int) -> float:
     means = jnp.concatenate([x[:1], jnp.tile(jnp.mean(x, 0), (k - 1, 1))])
     scales = jnp.concatenate([jnp.full(1, sigma), jnp.full(k - 1, wide)])
     params = {"logits": jnp.zeros(k), "means": means, "log_scale": jnp.log(scales)}
-    return float(np.sum(np.asarray(vj.log_evidences(vj.GMM(k, dim, "spherical"), params, x), np.float64)))
+    return float(np.sum(np.asarray(vj.evaluate.exact_log_evidence(vj.GMM(k, dim, "spherical"), params, x), np.float64)))
 
 
 def alone(x: np.ndarray, sigma: float) -> float:

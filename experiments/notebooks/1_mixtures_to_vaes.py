@@ -45,7 +45,9 @@ key = jax.random.key(0)
 data = vj.data.gaussian_mixture(4000, seed=0)
 gmm = vj.GMM(num_components=3, dim=2)
 params, trace = vj.em.fit(gmm, key, data.train.x, num_steps=200, num_restarts=3, tol=1e-5)
-print(f"held-out log-likelihood {vj.log_evidences(gmm, params, data.test.x).mean():.4f}, {int(trace.steps)} steps")
+print(
+    f"held-out log-likelihood {vj.evaluate.exact_log_evidence(gmm, params, data.test.x).mean():.4f}, {int(trace.steps)} steps"
+)
 vj.plots.ellipses(data.train.x[:1000], gmm, params, title="One and two standard deviations of each component")
 
 # %% [markdown]
@@ -71,11 +73,11 @@ train, test = (vj.data.dequantize(part.x, levels=17).reshape(-1, 64) for part in
 scores = {}
 ppca = vj.PPCA(dim=64, latent_dim=8)
 linear = vj.em.ppca_exact(ppca, train)
-scores["pPCA, 8 latents (exact)"] = vj.log_evidences(ppca, linear, test)
+scores["pPCA, 8 latents (exact)"] = vj.evaluate.exact_log_evidence(ppca, linear, test)
 
 mixture = vj.GMM(num_components=10, dim=64)
 found, _ = vj.em.fit(mixture, key, train, num_steps=50, prior_count=50.0)
-scores["mixture of 10 Gaussians (exact)"] = vj.log_evidences(mixture, found, test)
+scores["mixture of 10 Gaussians (exact)"] = vj.evaluate.exact_log_evidence(mixture, found, test)
 
 # %% [markdown]
 # ## The same by gradients: a linear VAE, then networks

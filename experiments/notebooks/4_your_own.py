@@ -109,7 +109,7 @@ for name, score in vj.evaluate.run(
 # %%
 for name, exact in {"one Gaussian": vj.GMM(1, 8), "three Gaussians": vj.GMM(3, 8), "pPCA": vj.PPCA(8, 2)}.items():
     params, _ = vj.em.fit(exact, jax.random.key(0), data.train.x, num_steps=200, num_restarts=3)
-    values = np.asarray(vj.log_evidences(exact, params, test)) + scale
+    values = np.asarray(vj.evaluate.exact_log_evidence(exact, params, test)) + scale
     print(f"{name:20s} {values.mean():9.3f} ± {values.std() / np.sqrt(len(values)):.3f} nats")
 
 # %% [markdown]
@@ -127,7 +127,7 @@ print(*found.advice or ["no rule applies"], sep="\n")
 # The codes, coloured by the group that the model was never told; rows that do not belong; entries that are missing.
 
 # %%
-z = vj.evaluate.codes(model, result.best, jax.random.key(3), test, temperature=0.0)
+z = vj.evaluate.encode_rows(model, result.best, jax.random.key(3), test, temperature=0.0)
 vj.plots.scatter(z, data.test.y, title="Codes of the test rows", names=("$z_1$", "$z_2$"))
 
 # %%

@@ -75,13 +75,13 @@ def inverse(u: np.ndarray) -> np.ndarray:
 def ways(model: vj.TwoStage, both: Any, data: vj.data.Dataset, seed: int, mode: str = "mean") -> dict[str, np.ndarray]:
     """As many rows as there are to test: by both stages, and by one whose z come from four densities."""
     first, key, count = both["first"], jax.random.key(seed), len(data.test.x)
-    codes = vj.evaluate.codes(model.first, first, key, data.train.x)
+    codes = vj.evaluate.encode_rows(model.first, first, key, data.train.x)
     z = jax.jit(jax.vmap(vj.kde.fit(codes).sample))(jax.random.split(key, count))
     mixed = vj.evaluate.ex_post(model.first, first, key, data.train.x, num_restarts=1, mode=mode)
     return {
         "one stage": samples(model.first, first, seed, count, mode=mode),
         "two stages": samples(model, both, seed, count, mode=mode),
-        "mixture": vj.evaluate.draws(mixed, key, count),
+        "mixture": vj.evaluate.draw_rows(mixed, key, count),
         "kernels": np.asarray(jax.jit(jax.vmap(functools.partial(vj.decode, model.first, first)))(z)),
         "data": data.train.x[:count],
     }
@@ -104,13 +104,15 @@ def numbers(data: vj.data.Dataset, model: vj.TwoStage, both: Any, seed: int) -> 
     """
     x, first, count = data.test.x, both["first"], model.first.latent_dim
     scale = model.first.likelihood(first, jnp.zeros(count)).scale.mean()
-    gaps = {way: vj.mmd(y, x, 0.3 * x.std()) for way, y in ways(model, both, data, seed).items()}
-    codes = vj.evaluate.codes(model.first, first, jax.random.key(seed + 1), x)
+    gaps = {way: vj.evaluate.mmd(y, x, 0.3 * x.std()) for way, y in ways(model, both, data, seed).items()}
+    codes = vj.evaluate.encode_rows(model.first, first, jax.random.key(seed + 1), x)
     normal = np.random.default_rng(seed).normal(size=codes.shape).astype(np.float32)
     second = samples(model.second, both["second"], seed, len(x), mode="ancestral")
-    gaps |= {name: vj.mmd(codes, z, np.sqrt(count)) for name, z in (("to_prior", normal), ("to_second", second))}
+    gaps |= {
+        name: vj.evaluate.mmd(codes, z, np.sqrt(count)) for name, z in (("to_prior", normal), ("to_second", second))
+    }
     floor = model.first.likelihood_head.floor
-    return gaps | {"active": int(vj.active_units(model.first, first, x).count), "sigma": scale, "floor": floor}
+    return gaps | {"active": int(vj.evaluate.active_units(model.first, first, x).count), "sigma": scale, "floor": floor}
 
 
 def collapsed(grid: Grid, names: Iterable[str]) -> str:
@@ -214,7 +216,8 @@ def one_dimension(study: Study, rows: int, epochs: int, seed: int) -> dict[str, 
     model = vj.zoo.vae(1, 1, hidden=(64, 64), activation="silu", likelihood=vj.heads.normal("shared"))
     params = study.fit(model, train, seed=seed, epochs=epochs, learning_rate=2e-3).params
     truth = np.log(0.4 * norm.pdf(test, -2.0, 1.0) + 0.6 * norm.pdf(test, 1.0, 0.3)).mean()
-    score = vj.importance_bounds(model, params, jax.random.key(seed), test, k=500).mean()
+    estimate = vj.evaluate.log_evidence_estimate(model, params, jax.random.key(seed), test, k=500, progress=False)
+    score = estimate.log_evidence.mean()
     z = jnp.linspace(-3.0, 3.0, len(LINE))[:, None]
     mean = np.asarray(jax.jit(jax.vmap(functools.partial(vj.decode, model, params)))(z))[:, 0]
     distance = np.abs(np.sort(_below(inverse(rng.random(2000)))) - np.arange(2000) / 2000).max()

@@ -40,7 +40,7 @@ def measured(
         "low": (spread + dim * variance) / total,
         "high": (spread + dim * beta * variance) / total,
         "epochs": (values + own) / beta - noise,
-        "codes": float(vj.evaluate.codes(*other, jax.random.key(2), test).var(0).mean()),
+        "codes": float(vj.evaluate.encode_rows(*other, jax.random.key(2), test).var(0).mean()),
     }
 
 

@@ -26,7 +26,7 @@ def means(model: Any, params: Any, seed: int, count: int, coded: np.ndarray | No
     sampler = vj.evaluate.from_prior(model, params, mode="mean")
     if coded is not None:
         sampler = vj.evaluate.ex_post(model, params, jax.random.key(3), coded, num_restarts=1)
-    return vj.evaluate.draws(sampler, jax.random.key(seed + 1), count)
+    return vj.evaluate.draw_rows(sampler, jax.random.key(seed + 1), count)
 
 
 def variance(model: Any, params: Any, drawn: np.ndarray, train: np.ndarray) -> float:
@@ -51,8 +51,9 @@ def with_noise(model: vj.VAE, params: Any, data: vj.data.Dataset, *, k: int) -> 
     found = {"sigma": float(np.sqrt((residuals(model, params, data.validation.x) ** 2).mean()))}
     implied = {"one": 1.0, "half": 0.5**0.5, "wide": (data.test.x.shape[1] / 2) ** 0.5}
     for label, sigma in (implied | {"ml": found["sigma"]}).items():
-        bounds = vj.importance_bounds(*renoised(model, params, sigma), jax.random.key(5), data.test.x, k=k)
-        found[label] = float(np.mean(bounds))
+        fit = renoised(model, params, sigma)
+        estimate = vj.evaluate.log_evidence_estimate(*fit, jax.random.key(5), data.test.x, k=k, progress=False)
+        found[label] = float(np.mean(estimate.log_evidence))
     return found
 
 

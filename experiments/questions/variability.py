@@ -44,7 +44,7 @@ def pictures(model: vj.VAE, params: Any, x: np.ndarray, kind: str, share: float,
         they are as far from mu(0) as draws are.
       seed: of the noise.
     """
-    z = vj.evaluate.codes(model, params, jax.random.key(6), x, temperature=0.0)
+    z = vj.evaluate.encode_rows(model, params, jax.random.key(6), x, temperature=0.0)
     if kind == "samples":
         means, drawn = both(model, params, seed + 1, len(x))
         far = np.square(drawn - moved(model, params, 0 * z, 0.0)).sum(1).mean()

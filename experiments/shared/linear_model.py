@@ -33,14 +33,17 @@ def ppca(train: np.ndarray, latent_dim: int) -> tuple[vj.PPCA, Any]:
 
 def evidence(train: np.ndarray, test: np.ndarray, latent_dim: int) -> float:
     """Mean log-likelihood of test rows, nats."""
-    return float(np.mean(vj.log_evidences(*ppca(train, latent_dim), test)))
+    return float(np.mean(vj.evaluate.exact_log_evidence(*ppca(train, latent_dim), test)))
 
 
 def gain(model: vj.VAE, params: Any, data: vj.data.Dataset, *, k: int) -> dict[str, float]:
     """IWAE of test rows of a network with one learned sigma, and the likelihood with as many latents of pPCA."""
     assert data.test is not None
-    bounds = vj.importance_bounds(model, params, jax.random.key(5), data.test.x, k=k)
-    found = {"iwae": float(np.mean(bounds)), "ppca": evidence(data.train.x, data.test.x, model.latent_dim)}
+    estimate = vj.evaluate.log_evidence_estimate(model, params, jax.random.key(5), data.test.x, k=k, progress=False)
+    found = {
+        "iwae": float(np.mean(estimate.log_evidence)),
+        "ppca": evidence(data.train.x, data.test.x, model.latent_dim),
+    }
     return found | {"gain": found["iwae"] - found["ppca"], "sigma": sigma(params)}
 
 
@@ -51,7 +54,7 @@ def on_all(data: vj.data.Dataset, latent_dim: int) -> dict[str, Any]:
     rows = {
         name: pixels.grey(part).reshape(len(part), -1) for name, part in (("train", data.train), ("test", data.test))
     }
-    scores = {name: np.mean(vj.log_evidences(model, params, x)) for name, x in rows.items()}
+    scores = {name: np.mean(vj.evaluate.exact_log_evidence(model, params, x)) for name, x in rows.items()}
     return {"variance": np.exp(2 * params["log_scale"])} | scores
 
 

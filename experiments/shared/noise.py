@@ -71,9 +71,9 @@ def noise_scores(means: np.ndarray, drawn: np.ndarray, left: Any, grey: np.ndarr
       drawn: draws from the same z.
       left: what the means of reconstructions leave of data (`residuals`), or `None`.
       grey: test images, rows.
-      judge: a classifier of `vj.evaluate.train_classifier`.
+      judge: a classifier of `vj.evaluate.classifier.train`.
     """
-    lag1 = lambda rows: vj.evaluate.lag1_correlation(rows.reshape(-1, *judge.shape))  # noqa: E731
+    lag1 = lambda rows: vj.evaluate.samples.lag1_correlation(rows.reshape(-1, *judge.shape))  # noqa: E731
     found = {} if left is None else {"data_lag1": lag1(left)}
     for name, rows in (("mean", means), ("draw", drawn), ("clip", np.clip(drawn, 0, 1))):
         found |= quality(name, rows, grey, judge)

@@ -24,7 +24,7 @@ QUALITY = ("frechet_distance", "precision", "recall", "entropy", "class_entropy"
 
 def samples(model: Any, params: Any, seed: int, count: int, **how: Any) -> np.ndarray:
     """Draws from the prior, `mode="mean"` or `"ancestral"`, in the shape of one datum."""
-    return vj.evaluate.draws(vj.evaluate.from_prior(model, params, **how), jax.random.key(seed), count)
+    return vj.evaluate.draw_rows(vj.evaluate.from_prior(model, params, **how), jax.random.key(seed), count)
 
 
 def quality(name: str, drawn: np.ndarray, test: np.ndarray, judge: Any) -> dict[str, float]:
@@ -54,7 +54,7 @@ def scores(model: Any, params: Any, test: np.ndarray, *, k: int, seed: int = 0, 
       test: held-out rows as the likelihood scores them.
       k: draws an image of the importance-weighted bound.
       seed: of all draws.
-      judge: a classifier of `vj.evaluate.train_classifier`; without it samples are not looked at.
+      judge: a classifier of `vj.evaluate.classifier.train`; without it samples are not looked at.
 
     Returns:
       Numbers by name; nats an image; `mean_frechet` and the like are of means of samples, `draw_frechet` of draws.
@@ -62,7 +62,7 @@ def scores(model: Any, params: Any, test: np.ndarray, *, k: int, seed: int = 0, 
     key = jax.random.key(seed)
     run = vj.evaluate.run(model, params, key, test, k=k, quick=True)
     found = {name: score.value for name, score in run.items()}
-    found["active"] = int(np.sum(jax.tree.leaves(vj.active_units(model, params, test).count)))
+    found["active"] = int(np.sum(jax.tree.leaves(vj.evaluate.active_units(model, params, test).count)))
     if model.likelihood(params, model.posterior(params, jnp.asarray(test[0])).mean).has_stddev:
         low, high = _sigma(model, params, jnp.asarray(test))
         found |= {"least_sigma": float(low), "greatest_sigma": float(high)}

@@ -59,14 +59,14 @@ def mixture(config: Config, page: Page) -> None:
         model = vj.GMM(k, 2)
         params, trace, seconds = fit(config, model, data.train.x)
         fits[k] = model, params, trace
-        scores = np.asarray(vj.log_evidences(model, params, data.test.x))
+        scores = np.asarray(vj.evaluate.exact_log_evidence(model, params, data.test.x))
         error = scores.std() / np.sqrt(len(scores))
-        bic = vj.bic(model, params, data.train.x)
+        bic = vj.evaluate.bic(model, params, data.train.x)
         rows.append(
             (f"GMM, K={k}", f"{scores.mean():.3f} ± {error:.3f}", f"{bic:,.0f}", str(trace.steps), f"{seconds:.1f}")
         )
     page.table(("model", "held-out, nats", "BIC of train", "steps", "s"), rows)
-    best = min(fits, key=lambda k: vj.bic(*fits[k][:2], data.train.x))
+    best = min(fits, key=lambda k: vj.evaluate.bic(*fits[k][:2], data.train.x))
     page.paragraph(f"BIC (lower is better) chooses K={best}.")
     page.figures(
         {
@@ -112,7 +112,10 @@ def digits(config: Config, page: Page) -> dict[str, tuple[float, float]]:
         options = {"prior_count": 50.0} if name.endswith("MAP") else {}
         params, trace, seconds = fit(config, model, parts["train"], **options)
         fits[name] = model, params
-        held = {part: np.asarray(vj.log_evidences(model, params, parts[part])) for part in ("validation", "test")}
+        held = {
+            part: np.asarray(vj.evaluate.exact_log_evidence(model, params, parts[part]))
+            for part in ("validation", "test")
+        }
         error, mean = held["test"].std() / np.sqrt(len(held["test"])), held["test"].mean()
         bits, scores[name] = np.log2(17) - mean / 64 / np.log(2), (mean, error)
         cells = f"{trace.log_likelihood[-1]:.1f}", f"{held['validation'].mean():.1f}", f"{mean:.1f} ± {error:.1f}"

@@ -97,6 +97,7 @@ def refused(path, words, blob=None, **options):
         (npy(header=" " * 60_000), "Header info length"),
         (npy(version=(2, 0), header=" " * 200_000), "Header info length"),
         (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}", "expected 4294967295 bytes got 2"),
+        (npy(body=bytes(50)), "the header claims .* the file holds at most|expected 64 bytes of data, got 50"),
         (b"", "expected an array in .npy format"),
         (b"\x93NUMPY", "expected an array in .npy format"),
     ],
@@ -228,6 +229,9 @@ def test_labels_may_be_negative(tmp_path):
         (b"a,b\n", "expected rows below the header"),
         (b"\xef\xbb\xbfa,b\r\n", "expected rows below the header"),
         (b"\n\n\n", "the file is empty"),
+        (b"", "the file is empty"),
+        (b"1,2\n\xff\xfe,3\n", "expected text in UTF-8"),
+        (b"1,2\n3,x\n", "expected a number, got 'x' in line 2, column 2"),
         (b"1,2\n3,0x10\n", "expected a number, got '0x10'"),
         (b"1,2\n3,1+2j\n", "expected a number"),
         (b"1,2\n3,__import__('os')\n", "expected a number"),
@@ -268,12 +272,21 @@ def test_csv_labels_that_are_words_may_be_called_none(tmp_path):
 
 def test_read_idx(tmp_path):
     path = tmp_path / "a.idx"
+    good = gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 5000) + np.arange(5000).astype(np.uint8).tobytes())
     idx = lambda *shape: b"\x00\x00\x08" + bytes([len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
     for blob, words in (
+        (b"", "expected an IDX file"),
+        (b"\x00\x00\x0d\x01" + bytes(8), "expected an IDX file of unsigned bytes"),
+        (b"\x00\x00\x08\x03\x00\x00", "expected 3 sizes"),
+        (idx(9) + b"12345", "expected 9 bytes for shape .* got 5"),
+        (idx(2) + b"12345", "got more"),
+        (idx(2**31, 2**31), "at most"),
+        (gzip.compress(idx(2) + b"12", mtime=0)[:-6], "damaged"),
         (idx(0, 2**32 - 1, 2**32 - 1, 2**32 - 1), "expected at most"),
         (idx(2**31), "expected 2147483648 bytes .* got 0"),
         (gzip.compress(idx(2) + bytes(10_000_000)), "expected 2 bytes .* got more"),  # it is not unpacked to its end
         (gzip.compress(idx(2) + b"12") + b"more", "damaged"),
+        (good[:20] + b"\xff\xff\xff" + good[23:], "damaged|got more"),
         (b"\x1f\x8b", "damaged"),
         (b"\x1f\x8b\x08\xff" + bytes(40), "damaged"),
     ):
@@ -314,6 +327,8 @@ def encoded(image, kind):
             "not an image that can be read .*too large",
         ),
         # What a file is, its contents say: Pillow would hand this one to Ghostscript.
+        (b"not an image", "not an image that can be read"),
+        (encoded(Image.fromarray(np.arange(16, dtype=np.uint16).reshape(4, 4)), "png"), "8 bits a channel"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "cannot identify image"),
     ],
 )

@@ -2,7 +2,6 @@ import gzip
 import struct
 import sys
 import types
-import zipfile
 
 import numpy as np
 import pytest
@@ -101,24 +100,6 @@ def test_mnist_through_tfds(monkeypatch):
         data.mnist()
 
 
-@pytest.mark.parametrize(
-    "blob, words",
-    [
-        (b"", "expected an IDX file"),
-        (b"\x00\x00\x0d\x01" + b"\x00" * 8, "expected an IDX file of unsigned bytes"),
-        (b"\x00\x00\x08\x03\x00\x00", "expected 3 sizes"),
-        (b"\x00\x00\x08\x01" + struct.pack(">I", 9) + b"12345", "expected 9 bytes for shape .* got 5"),
-        (b"\x00\x00\x08\x01" + struct.pack(">I", 2) + b"12345", "got more"),
-        (b"\x00\x00\x08\x02" + struct.pack(">II", 2**31, 2**31), "at most"),
-        (gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 2) + b"12", mtime=0)[:-6], "damaged"),
-    ],
-)
-def test_damaged_idx(tmp_path, blob, words):
-    (tmp_path / "bad").write_bytes(blob)
-    with pytest.raises(ValueError, match=words):
-        data.read_idx(tmp_path / "bad")
-
-
 def test_npy_and_npz(tmp_path):
     x, y = np.random.default_rng(0).normal(size=(10, 3)), np.arange(10)
     np.save(tmp_path / "a.npy", x)
@@ -143,25 +124,10 @@ def test_csv(tmp_path):
     path.write_text("1,2\n3,4\n")
     np.testing.assert_array_equal(data.from_file(path).train.x, [[1, 2], [3, 4]])
     assert data.from_file(path, labels="1").train.y.tolist() == [2, 4]
-    for text, words in (
-        ("", "file is empty"),
-        ("a,b\n", "expected rows below the header|expected a number"),
-        ("1,2\n3\n", "expected 2 columns, got 1 in line 2"),
-        ("1,2\n3,x\n", "expected a number, got 'x' in line 2, column 2"),
-    ):
-        path.write_text(text)
-        with pytest.raises(ValueError, match=words):
-            data.from_file(path)
-    path.write_bytes(b"1,2\n\xff\xfe,3\n")
-    with pytest.raises(ValueError, match="UTF-8"):
-        data.from_file(path)
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"labels: expected one of the columns \['a', 'b'\], got 'c'"):
         data.from_file(path, labels="c")
     assert data.from_file(path, labels="1").train.y.tolist() == [2]
-    path.write_text("a,b\n1,2\n3,\n")
-    with pytest.raises(ValueError, match="empty one in line 3"):
-        data.from_file(path, labels="b")
     path.write_text("a,b\n1,2\n3,inf\n")
     assert data.from_file(path, labels="b").train.y.tolist() == [0, 1]
 
@@ -179,50 +145,12 @@ def test_folder_of_images(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(flat / "b.png")
     found = data.from_file(flat).train
     assert found.x.shape == (2, 4, 4, 1) and found.y is None
-    Image.fromarray(np.zeros((5, 4), np.uint8)).save(flat / "c.png")
-    with pytest.raises(ValueError, match=r"c.png: expected the size of a.png"):
-        data.from_file(flat)
-    (flat / "c.png").write_bytes(b"not an image")
-    with pytest.raises(ValueError, match="not an image that can be read"):
-        data.from_file(flat)
 
 
-def test_deep_images_and_damaged_streams(tmp_path):
-    Image.fromarray((np.arange(16, dtype=np.uint16) * 1000).reshape(4, 4)).save(tmp_path / "deep.png")
-    with pytest.raises(ValueError, match="8 bits a channel"):
-        data.from_file(tmp_path)
-    good = gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 5000) + np.arange(5000).astype(np.uint8).tobytes())
-    (tmp_path / "bad.gz").write_bytes(good[:20] + b"\xff\xff\xff" + good[23:])
-    with pytest.raises(ValueError, match="damaged"):
-        data.read_idx(tmp_path / "bad.gz")
+def test_rows_of_the_embedded_digits_cannot_be_spoilt():
     before = data.digits().test.x.copy()
     data.digits().test.x[:] = 0
     np.testing.assert_array_equal(data.digits().test.x, before)
-
-
-def test_hostile_files(tmp_path):
-    np.save(tmp_path / "o.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="Python objects"):
-        data.from_file(tmp_path / "o.npy")
-    np.savez(tmp_path / "o.npz", x=np.array([[None]], dtype=object))
-    with pytest.raises(ValueError, match="Python objects"):
-        data.from_file(tmp_path / "o.npz")
-    np.save(tmp_path / "t.npy", np.ones((100, 3)))
-    (tmp_path / "t.npy").write_bytes((tmp_path / "t.npy").read_bytes()[:-50])
-    with pytest.raises(ValueError, match="expected 2400 bytes of data, got 2350"):
-        data.from_file(tmp_path / "t.npy")
-    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("x.npy", b"\x00")
-        info = archive.infolist()[0]
-        info.file_size = 2**40
-    with pytest.raises(ValueError, match="unpacks to"):
-        data.from_file(tmp_path / "bomb.npz")
-    (tmp_path / "z.npz").write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(ValueError, match="expected an .npz archive"):
-        data.from_file(tmp_path / "z.npz")
-    (tmp_path / "n.npy").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="expected an array in .npy format"):
-        data.from_file(tmp_path / "n.npy")
 
 
 @pytest.mark.parametrize(
@@ -247,11 +175,44 @@ def test_unusable_paths_and_labels(tmp_path):
     (tmp_path / "a.txt").write_text("1")
     with pytest.raises(ValueError, match="expected .npy, .npz, .csv or a folder of images, got '.txt'"):
         data.from_file(tmp_path / "a.txt")
-    np.savez(tmp_path / "a.npz", x=np.ones((2, 2)), y=np.array([0, 2**40]))
-    with pytest.raises(ValueError, match="integer labels within 32 bits"):
-        data.from_file(tmp_path / "a.npz")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="found none"):
-        (tmp_path / "empty").mkdir()
         data.from_file(tmp_path / "empty")
     with pytest.raises(ValueError, match="labels: expected a .csv"):
-        data.from_file(tmp_path / "a.npz", labels="y")
+        data.from_file(tmp_path / "a.txt", labels="y")
+    np.save(tmp_path / "a.npy", np.ones((3, 2)))
+    with pytest.raises(ValueError, match="side, most: expected a folder of images"):
+        data.from_file(tmp_path / "a.npy", side=8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Fifty images of many sizes, three modes and two formats; the middle of image i is the brighter the larger i."""
+    path = tmp_path / "photos"
+    (path / "more").mkdir(parents=True)
+    for i in range(50):
+        width, height = 20 + 4 * (i % 5), 44 - 3 * (i % 4)
+        pixels = np.zeros((height, width, 3), np.uint8)
+        pixels[:, width // 2 - 8 : width // 2 + 8] = 5 * i
+        image = Image.fromarray(pixels).convert(("RGB", "L", "RGBA")[i % 3])
+        image.save((path / "more" if i > 24 else path) / f"{i:02}.{('png', 'bmp')[i % 2]}")
+    return path
+
+
+def test_images_of_any_size_become_squares(folder):
+    found = data.from_file(folder, side=12)
+    assert found.train.x.shape == (50, 12, 12, 3) and found.train.x.dtype == np.uint8 and found.train.y is None
+    middle = found.train.x[:, 5:7, 5:7].reshape(50, -1).mean(1)
+    np.testing.assert_allclose(middle, 5 * np.arange(50), atol=6)  # the order of the names, and the middle of each
+    assert any("became 12 x 12" in note for note in found.notes)
+    few = data.from_file(folder, side=12, most=10)
+    np.testing.assert_array_equal(few.train.x, found.train.x[::5])
+    assert any("10 of 50 images" in note for note in few.notes)
+    with pytest.raises(ValueError, match="expected the size of"):
+        data.from_file(folder)
+
+
+@pytest.mark.parametrize("options", [{"side": 0}, {"side": 2.5}, {"most": 0}, {"side": True}])
+def test_sizes_that_cannot_be(folder, options):
+    with pytest.raises(ValueError, match="expected an integer of at least 1"):
+        data.from_file(folder, **options)

@@ -10,4 +10,4 @@ def data():
 
 @pytest.fixture(scope="session")
 def classifier(data):
-    return vj.evaluate.train_classifier(data)
+    return vj.evaluate.classifier.train(data)

@@ -60,14 +60,16 @@ def test_entries_of_a_factorised_likelihood_sum_to_it():
     loc, scale = jnp.asarray(RNG.normal(size=(2, 3)), jnp.float32), jnp.full((2, 3), 0.7)
     normals, grid = (Normal(loc, scale), Normal(loc, jnp.asarray(0.3))), DiscretizedLogistic(loc, scale, 5)
     for p in (*normals, Bernoulli(loc), ContinuousBernoulli(loc), grid):
-        each = vj.evaluate.entry_log_probs(p, x)
+        each = vj.evaluate.imputation.entry_log_probs(p, x)
         assert each.shape == (2, 3)
         np.testing.assert_allclose(each.sum(), p.log_prob(x), rtol=1e-5)
     np.testing.assert_allclose(
-        vj.evaluate.entry_log_probs(Normal(loc, scale), x), jax.scipy.stats.norm.logpdf(x, loc, scale), rtol=1e-5
+        vj.evaluate.imputation.entry_log_probs(Normal(loc, scale), x),
+        jax.scipy.stats.norm.logpdf(x, loc, scale),
+        rtol=1e-5,
     )
     with pytest.raises(TypeError, match="independent entries .*, got LowRankNormal"):
-        vj.evaluate.entry_log_probs(LowRankNormal(loc, jnp.zeros((2, 3, 1)), scale), x)
+        vj.evaluate.imputation.entry_log_probs(LowRankNormal(loc, jnp.zeros((2, 3, 1)), scale), x)
 
 
 def test_imputation_is_the_conditional_of_a_linear_gaussian_model(ppca):

@@ -8,7 +8,7 @@ import pytest
 import vaejax as vj
 from tests import zoo
 from vaejax.distributions import Normal
-from vaejax.evaluate.advice import RULES
+from vaejax.evaluate.diagnose import RULES, advise
 from vaejax.recipes import static
 
 KEY = jax.random.key(0)
@@ -19,6 +19,7 @@ class Encoded(vj.LatentModel):
     """z ~ N(0, I), x = z + noise, and q(z|x) = N(A x, s^2) with A and s from the parameters."""
 
     dim: int
+    event_shape = property(lambda self: (self.dim,))
 
     def init(self, key):
         return {"map": jnp.eye(self.dim), "scale": jnp.ones(())}
@@ -77,6 +78,7 @@ class Rotated(vj.LatentModel):
     def inner(self):
         return vj.PPCA(self.dim, self.latent_dim)
 
+    event_shape = property(lambda self: (self.dim,))
     init = lambda self, key: self.inner.init(key)
     prior = lambda self, params, context=None: self.inner.prior(params)
     likelihood = lambda self, params, h, context=None: self.inner.likelihood(params, h)
@@ -91,15 +93,15 @@ def test_refining_finds_the_mean_field_optimum():
     model, weight, sigma = Rotated(5, 2), np.random.default_rng(0).normal(size=(5, 2)), 0.8
     params = model.init(KEY) | {"weight": jnp.asarray(weight, jnp.float32), "log_scale": jnp.log(jnp.float32(sigma))}
     x = jax.vmap(lambda k: vj.sample(model, params, k))(jax.random.split(jax.random.key(1), 12))
-    refined = vj.evaluate.refine(model, params, KEY, x, num_steps=400, num_samples=16)
-    exact = np.asarray(vj.log_evidences(vj.PPCA(5, 2), params, x))
+    refined = vj.evaluate.latents.refine(model, params, KEY, x, num_steps=400, num_samples=16)
+    exact = np.asarray(vj.evaluate.exact_log_evidence(vj.PPCA(5, 2), params, x))
     m = weight.T @ weight / sigma**2 + np.eye(2)
     gap = 0.5 * (np.log(np.diag(m)).sum() - np.linalg.slogdet(m)[1])
     assert np.mean(exact - refined.best) == pytest.approx(gap, abs=0.1)
     assert np.mean(refined.best) < np.mean(refined.importance) < np.mean(exact) + 0.2
     assert (refined.best >= refined.encoder).all() and np.mean(refined.best - refined.encoder) > 0.5
     with pytest.raises(TypeError, match="expected a Gaussian q"):
-        vj.evaluate.refine(vj.GMM(3, zoo.D), zoo.fitted("gmm-full"), KEY, zoo.rows())
+        vj.evaluate.latents.refine(vj.GMM(3, zoo.D), zoo.fitted("gmm-full"), KEY, zoo.rows())
 
 
 HEALTHY = {
@@ -126,8 +128,8 @@ HEALTHY = {
     ],
 )
 def test_each_rule_speaks_when_it_should(changed, told):
-    assert vj.evaluate.advise(HEALTHY) == []
-    assert any(told in sentence for sentence in vj.evaluate.advise(HEALTHY | changed))
+    assert advise(HEALTHY) == []
+    assert any(told in sentence for sentence in advise(HEALTHY | changed))
     assert len(RULES) == 9
 
 

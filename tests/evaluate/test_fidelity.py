@@ -3,7 +3,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 import vaejax as vj
-from vaejax.evaluate.neighbours import nearest
+from vaejax.evaluate.rows import nearest
 
 RNG = np.random.default_rng(0)
 
@@ -23,54 +23,54 @@ def test_frechet_distance_is_the_closed_form():
     a, b = RNG.normal(size=(2, 6, 6))
     m1, m2, s1, s2 = RNG.normal(size=6), RNG.normal(size=6), a @ a.T + 0.1 * np.eye(6), b @ b.T + 0.1 * np.eye(6)
     x, y = with_moments(m1, s1, 50), with_moments(m2, s2, 80, seed=1)
-    assert vj.evaluate.frechet_distance(x, y) == pytest.approx(closed_form(m1, s1, m2, s2), rel=1e-9)
+    assert vj.evaluate.samples.frechet_distance(x, y) == pytest.approx(closed_form(m1, s1, m2, s2), rel=1e-9)
     # where the covariances commute: |m1 - m2|^2 + sum (sigma_1 - sigma_2)^2
     diag = with_moments(np.zeros(3), np.diag([1.0, 4.0, 9.0]), 20), with_moments(np.ones(3), np.eye(3), 30)
-    assert vj.evaluate.frechet_distance(*diag) == pytest.approx(3 + 0 + 1 + 4)
+    assert vj.evaluate.samples.frechet_distance(*diag) == pytest.approx(3 + 0 + 1 + 4)
 
 
 def test_frechet_distance_is_a_distance_and_moves_with_nothing():
     x, y = RNG.normal(size=(40, 5)), 2.0 * RNG.normal(size=(30, 5)) + 1.0
-    d = vj.evaluate.frechet_distance(x, y)
+    d = vj.evaluate.samples.frechet_distance(x, y)
     rotation, _ = np.linalg.qr(RNG.normal(size=(5, 5)))
-    assert vj.evaluate.frechet_distance(y, x) == pytest.approx(d)
-    assert vj.evaluate.frechet_distance(RNG.permutation(x), y) == pytest.approx(d)
-    assert vj.evaluate.frechet_distance(x @ rotation + 3.0, y @ rotation + 3.0) == pytest.approx(d)
-    assert vj.evaluate.frechet_distance(10 * x, 10 * y) == pytest.approx(100 * d)
-    assert vj.evaluate.frechet_distance(x, x) < 1e-12
+    assert vj.evaluate.samples.frechet_distance(y, x) == pytest.approx(d)
+    assert vj.evaluate.samples.frechet_distance(RNG.permutation(x), y) == pytest.approx(d)
+    assert vj.evaluate.samples.frechet_distance(x @ rotation + 3.0, y @ rotation + 3.0) == pytest.approx(d)
+    assert vj.evaluate.samples.frechet_distance(10 * x, 10 * y) == pytest.approx(100 * d)
+    assert vj.evaluate.samples.frechet_distance(x, x) < 1e-12
 
 
 def test_frechet_distance_of_sets_without_full_rank():
     x = np.repeat(RNG.normal(size=(30, 1)), 8, 1)  # a line in 8 dimensions
-    assert vj.evaluate.frechet_distance(x, x) < 1e-12
-    assert vj.evaluate.frechet_distance(x, x + 1.0) == pytest.approx(8.0)
-    assert vj.evaluate.frechet_distance(x, np.zeros((2, 8))) == pytest.approx(
+    assert vj.evaluate.samples.frechet_distance(x, x) < 1e-12
+    assert vj.evaluate.samples.frechet_distance(x, x + 1.0) == pytest.approx(8.0)
+    assert vj.evaluate.samples.frechet_distance(x, np.zeros((2, 8))) == pytest.approx(
         (x.mean(0) ** 2).sum() + x.var(0, ddof=1).sum()
     )
     few = RNG.normal(size=(4, 50))
-    assert vj.evaluate.frechet_distance(few, few[::-1]) < 1e-12
+    assert vj.evaluate.samples.frechet_distance(few, few[::-1]) < 1e-12
 
 
 def test_precision_and_recall_on_sets_made_by_hand():
     data = RNG.normal(size=(200, 3))
     data[100:] += 50.0
-    assert vj.evaluate.precision_recall(data, data) == (1.0, 1.0)
-    assert vj.evaluate.precision_recall(data[:, ::-1] + 1e3, data) == (0.0, 0.0)
+    assert vj.evaluate.samples.precision_recall(data, data) == (1.0, 1.0)
+    assert vj.evaluate.samples.precision_recall(data[:, ::-1] + 1e3, data) == (0.0, 0.0)
     fresh = RNG.normal(size=(100, 3))  # one of the two modes
-    precision, recall = vj.evaluate.precision_recall(fresh, data)
+    precision, recall = vj.evaluate.samples.precision_recall(fresh, data)
     assert precision > 0.8 and 0.3 < recall <= 0.5
     noise = 25.0 + 60.0 * RNG.normal(size=(200, 3))
-    assert vj.evaluate.precision_recall(noise, data)[0] < 0.1
-    assert vj.evaluate.precision_recall(data, noise)[1] < 0.1
+    assert vj.evaluate.samples.precision_recall(noise, data)[0] < 0.1
+    assert vj.evaluate.samples.precision_recall(data, noise)[1] < 0.1
 
 
 def test_precision_and_recall_against_a_loop_and_with_repeated_points():
     x, y = RNG.normal(size=(30, 2)), RNG.normal(size=(40, 2)) + 0.5
     radius = [np.sort(np.linalg.norm(y - p, axis=1))[3] for p in y]
     share = np.mean([any(np.linalg.norm(p - q) <= r for q, r in zip(y, radius, strict=True)) for p in x])
-    assert vj.evaluate.precision_recall(x, y)[0] == share
+    assert vj.evaluate.samples.precision_recall(x, y)[0] == share
     repeated = np.repeat(1e3 + RNG.normal(size=(10, 7)), 5, 0)  # every radius is zero
-    assert vj.evaluate.precision_recall(repeated, repeated) == (1.0, 1.0)
+    assert vj.evaluate.samples.precision_recall(repeated, repeated) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("k", [1, 4, 12])
@@ -85,28 +85,28 @@ def test_nearest_neighbours_against_a_loop(k):
 
 def test_lag_one_correlation():
     noise = RNG.normal(size=(200, 8, 8, 1))
-    assert abs(vj.evaluate.lag1_correlation(noise)) < 0.03
+    assert abs(vj.evaluate.samples.lag1_correlation(noise)) < 0.03
     smooth = noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2) + np.roll(noise, (1, 1), (1, 2))
-    assert vj.evaluate.lag1_correlation(smooth[:, 1:, 1:]) == pytest.approx(0.5, abs=0.03)
+    assert vj.evaluate.samples.lag1_correlation(smooth[:, 1:, 1:]) == pytest.approx(0.5, abs=0.03)
     first = np.concatenate([smooth[:, :, :-1].ravel(), smooth[:, :-1].ravel()])
     second = np.concatenate([smooth[:, :, 1:].ravel(), smooth[:, 1:].ravel()])
-    assert vj.evaluate.lag1_correlation(smooth) == pytest.approx(np.corrcoef(first, second)[0, 1], rel=1e-5)
-    assert vj.evaluate.lag1_correlation(5.0 * smooth - 2.0) == pytest.approx(
-        vj.evaluate.lag1_correlation(smooth), rel=1e-5
+    assert vj.evaluate.samples.lag1_correlation(smooth) == pytest.approx(np.corrcoef(first, second)[0, 1], rel=1e-5)
+    assert vj.evaluate.samples.lag1_correlation(5.0 * smooth - 2.0) == pytest.approx(
+        vj.evaluate.samples.lag1_correlation(smooth), rel=1e-5
     )
 
 
 def test_copies_of_training_rows_are_flagged():
     train, fresh, others = (RNG.normal(size=(300, 4, 4, 1)).astype(np.float32) + 7.0 for _ in range(3))
-    ratio, copies, index = vj.evaluate.memorisation(train[:100], fresh, train)
+    ratio, copies, index = vj.evaluate.samples.memorisation(train[:100], fresh, train)
     assert ratio == 0.0 and copies == 1.0
     np.testing.assert_array_equal(index, np.arange(100))
-    ratio, copies, _ = vj.evaluate.memorisation(np.concatenate([train[:150], others[:150]]), fresh, train)
+    ratio, copies, _ = vj.evaluate.samples.memorisation(np.concatenate([train[:150], others[:150]]), fresh, train)
     assert 0.4 < ratio < 0.6 and 0.5 <= copies < 0.55
-    ratio, copies, _ = vj.evaluate.memorisation(others, fresh, train)
+    ratio, copies, _ = vj.evaluate.samples.memorisation(others, fresh, train)
     assert ratio == pytest.approx(1.0, abs=0.05) and copies < 0.04
     with pytest.raises(ValueError, match="held_out: expected rows that are not in train"):
-        vj.evaluate.memorisation(others, train, train)
+        vj.evaluate.samples.memorisation(others, train, train)
 
 
 def test_one_call_scores_samples_and_says_how(data, classifier):
@@ -137,7 +137,7 @@ def test_one_call_scores_samples_and_says_how(data, classifier):
 def test_wrong_samples_are_refused(data, classifier):
     bad = data.test.x / np.float32(255)
     bad[5, 0, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="samples: expected finite values, got nan or inf in row 5"):
+    with pytest.raises(ValueError, match="samples: expected finite values, got nan in row 5"):
         vj.evaluate.sample_quality(bad, data.test.x, classifier)
     with pytest.raises(ValueError, match="labels: expected labels from 0 to 9, got 10 in row 0"):
         vj.evaluate.sample_quality(data.test.x, data.test.x, classifier, labels=np.full(397, 10))
@@ -146,12 +146,12 @@ def test_wrong_samples_are_refused(data, classifier):
     with pytest.raises(ValueError, match="samples: expected at least 4 rows"):
         vj.evaluate.sample_quality(data.test.x[:3], data.test.x, classifier)
     points = np.zeros((5, 2))
-    for score in (vj.evaluate.frechet_distance, vj.evaluate.precision_recall):
-        with pytest.raises(ValueError, match="x: expected finite values, got nan or inf in row 0"):
+    for score in (vj.evaluate.samples.frechet_distance, vj.evaluate.samples.precision_recall):
+        with pytest.raises(ValueError, match="x: expected finite values, got inf in row 0"):
             score(points + np.inf, points)
         with pytest.raises(ValueError, match="y: expected rows of 2 values, got 3"):
             score(points, np.zeros((5, 3)))
     with pytest.raises(ValueError, match="images: expected pixels that vary"):
-        vj.evaluate.lag1_correlation(np.ones((2, 3, 3, 1)))
+        vj.evaluate.samples.lag1_correlation(np.ones((2, 3, 3, 1)))
     with pytest.raises(ValueError, match="images: expected \\(N, H, W, C\\)"):
-        vj.evaluate.lag1_correlation(points)
+        vj.evaluate.samples.lag1_correlation(points)

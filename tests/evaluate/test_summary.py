@@ -27,10 +27,10 @@ def scores(fitted, classifier):
 
 def test_the_table_holds_every_part_with_its_error(scores, fitted, classifier):
     model, params, train, test = fitted
-    exact = np.asarray(vj.log_evidences(model, params, test.x))
+    exact = np.asarray(vj.evaluate.exact_log_evidence(model, params, test.x))
     assert scores["log_evidence"].value == pytest.approx(exact.mean(), abs=1e-3)
     codes = [np.asarray(jax.vmap(vj.encode, (None, None, 0))(model, params, part.x)) for part in (train, test)]
-    for name, probe in (("linear_probe", vj.evaluate.linear_probe), ("knn_probe", vj.evaluate.knn_probe)):
+    for name, probe in (("linear_probe", vj.evaluate.codes.linear_probe), ("knn_probe", vj.evaluate.codes.knn_probe)):
         share = probe(codes[0], train.y, codes[1], test.y)
         assert scores[name].value == pytest.approx(share, abs=0.02)  # ties and roundings of float32
         assert scores[name].standard_error == pytest.approx(np.sqrt(share * (1 - share) / 80), abs=0.005)
@@ -60,14 +60,14 @@ def test_clusters_of_a_mixture_are_its_components():
     params, _ = vj.em.fit(model, KEY, data.train.x, num_steps=50, num_restarts=3)
     found = vj.evaluate.run(model, params, KEY, data.test.x, labels=data.test.y)
     own = np.asarray(vj.evaluate.labels(model, params, data.test.x))
-    assert found["cluster_nmi"].value == vj.evaluate.nmi(own, data.test.y) > 0.5
+    assert found["cluster_nmi"].value == vj.evaluate.codes.nmi(own, data.test.y) > 0.5
     assert "active_units" not in found
 
 
 def test_annealing_joins_where_it_is_asked_for(fitted):
     model, params, _, test = fitted
     found = vj.evaluate.run(model, params, KEY, test.x[:4], ais=8, quick=True, progress=False, log_jacobian=1.0)
-    exact = np.asarray(vj.log_evidences(model, params, test.x[:4]))
+    exact = np.asarray(vj.evaluate.exact_log_evidence(model, params, test.x[:4]))
     assert found["ais"].value == pytest.approx(exact.mean() + 1.0, abs=0.5)
     assert found["ais_minus_iwae"].value == pytest.approx(found["ais"].value - 1.0 - exact.mean(), abs=1e-3)
     assert -0.2 < found["bdmc_gap"].value < 1.0 and "8 chains, 500 temperatures" in found["ais"].protocol

@@ -43,7 +43,7 @@ def test_another_noise_has_the_same_means(fitted):
 def test_draws_stand_sigma_from_their_means(fitted):
     parts = vj.networks.MLP((16, 8, 6), activate_output=True), vj.networks.Linear(6, 2)
     network = vj.networks.Sequential(parts)  # has learned nothing: distances in its features are distances
-    judge = vj.evaluate.Classifier("drawn", network, network.init(jax.random.key(1)), (4, 4, 1), 2)
+    judge = vj.evaluate.classifier.Classifier("drawn", network, network.init(jax.random.key(1)), (4, 4, 1), 2)
     means, draws = noise.both(*fitted, seed=0, count=600)
     smooth = np.arange(600.0).reshape(600, 1) + np.zeros(16)
     grey = np.random.default_rng(1).random((300, 16), np.float32)

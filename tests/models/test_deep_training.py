@@ -41,7 +41,7 @@ def test_a_ladder_with_its_warm_up_keeps_more_units_than_the_plain_hierarchy():
         model = zoo((8, 8, 1), (4, 8, 16), objective=objective, **sizes)
         fits = vj.fit_ensemble(model, keys, x, epochs=300, batch_size=100, progress=False)
         members = [fits.member(i)[0] for i in range(len(keys))]
-        kept[zoo] = [vj.active_units(model, params, test).count for params in members]
+        kept[zoo] = [vj.evaluate.active_units(model, params, test).count for params in members]
         parameters[zoo] = sum(leaf.size for leaf in jax.tree.leaves(members[0]))
     ladder, plain = kept.values()
     assert all(sum(a) > sum(b) for a in ladder for b in plain), kept

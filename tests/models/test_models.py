@@ -22,7 +22,7 @@ def test_gmm_density_against_scipy(covariance, x64):
         else:
             cov = np.diag(np.exp(2 * np.broadcast_to(params["log_scale"][k], 5)))
         total += weights[k] * st.multivariate_normal(params["means"][k], cov).pdf(x)
-    np.testing.assert_allclose(vj.log_evidences(model, params, x), np.log(total), atol=1e-10)
+    np.testing.assert_allclose(vj.evaluate.exact_log_evidence(model, params, x), np.log(total), atol=1e-10)
 
 
 def test_ppca_posterior_is_the_sources(x64):
@@ -50,7 +50,7 @@ def test_low_rank_residual_adds_up_with_the_latents(x64):  # oracle 22
     x = zoo.rows(200)
     small, large = vj.PPCA(5, 1), vj.PPCA(5, 3)
     params = vj.em.ppca_exact(large, x)
-    best = float(np.mean(vj.log_evidences(large, params, x)))
+    best = float(np.mean(vj.evaluate.exact_log_evidence(large, params, x)))
     # One latent and a rank-2 residual F: the same marginal, whatever way the columns are shared out.
     from vaejax.distributions import LowRankNormal
 
@@ -63,7 +63,7 @@ def test_low_rank_residual_adds_up_with_the_latents(x64):  # oracle 22
     weight, factor = params["weight"][:, :1], params["weight"][:, 1:]
     np.testing.assert_allclose(likelihood(weight, factor), best, atol=1e-10)
     assert likelihood(weight, 1.05 * factor) < best and likelihood(0.95 * weight, factor) < best
-    assert float(np.mean(vj.log_evidences(small, vj.em.ppca_exact(small, x), x))) < best
+    assert float(np.mean(vj.evaluate.exact_log_evidence(small, vj.em.ppca_exact(small, x), x))) < best
 
 
 def test_prior_only_monte_carlo_rises_to_the_evidence(x64):  # oracle 15
@@ -155,16 +155,16 @@ def test_responsibilities_labels_and_criteria(x64):
     twin.weights_ = np.exp(np.asarray(jax.nn.log_softmax(params["logits"])))
     twin.means_ = np.asarray(params["means"])
     twin.precisions_cholesky_ = np.swapaxes(np.linalg.inv(params["scale_tril"]), 1, 2)
-    np.testing.assert_allclose(vj.responsibilities(model, params, x), twin.predict_proba(x), atol=1e-9)
-    np.testing.assert_array_equal(vj.labels(model, params, x), twin.predict(x))
-    np.testing.assert_allclose(vj.bic(model, params, x), twin.bic(x), rtol=1e-10)
-    np.testing.assert_allclose(vj.aic(model, params, x), twin.aic(x), rtol=1e-10)
-    mixture = vj.responsibilities(zoo.EXACT["ppca-mixture"], zoo.fitted("ppca-mixture"), x)
+    np.testing.assert_allclose(vj.evaluate.responsibilities(model, params, x), twin.predict_proba(x), atol=1e-9)
+    np.testing.assert_array_equal(vj.evaluate.labels(model, params, x), twin.predict(x))
+    np.testing.assert_allclose(vj.evaluate.bic(model, params, x), twin.bic(x), rtol=1e-10)
+    np.testing.assert_allclose(vj.evaluate.aic(model, params, x), twin.aic(x), rtol=1e-10)
+    mixture = vj.evaluate.responsibilities(zoo.EXACT["ppca-mixture"], zoo.fitted("ppca-mixture"), x)
     np.testing.assert_allclose(mixture.sum(1), 1.0, atol=1e-12)
     with pytest.raises(TypeError, match="expected a GMM or a PPCAMixture, got PPCA"):
-        vj.responsibilities(vj.PPCA(5, 2), {}, x)
+        vj.evaluate.responsibilities(vj.PPCA(5, 2), {}, x)
     x[7, 1] = np.nan
-    with pytest.raises(ValueError, match="nan or inf in row 7"):
-        vj.labels(model, params, x)
-    with pytest.raises(ValueError, match="expected rows of 5 values"):
-        vj.labels(model, params, x[:, :4])
+    with pytest.raises(ValueError, match="nan in row 7"):
+        vj.evaluate.labels(model, params, x)
+    with pytest.raises(ValueError, match="expected rows of shape \\(5,\\)"):
+        vj.evaluate.labels(model, params, x[:7, :4])

@@ -134,7 +134,7 @@ def test_noiseless_data_of_rank_two_use_two_latents_and_no_noise():  # oracle 24
     params = vj.fit(model, KEY, x, epochs=400, optimizer=schedule, progress=False).params
     sigma = model.likelihood(params, jnp.zeros(4)).scale
     assert floor < sigma < 1.1 * floor
-    count, variance = vj.active_units(model, params, x)
+    count, variance = vj.evaluate.active_units(model, params, x)
     assert count == 2 and np.sum(np.asarray(variance) > 0.9) == 2 and np.sum(np.asarray(variance) < 1e-4) == 2
 
 
@@ -156,7 +156,10 @@ def test_the_second_stage_mends_the_samples():  # oracle 24
     def drawn(model, params):
         return jax.jit(jax.vmap(functools.partial(vj.sample, model, params)))(keys)
 
-    alone, both = vj.mmd(drawn(model.first, params["first"]), held, 0.3), vj.mmd(drawn(model, params), held, 0.3)
+    alone, both = (
+        vj.evaluate.mmd(drawn(model.first, params["first"]), held, 0.3),
+        vj.evaluate.mmd(drawn(model, params), held, 0.3),
+    )
     assert alone > 0.02 and both < 0.3 * alone
 
     def aggregate(key, x):
@@ -165,5 +168,5 @@ def test_the_second_stage_mends_the_samples():  # oracle 24
 
     z, u = jax.jit(jax.vmap(aggregate))(keys, x)
     prior = jax.vmap(Normal(jnp.zeros(1), jnp.ones(1)).sample)(jax.random.split(jax.random.key(1), 1500))
-    assert vj.mmd(u, prior, 0.5) < 0.5 * vj.mmd(z, prior, 0.5)
-    assert vj.active_units(model, params, held).count == (1, 1)
+    assert vj.evaluate.mmd(u, prior, 0.5) < 0.5 * vj.evaluate.mmd(z, prior, 0.5)
+    assert vj.evaluate.active_units(model, params, held).count == (1, 1)

@@ -1,6 +1,5 @@
-import functools
+import re
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,81 +7,8 @@ import pytest
 from flax import nnx
 
 from vaejax import networks
-from vaejax.networks import layers
-from vaejax.networks.network import ACTIVATIONS
 
-KEY = jax.random.key(0)
-
-
-def test_mlp_is_the_written_formula():
-    network = networks.MLP((3, 4, 2), "tanh", out_shape=(2, 1))
-    weights = network.init(KEY)
-    x = np.array([0.1, -0.2, 0.3], np.float32)
-    first, last = weights["layer0"], weights["layer1"]
-    hidden = np.tanh(x @ first["kernel"] + first["bias"])
-    np.testing.assert_allclose(
-        network.apply(weights, x), (hidden @ last["kernel"] + last["bias"]).reshape(2, 1), rtol=1e-5
-    )
-    trunk = networks.MLP((3, 4), "tanh", activate_output=True)
-    np.testing.assert_allclose(trunk.apply({"layer0": first}, x), hidden, rtol=1e-5)
-    np.testing.assert_allclose(network.apply(weights, x[:2], x[2:]), network.apply(weights, x), rtol=1e-6)
-
-
-def test_residual_blocks_start_near_the_identity_of_their_trunk():
-    network = networks.ResidualMLP(3, 8, 2, 4, out_shape=(2, 2))
-    weights = network.init(KEY)
-    assert network.apply(weights, jnp.ones(3)).shape == (2, 2)
-    cut = weights | {f"add{i}": jax.tree.map(jnp.zeros_like, weights[f"add{i}"]) for i in range(2)}
-    trunk = jax.nn.silu(jnp.ones(3) @ weights["enter"]["kernel"]) @ weights["leave"]["kernel"]
-    np.testing.assert_allclose(network.apply(cut, jnp.ones(3)).reshape(-1), trunk, rtol=1e-5)
-    grads = jax.grad(lambda w: jnp.sum(network.apply(w, jnp.ones(3)) ** 2))(weights)
-    assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(grads["add1"]))  # nothing starts at a dead end
-
-
-@pytest.mark.parametrize(
-    "size, depth, features, side, stride",
-    [((7, 5), 3, 4, 4, 2), ((6, 6), 2, 5, 3, 1), ((5, 4), 8, 2, 3, 1), ((3, 2), 1, 2, 4, 2), ((9, 8), 8, 1, 4, 2)],
-)
-def test_convolution_by_patches_is_the_convolution(size, depth, features, side, stride):
-    x = jax.random.normal(KEY, (*size, depth))
-    kernel = jax.random.normal(jax.random.key(1), (side, side, depth, features))
-
-    def reference(x, kernel):
-        return jax.lax.conv_general_dilated(
-            x[None], kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )[0]
-
-    def both(f):
-        square = lambda x, k: (jnp.sum(f(x, k) ** 2), f(x, k))
-        return jax.jit(jax.grad(square, (0, 1), has_aux=True))(x, kernel)
-
-    mine, wanted = both(functools.partial(layers._by_products, stride=stride)), both(reference)
-    chex.assert_trees_all_close(mine, wanted, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize("shape, context, blocks", [((28, 28, 1), 0, 0), ((9, 7, 3), 2, 1), ((5, 6, 2), 0, 0)])
-def test_convolutional_networks_take_images_of_any_size(shape, context, blocks):
-    encoder = networks.ConvEncoder(shape, (4, 8), 6, context, blocks)
-    decoder = networks.ConvDecoder(3 + context, (8, 4), (*shape[:2], 2 * shape[2]), blocks)
-    x = jax.random.normal(KEY, shape)
-    extra = (jnp.ones(context),) if context else ()
-    weights = jax.jit(encoder.init)(KEY)
-    encode = jax.jit(encoder.apply)
-    code = encode(weights, x, *extra)
-    assert code.shape == (6,)
-    out = jax.eval_shape(decoder.apply, jax.eval_shape(decoder.init, KEY), code[:3], *extra)
-    assert out.shape == (*shape[:2], 2 * shape[2])
-    if context:
-        assert jnp.any(encode(weights, x, 2 * jnp.ones(context)) != code)
-
-
-def test_deep_pixels_become_squares():
-    """A stage turns channels (0, 1, 2, 3) of a pixel into a square of four pixels, row by row."""
-    decoder = networks.ConvDecoder(1, (1,), (2, 2, 1))
-    weights = decoder.init(KEY)
-    weights["conv0"]["kernel"] = jnp.zeros((3, 3, 1, 4))
-    weights["conv0"]["bias"] = jnp.arange(4.0)
-    np.testing.assert_array_equal(decoder.apply(weights, jnp.ones(1))[..., 0], [[0.0, 1.0], [2.0, 3.0]])
+KEY, X = jax.random.key(0), np.ones(3, np.float32)
 
 
 class Tied(nnx.Module):
@@ -100,66 +26,102 @@ def tied(rngs):
 
 def test_a_flax_module_becomes_a_network():
     network = networks.from_nnx(tied)
-    weights = network.init(KEY)
     assert network == networks.from_nnx(tied) and hash(network) == hash(networks.from_nnx(tied))
+
+    @jax.jit
+    def run(key):
+        weights, direct = network.init(key), Tied(nnx.Rngs(key))
+        rows = jax.vmap(network.apply, (None, 0))(weights, jnp.ones((2, 3)))
+        return weights, network.apply(weights, X), network.apply(weights, X, X), rows, direct(X)
+
+    weights, out, shifted, rows, direct = jax.tree.map(np.asarray, run(KEY))
     assert list(weights) == ["again"] and list(weights["again"]) == ["bias", "kernel"]
     assert len(jax.tree.leaves(weights)) == 2  # one kernel and one bias: the tie is kept
-    direct = Tied(nnx.Rngs(KEY))
-    np.testing.assert_allclose(network.apply(weights, jnp.ones(3)), direct(jnp.ones(3)), rtol=1e-6)
-    np.testing.assert_allclose(network.apply(weights, jnp.ones(3), jnp.ones(3)), direct(jnp.ones(3)) + 1, rtol=1e-6)
-    doubled = jax.vmap(network.apply, (None, 0))(jax.tree.map(lambda w: 2 * w, weights), jnp.ones((2, 3)))
-    assert doubled.shape == (2, 3)
-
-
-def test_modules_with_other_state_are_refused():
-    with pytest.raises(ValueError, match="only state is parameters, got BatchStat.*LayerNorm instead"):
-        networks.from_nnx(lambda rngs: nnx.BatchNorm(3, rngs=rngs)).init(KEY)
-    with pytest.raises(ValueError, match="Rng"):
-        networks.from_nnx(lambda rngs: nnx.Dropout(0.5, rngs=rngs)).init(KEY)
-
-    with pytest.raises(ValueError, match="GroupNorm normalises one datum otherwise than a batch"):
-        networks.from_nnx(lambda rngs: nnx.GroupNorm(4, num_groups=2, rngs=rngs)).init(KEY)
+    for other in (out, shifted - 1, rows[0], rows[1]):
+        np.testing.assert_allclose(other, direct, rtol=1e-5)
 
 
 def test_plain_functions_become_a_network():
-    network = networks.from_functions(lambda key: {"a": jnp.ones(2)}, lambda w, x: w["a"] * x)
-    assert network.apply(network.init(KEY), jnp.full(2, 3.0)).tolist() == [3.0, 3.0]
+    network = networks.from_functions(lambda key: {"a": np.full(2, 2.0)}, lambda w, x: w["a"] * x)
+    assert network.apply(network.init(KEY), np.full(2, 3.0)).tolist() == [6.0, 6.0]
 
 
 def test_networks_combine():
     chain = networks.Sequential((networks.MLP((4, 3), activate_output=True), networks.Linear(3, 2)))
     both = networks.Parallel((chain, networks.Constant(3)))
-    weights = both.init(KEY)
-    out = both.apply(weights, jnp.ones(3), jnp.ones(1))
-    assert out.shape == (5,) and out[2:].tolist() == [0.0, 0.0, 0.0]
-    np.testing.assert_allclose(out[:2], chain.apply(weights["part0"], jnp.ones(4)))
+
+    @jax.jit
+    def run(key):
+        weights = both.init(key)
+        return both.apply(weights, X, X[:1]), chain.apply(weights["part0"], jnp.ones(4))
+
+    out, first = map(np.asarray, run(KEY))
+    np.testing.assert_array_equal(out[2:], np.zeros(3))
+    np.testing.assert_allclose(out[:2], first, rtol=1e-6)
 
 
-def test_half_precision_keeps_parameters_and_outputs_in_single():
-    network = networks.Sequential((networks.MLP((64, 64), activate_output=True), networks.Linear(64, 8)))
-    half = networks.in_precision(network, "bfloat16")
-    weights = half.init(KEY)
-    x = jax.random.normal(KEY, (64,))
-    exact, rounded = network.apply(weights, x), half.apply(weights, x)
+@pytest.mark.parametrize(
+    "network",
+    [
+        networks.Sequential((networks.MLP((64, 64), activate_output=True), networks.Linear(64, 8))),
+        networks.MADE(64, [4]),  # type: ignore[arg-type]
+    ],
+    ids=["sequence", "made"],
+)
+def test_half_precision_keeps_parameters_and_outputs_in_single(network):
+    half, x = networks.in_precision(network, "bfloat16"), np.random.default_rng(0).normal(size=64).astype(np.float32)
+
+    @jax.jit
+    def run(key):
+        weights = half.init(key)
+        return weights, network.apply(weights, x), half.apply(weights, x)
+
+    weights, exact, rounded = run(KEY)
     assert rounded.dtype == jnp.float32 and jax.tree.leaves(weights)[0].dtype == jnp.float32
-    assert 1e-5 < jnp.abs(exact - rounded).max() < 0.1
+    assert 1e-6 < np.abs(np.asarray(exact) - rounded).max() < 0.1
+    assert "bf16[64" in str(jax.make_jaxpr(half.apply)(weights, x))
     assert hash(half) == hash(networks.in_precision(network, "bfloat16"))
+    assert networks.in_precision(network, None) == network
 
 
-def test_wrong_settings_are_named():
-    with pytest.raises(ValueError, match="activation: expected one of relu, .*, got 'swish'"):
-        networks.MLP((2, 2), "swish")
-    with pytest.raises(ValueError, match="sizes: expected at least 2 positive sizes, got \\(3,\\)"):
-        networks.MLP((3,))
-    with pytest.raises(ValueError, match="out_shape: expected 4 entries, got shape \\(3,\\)"):
-        networks.MLP((2, 4), out_shape=(3,))
-    with pytest.raises(ValueError, match="data_shape: expected \\(height, width, channels\\), got \\(28, 28\\)"):
-        networks.ConvEncoder((28, 28), (4,), 2)  # type: ignore[arg-type]
-    network = networks.MLP((2, 2))
-    with pytest.raises(ValueError, match="MLP: expected 2 inputs, got shapes \\(3,\\) and \\(1,\\)"):
-        network.apply(network.init(KEY), jnp.ones(3), jnp.ones(1))
-    with pytest.raises(ValueError, match="MLP: expected weights named \\['layer0'\\], got \\['other'\\]"):
-        network.apply({"other": 0}, jnp.ones(2))
-    with pytest.raises(ValueError, match="MLP.layer0.kernel: expected shape \\(2, 2\\), got \\(2, 3\\)"):
-        network.apply({"layer0": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(2)}}, jnp.ones(2))
-    assert ACTIVATIONS.keys() >= {"relu", "silu", "tanh"}
+def applied(network, *shapes):
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    return jax.eval_shape(lambda *inputs: network.apply(network.init(KEY), *inputs), *inputs)
+
+
+def flax(module, *args, **kwargs):
+    return networks.from_nnx(lambda rngs: module(*args, rngs=rngs, **kwargs)).init(KEY)
+
+
+MLP, MADE, Cell, ConvLayer = networks.MLP, networks.MADE, networks.Cell, networks.ConvLayer
+WRONG = {
+    "hidden: expected at least 1 positive sizes, got ()": lambda: MADE(3, ()),
+    "context_dim: expected an integer of at least 0, got -1": lambda: MADE(3, (4,), 2, -1),
+    "activation: expected one of relu, leaky_relu, elu, gelu, silu, softplus, tanh, got 'x'": lambda: MLP((2, 2), "x"),
+    "softplus, tanh, got 'sine'": lambda: MADE(3, (4,), activation="sine"),
+    "sizes: expected at least 2 positive sizes, got (3,)": lambda: MLP((3,)),
+    "out_shape: expected 4 entries, got shape (3,)": lambda: MLP((2, 4), out_shape=(3,)),
+    "MADE: expected 5 inputs, got shapes (3,)": lambda: applied(MADE(3, (4,), 2, 2), (3,)),
+    "MLP: expected 2 inputs, got shapes (3,) and (1,)": lambda: applied(MLP((2, 2)), (3,), (1,)),
+    "MLP: expected weights named ['layer0'], got ['other']": lambda: MLP((2, 2)).apply({"other": 0}, X[:2]),
+    "MLP.layer0.kernel: expected shape (3, 2), got (1,)": lambda: MLP((3, 2)).apply(
+        {"layer0": {"kernel": X[:1], "bias": X[:2]}}, X
+    ),
+    "Skip: expected an output of shape (2,), got (3,)": lambda: applied(networks.Skip(networks.Linear(2, 3)), (2,)),
+    "one size with 3 channels in all, got shapes [(4, 4, 2)]": lambda: applied(ConvLayer(3, 2), (4, 4, 2)),
+    "an image among its inputs, got [(3,)]": lambda: applied(ConvLayer(3, 2), (3,)),
+    "about (8, 8), got (9, 9)": lambda: applied(ConvLayer(2, 2, double_to=(9, 9)), (4, 4, 2)),
+    "double_to: expected (height, width) and stride 1": lambda: ConvLayer(2, 2, stride=2, double_to=(9, 9)),
+    "kind: expected one of depthwise, full, got 'wide'": lambda: Cell(2, "wide"),
+    "an image with 3 channels, got shape (4, 4, 2)": lambda: applied(Cell(3), (4, 4, 2)),
+    "data_shape: expected (height, width, channels), got (2, 2)": lambda: networks.ConvEncoder((2, 2), (4,), 2),
+    "only state is parameters, got BatchStat. Models are pure": lambda: flax(nnx.BatchNorm, 3),
+    "only state is parameters, got RngCount, RngKey": lambda: flax(nnx.Dropout, 0.5),
+    "GroupNorm normalises one datum otherwise than a batch": lambda: flax(nnx.GroupNorm, 4, num_groups=2),
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_wrong_settings_are_named(words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        WRONG[words]()

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from vaejax.train.checkpoint import manager_of
 
 import vaejax as vj
 from tests import zoo
 from vaejax.train import loop, runs
+from vaejax.train.saved import manager_of
 
 KEY = jax.random.key(0)
 X = zoo.levels(45)
@@ -197,12 +197,12 @@ def test_an_error_at_the_end_gives_the_folder_back(tmp_path, monkeypatch):
 
     told, before = {"format": 1}, signal.getsignal(signal.SIGINT)
     with pytest.raises(OSError, match="could not be written .RuntimeError: late.") as problem:
-        with runs.Run(tmp_path, told, resume=True, every=1.0) as run:
+        with runs.Run.open(tmp_path, told, resume=True, every=1.0) as run:
             monkeypatch.setattr(
                 run._manager, "wait_until_finished", lambda: (_ for _ in ()).throw(RuntimeError("late"))
             )
     assert signal.getsignal(signal.SIGINT) is before and problem.value.__cause__ is not None
-    with runs.Run(tmp_path, told, resume=True, every=1.0):
+    with runs.Run.open(tmp_path, told, resume=True, every=1.0):
         pass
 
 
@@ -279,7 +279,7 @@ def test_any_file_may_be_missing_from_the_newest(tmp_path, stopped, whole):
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             history = runs.History()
-            with runs.Run(run, json.loads((run / "run.json").read_text()), resume=True, every=1.0) as going:
+            with runs.Run.open(run, json.loads((run / "run.json").read_text()), resume=True, every=1.0) as going:
                 position = going.restore(whole.state, history)[0]
         damaged = [str(warning.message) for warning in told if "is damaged" in str(warning.message)]
         assert position.epoch in (1, 2) and len(damaged) <= 1

@@ -183,11 +183,11 @@ def test_other_runs_are_refused(tmp_path):
     with pytest.raises(ValueError, match="holds a run already: expected a new folder with resume=False"):
         start(resume=False)
     told = json.loads((tmp_path / "run.json").read_text())
-    with runs.Run(tmp_path, told, resume=True, every=1.0):
+    with runs.Run.open(tmp_path, told, resume=True, every=1.0):
         with pytest.raises(ValueError, match="another process is writing this run"):
             start()
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(ValueError, match="run.json is damaged"):
+    with pytest.raises(ValueError, match="run.json: expected what vaejax.fit writes"):
         start()
 
 

@@ -56,7 +56,7 @@ def test_the_linear_vae_reaches_probabilistic_pca(x64):  # oracle 4, by stochast
 def test_the_linear_vae_reaches_probabilistic_pca_on_mnist(mnist):
     x = (mnist.train.x[:5000] / np.float32(255)).reshape(5000, 784)
     best = vj.em.ppca_exact(vj.PPCA(784, 8), x)
-    exact = vj.log_evidences(vj.PPCA(784, 8), best, x).mean()
+    exact = vj.evaluate.exact_log_evidence(vj.PPCA(784, 8), best, x).mean()
     model, schedule = vj.zoo.linear_vae(784, 8), optax.cosine_decay_schedule(2e-2, 4000)
     result = vj.fit(model, KEY, x, epochs=200, batch_size=250, optimizer=optax.adam(schedule))
     assert 0 < exact - linear.exact_elbo(model, result.params, jnp.asarray(x)) < 0.5
@@ -113,7 +113,7 @@ def test_long_epochs_are_cut(monkeypatch):
             return {"flops": 1e9}
 
     monkeypatch.setattr(loop, "run_steps", type("Fake", (), {"lower": staticmethod(lambda *a, **k: Lowered())}))
-    length = loop._scan_length(None, None, None, None, 1000, {})  # type: ignore[arg-type]
+    length = loop._scan_length(None, None, None, 1000, {})  # type: ignore[arg-type]
     assert 1 <= length < 1000 and length * -(-1000 // length) < 1000 + length
 
 
@@ -190,7 +190,7 @@ def test_bad_steps_are_skipped_counted_and_explained():
         return jnp.where((step >= 2) & (step < 5), jnp.nan, 1.0) * value, info
 
     result = fit(X, objective=objective, epochs=4)
-    assert result.state.skipped == 3 and result.state.skipped_in_row == 0
+    assert result.state.skipped == 3
     assert (
         np.isnan(result.history.batches[2:5]).all() and np.isfinite(np.delete(result.history.batches, [2, 3, 4])).all()
     )
@@ -338,9 +338,9 @@ CONDITIONAL = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,))
         (CONDITIONAL, X, {"context": np.ones((45, 3)), "validation": X}, "expected the pair \\(x, context\\)"),
         (MODEL, X, {"epochs": -1}, "epochs: expected an integer of at least 0, got -1"),
         (MODEL, X, {"batch_size": 0}, "batch_size: expected an integer of at least 1, got 0"),
-        (MODEL, X, {"average": 1.0}, "average: expected a decay in \\[0, 1\\), got 1.0"),
+        (MODEL, X, {"average": 1.0}, "average: expected a finite number of at least 0 and below 1, got 1.0"),
         (MODEL, X, {"patience": 0, "validation": X}, "patience: expected an integer of at least 1, got 0"),
-        (MODEL, X, {"compute_dtype": "bf16"}, "compute_dtype: expected bfloat16, .* got 'bf16'"),
+        (MODEL, X, {"compute_dtype": "bf16"}, "compute_dtype: expected one of bfloat16, .* got 'bf16'"),
         (MODEL, X, {"transform": lambda k, x: x * 5 - 2}, "data, transformed: expected values in \\[0, 1\\]"),
         (
             MODEL,
@@ -351,7 +351,7 @@ CONDITIONAL = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,))
         (GRID, X + 0.01, {}, "expected values in \\[0, 1\\]|expected values on the grid of 17 levels"),
         (GRID, X * np.float32(0.9), {}, "expected values on the grid of 17 levels over \\[0, 1\\], got"),
         (MODEL, X, {"patience": 2}, "patience: expected validation rows to stop by, got none"),
-        (MODEL, X, {"init": {"encoder": 0}}, "init: expected parameters like"),
+        (MODEL, X, {"init": {"encoder": 0}}, "init: parameter .*: expected shape"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(model, data, options, message):

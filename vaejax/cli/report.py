@@ -120,9 +120,10 @@ def _columns(run: Run, samples: np.ndarray) -> "dict[str, Figure]":
     # The two that vary most, and where all have unit variance the first two.
     spread = np.nanvar(x, 0) if scaling is None else (np.nanstd(x, 0) > 0).astype(float)
     first, second = sorted(np.argsort(-spread, kind="stable")[:2])
+    units = np.asarray if scaling is None else scaling.undo
     sets = {"train rows": x[: len(samples)], "samples": samples}
-    pairs = {name: (rows if scaling is None else scaling.undo(rows))[:, [first, second]] for name, rows in sets.items()}
-    figure = vj.plots.overlay(pairs, names=(f"column {first}", f"column {second}"))
+    planes = {name: units(rows)[:, [first, second]] for name, rows in sets.items()}
+    figure = vj.plots.planes(planes, names=(f"column {first}", f"column {second}"))
     return {f"Columns {first} and {second}: as many train rows as samples": figure}
 
 

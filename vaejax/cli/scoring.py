@@ -119,8 +119,8 @@ def _comparisons(folder: Folder, run: Run, rows: vj.data.Split) -> dict[str, Any
     if enough and rows.y is not None and len(np.unique(source.train.y)) > 1:
         path = folder.path / "classifier"  # of the run's own data, trained once and kept beside the run
         if not path.is_dir():
-            vj.evaluate.save_classifier(path, vj.evaluate.train_classifier(folder.load().source.data))
-        found |= {"classifier": vj.evaluate.load_classifier(path), "grey": source.test.x if model.binary else None}
+            vj.evaluate.classifier.save(path, vj.evaluate.classifier.train(folder.load().source.data))
+        found |= {"classifier": vj.evaluate.classifier.load(path), "grey": source.test.x if model.binary else None}
     if options["data"] == "sprites" and not model.context_dim:
         found["sprites"] = vj.data.sprites(1)
     return found

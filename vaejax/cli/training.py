@@ -1,6 +1,7 @@
 """`vaejax fit`: the data, the model and its training, by EM or by gradients."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from vaejax.files import write_text
 from vaejax.types import Transform
 
 __all__ = ["fit"]
+
+_adam = functools.cache(
+    optax.adam
+)  # one object a rate: programs of a second fit in this process are not compiled again
 
 
 def fit(command: Fit) -> None:
@@ -85,7 +90,7 @@ def _by_gradients(
         model,
         jax.random.key(command.seed),
         vj.data.share(source.data, jax.process_index(), jax.process_count()),
-        optimizer=optax.adam(require_number("--learning-rate", command.learning_rate, above=0)),
+        optimizer=_adam(require_number("--learning-rate", command.learning_rate, above=0)),
         context="labels" if model.context_dim else None,
         checkpoint=folder.path,
         patience=command.patience,

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from vaejax.distributions import Categorical, Chain, Distribution, Guide, TrilNormal
 from vaejax.em.fit import em_step
-from vaejax.models import LatentModel, log_evidence, log_joint
+from vaejax.models import LatentModel, log_evidence
+from vaejax.types import Array, Params, PyTree
 
 __all__ = ["HalfSteps", "ascent", "expected_log_joint", "half_steps", "kl_gap", "lower_bound"]
 
@@ -28,13 +30,13 @@ class HalfSteps(NamedTuple):
       log_likelihood: log-likelihood of the new parameters; the gap to `after_m` is Jensen's.
     """
 
-    before: jax.Array
-    after_e: jax.Array
-    after_m: jax.Array
-    log_likelihood: jax.Array
+    before: Float[Array, ""]
+    after_e: Float[Array, ""]
+    after_m: Float[Array, ""]
+    log_likelihood: Float[Array, ""]
 
 
-def _expectation(q: Any, p: Distribution, f: Callable[[Any, jax.Array], jax.Array]) -> jax.Array:
+def _expectation(q: Distribution | Guide, p: Distribution, f: Callable[[PyTree, Array], Array]) -> Array:
     """E_q f(z, log q(z)), exact for a Categorical, a TrilNormal with quadratic f, and a Guide of the two."""
     match q:
         case Categorical():
@@ -48,7 +50,7 @@ def _expectation(q: Any, p: Distribution, f: Callable[[Any, jax.Array], jax.Arra
             return jnp.mean(jax.vmap(lambda z: f(z, q.log_prob(z)))(points))
         case Guide() if isinstance(p, Chain):
 
-            def below(i: int, h: Any, values: tuple, total: jax.Array | float) -> jax.Array:
+            def below(i: int, h: PyTree, values: tuple, total: Array | float) -> Array:
                 if i == len(p.links):
                     return f(values, jnp.asarray(total))
                 p_i, advance = p.links[i](h)
@@ -60,35 +62,44 @@ def _expectation(q: Any, p: Distribution, f: Callable[[Any, jax.Array], jax.Arra
             raise TypeError(f"q: expected an exact posterior of an EM model, got {type(q).__name__}")
 
 
-def _mean(model: LatentModel, params: Any, q_params: Any, x: jax.Array, entropy: float) -> jax.Array:
-    def one(x: jax.Array) -> jax.Array:
-        q, p = model.posterior(q_params, x), model.prior(q_params)
-        return _expectation(q, p, lambda z, log_q: log_joint(model, params, x, z) - entropy * log_q)
+def _mean(f: Callable[[Array], Array], x: Float[Array, "N D"]) -> Float[Array, ""]:
+    return jnp.mean(jax.lax.map(f, x, batch_size=min(len(x), 1024)))
 
-    return jnp.mean(jax.lax.map(one, x, batch_size=min(len(x), 1024)))
+
+def _bound(model: LatentModel, params: Params, q_params: Params, x: Array, entropy: float) -> Array:
+    def one(x: Array) -> Array:
+        x = model.event(x)
+
+        def f(z: PyTree, log_q: Array) -> Array:
+            log_p, h = model.prior(params).score(z)
+            return log_p + model.likelihood(params, h).log_prob(x) - entropy * log_q
+
+        posterior: Any = model.posterior(q_params, x)
+        return _expectation(posterior, model.prior(q_params), f)
+
+    return _mean(one, x)
 
 
 @jax.jit
-def expected_log_joint(model: LatentModel, params: Any, old_params: Any, x: jax.Array) -> jax.Array:
+def expected_log_joint(model: LatentModel, params: Params, old_params: Params, x: Array) -> Array:
     r"""$Q(\theta, \theta^o) = E_{p_{\theta^o}(z|x)} \log p_\theta(x, z)$, mean over the rows, nats.
 
     Args:
-      model: a model with an exact posterior: `GMM`, `PPCA`, `FactorAnalysis` or `PPCAMixture`.
+      model: one with an exact posterior: `GMM`, `PPCA`, `FactorAnalysis`, `PPCAMixture`, or a mixture of your own.
       params: $\theta$.
       old_params: $\theta^o$, under which the posterior is computed.
       x: rows, shape (N, D).
 
     Reference: Beaulac, 2019, equation 5.
     """
-    return _mean(model, params, old_params, x, 0.0)
+    return _bound(model, params, old_params, x, 0.0)
 
 
 @jax.jit
-def lower_bound(model: LatentModel, params: Any, q_params: Any, x: jax.Array) -> jax.Array:
+def lower_bound(model: LatentModel, params: Params, q_params: Params, x: Array) -> Array:
     r"""$\mathcal L(q, \theta) = Q(\theta, \theta^q) + H(q)$ with $q(z) = p_{\theta^q}(z|x)$, mean over the rows, nats.
 
     Args:
-      model: as in `expected_log_joint`.
       params: $\theta$.
       q_params: $\theta^q$; any value gives a valid bound.
       x: rows, shape (N, D).
@@ -102,22 +113,20 @@ def lower_bound(model: LatentModel, params: Any, q_params: Any, x: jax.Array) ->
     >>> bool(jnp.allclose(lower_bound(model, params, params, x), exact, atol=1e-5))
     True
     """
-    return _mean(model, params, q_params, x, 1.0)
+    return _bound(model, params, q_params, x, 1.0)
 
 
 @jax.jit
-def kl_gap(model: LatentModel, params: Any, q_params: Any, x: jax.Array) -> jax.Array:
+def kl_gap(model: LatentModel, params: Params, q_params: Params, x: Array) -> Array:
     r"""$KL[q(z)\,\|\,p_\theta(z|x)] = \log p_\theta(x) - \mathcal L(q, \theta)$, mean over the rows, nats."""
-    evidence = jax.lax.map(lambda x: log_evidence(model, params, x), x, batch_size=min(len(x), 1024))
-    return jnp.mean(evidence) - lower_bound(model, params, q_params, x)
+    return _mean(lambda x: log_evidence(model, params, x), x) - lower_bound(model, params, q_params, x)
 
 
 @jax.jit
-def half_steps(model: LatentModel, q_params: Any, old_params: Any, new_params: Any, x: jax.Array) -> HalfSteps:
+def half_steps(model: LatentModel, q_params: Params, old_params: Params, new_params: Params, x: Array) -> HalfSteps:
     """The bound before the E step, after it, and after the M step, and the new log-likelihood.
 
     Args:
-      model: as in `expected_log_joint`.
       q_params: the parameters whose posterior is q before the E step.
       old_params: the parameters that the step starts from.
       new_params: those that it ends at, `em_step(model, old_params, x).params`.
@@ -132,11 +141,10 @@ def half_steps(model: LatentModel, q_params: Any, old_params: Any, new_params: A
 
 
 @functools.partial(jax.jit, static_argnames=("num_steps",))
-def ascent(model: LatentModel, params: Any, x: jax.Array, *, num_steps: int) -> tuple[Any, HalfSteps]:
+def ascent(model: LatentModel, params: Params, x: Array, *, num_steps: int) -> tuple[Params, HalfSteps]:
     """Plain EM steps with the bound at every half step.
 
     Args:
-      model: as in `expected_log_joint`.
       params: where to start.
       x: rows, shape (N, D).
       num_steps: number of steps.
@@ -152,7 +160,7 @@ def ascent(model: LatentModel, params: Any, x: jax.Array, *, num_steps: int) -> 
     ((5, 2, 3), (4,))
     """
 
-    def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], tuple[Any, HalfSteps]]:
+    def step(carry: tuple[Params, Params], _: None) -> tuple[tuple[Params, Params], tuple[Params, HalfSteps]]:
         q, old = carry
         new = em_step(model, old, x).params
         return (old, new), (new, half_steps(model, q, old, new, x))

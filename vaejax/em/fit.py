@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vaejax.checks import require_integer, require_kind, require_number
-from vaejax.em.frame import Frame, chunked, relative_floor, restored, wide
+from vaejax.em.frame import Frame, chunked, restored, wide
 from vaejax.em.gmm import GMMStep
 from vaejax.em.linear import LinearStep, MissingLinearStep
 from vaejax.em.loop import EMTrace, run, watched
@@ -115,12 +115,11 @@ def fit(
         step,
         x,
         weights,
+        variance_floor=variance_floor,
         missing=missing,
-        one_scale=variance_floor is not None,
         restarts=num_restarts,
         devices=1 if mesh is None else mesh.size,
     )
-    floor = relative_floor(step, rows, frame, variance_floor)
     believed = np.ones_like(frame.scale)
     if prior_variance is not None:
         believed = require_number("prior_variance", prior_variance, above=0.0) / frame.scale**2
@@ -130,10 +129,10 @@ def fit(
     with wide(), watched(progress, num_steps) as visible:
         if mesh is not None:
             split, everywhere = (NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec()))
-            x, w, mask = jax.device_put((rows.x, rows.w, rows.mask), split)
-            rows = Chunks(x, w, mask, jax.device_put(rows.raw, everywhere), mesh)
+            xs, w, mask = jax.device_put((rows.x, rows.w, rows.mask), split)
+            rows = Chunks(xs, w, mask, jax.device_put(rows.raw, everywhere), mesh)
         hyper = Hyper(
-            jnp.asarray(floor, float),
+            jnp.asarray(frame.floor, float),
             jnp.asarray(pseudo, float),
             jnp.asarray(believed, float),
             may_reseed=jnp.zeros((), bool),
@@ -153,18 +152,21 @@ def fit(
 
 def _into_frame(step: EMStep, init: Params, frame: Frame) -> Params:
     expected = jax.eval_shape(step.model.init, jax.random.key(0))
-    if not isinstance(init, dict) or sorted(init) != sorted(expected):
+    if jax.tree.structure(init) != jax.tree.structure(expected):
         names = sorted(init) if isinstance(init, dict) else type(init).__name__
         raise ValueError(f"init: expected the parameters {sorted(expected)}, got {names}")
-    for name, leaf in expected.items():
-        if np.shape(init[name]) != leaf.shape:
-            raise ValueError(f"init[{name!r}]: expected shape {leaf.shape}, got {np.shape(init[name])}")
-        values = np.asarray(init[name], np.float64)
+
+    def checked(path: tuple, leaf: ArrayLike, like: jax.ShapeDtypeStruct) -> np.ndarray:
+        name, values = f"init{jax.tree_util.keystr(path)}", np.asarray(leaf, np.float64)
+        if values.shape != like.shape:
+            raise ValueError(f"{name}: expected shape {like.shape}, got {values.shape}")
         if not np.all(np.isfinite(values)):
-            raise ValueError(f"init[{name!r}]: expected finite numbers, got {values[~np.isfinite(values)][0]}")
-        if name == "scale_tril" and np.any(np.diagonal(values, axis1=-2, axis2=-1) == 0):
-            raise ValueError("init['scale_tril']: expected non-zero diagonals, got a zero")
-    init = {name: np.asarray(leaf, np.float64) for name, leaf in init.items()}
+            raise ValueError(f"{name}: expected finite numbers, got {values[~np.isfinite(values)][0]}")
+        if name.endswith("['scale_tril']") and np.any(np.diagonal(values, axis1=-2, axis2=-1) == 0):
+            raise ValueError(f"{name}: expected non-zero diagonals, got a zero")
+        return values
+
+    init = jax.tree_util.tree_map_with_path(checked, init, expected)
     return step.rescale(init, -frame.shift / frame.scale, 1.0 / frame.scale)
 
 
@@ -259,10 +261,9 @@ def ppca_exact(
     1.0
     """
     step = LinearStep(require_kind("model", model, PPCA))
-    rows, frame = chunked(step, x, weights)
-    floor = relative_floor(step, rows, frame, variance_floor)
+    rows, frame = chunked(step, x, weights, variance_floor=variance_floor)
     with wide():
-        params = jax.tree.map(np.asarray, _exact(step, rows, jnp.asarray(floor, float)))
+        params = jax.tree.map(np.asarray, _exact(step, rows, jnp.asarray(frame.floor, float)))
     return restored(step, params, frame)
 
 

@@ -13,7 +13,7 @@ from vaejax.checks import require_each_row, require_number
 from vaejax.em.step import Chunks, EMStep
 from vaejax.types import ArrayLike, Params
 
-__all__ = ["Frame", "chunked", "relative_floor", "restored", "wide"]
+__all__ = ["Frame", "chunked", "restored", "wide"]
 
 _VALUES_AT_ONCE = 2**18  # what the host works on stays in its cache
 
@@ -26,6 +26,7 @@ class Frame(NamedTuple):
       scale: standard deviations; all equal where one number serves every column.
       log_jacobian: mean over the rows of the sum of log scale over their observed entries.
       total: sum of the weights as given.
+      floor: the variance floor in this frame; none lies below what the precision of the rows resolves.
       double: whether parameters come back in float64: as the data are, where JAX is set to it.
     """
 
@@ -33,6 +34,7 @@ class Frame(NamedTuple):
     scale: Float[np.ndarray, " D"]
     log_jacobian: float
     total: float
+    floor: float
     double: bool
 
 
@@ -41,8 +43,8 @@ def chunked(
     x: ArrayLike,
     weights: ArrayLike | None = None,
     *,
+    variance_floor: float | None = None,
     missing: bool = False,
-    one_scale: bool = False,
     restarts: int = 1,
     devices: int = 1,
 ) -> tuple[Chunks, Frame]:
@@ -55,8 +57,8 @@ def chunked(
       step: the EM step.
       x: rows (N, D) or images.
       weights: of the rows.
+      variance_floor: in squared units of `x`, for which all columns are divided by one number; default: the step's.
       missing: whether nan is missing rather than wrong.
-      one_scale: divide columns by one number, whatever the step says.
       restarts: steps that run side by side.
       devices: the number of chunks is a multiple of it.
     """
@@ -68,18 +70,21 @@ def chunked(
     shift, scale = np.zeros(dim), np.full(dim, pixels)
     if step.frame != "none":
         overall = variance.mean() if variance.any() else pixels**2
-        together = one_scale or step.frame == "common"
+        together = variance_floor is not None or step.frame == "common"
         shift, scale = mean, np.sqrt(np.full(dim, overall) if together else np.where(variance > 0, variance, overall))
     total = float(count if weights is None else np.asarray(weights, np.float64).sum())
-    log_jacobian = float(observed @ np.log(scale / pixels))
+    dtype = np.float64 if (step.double or _x64()) and values.dtype == np.float64 else np.float32
+    floor = step.floor(np.dtype(dtype))
+    if variance_floor is not None:
+        floor = require_number("variance_floor", variance_floor, least=0.0) * (pixels / scale[0]) ** 2
+        floor = max(floor, float(np.finfo(dtype).eps) ** 2)
     is_double = np.asarray(x).dtype == np.float64 and _x64()
-    frame = Frame(shift / pixels, scale / pixels, log_jacobian, total, is_double)
+    log_jacobian = float(observed @ np.log(scale / pixels))
+    frame = Frame(shift / pixels, scale / pixels, log_jacobian, total, floor, is_double)
 
-    double = step.double or _x64()
-    size = _chunk_size(step.width, restarts, double)
+    size = _chunk_size(step.width, restarts, step.double or _x64())
     chunks = devices * max(1, math.ceil(count / (size * devices)))
     size = 8 * math.ceil(count / chunks / 8)
-    dtype = np.float64 if double and values.dtype == np.float64 else np.float32
     # Far from the origin, or outside the range of float32, the subtraction needs float64.
     far = np.any(np.abs(shift) > 100.0 * scale) or not np.all((scale > 1e-12) & (scale < 1e12))
     work = np.float64 if values.dtype == np.float64 or far else np.float32
@@ -197,14 +202,6 @@ def _measure(x: np.ndarray, weights: np.ndarray | None, missing: bool) -> tuple[
     # What rounding leaves of a constant column is not spread.
     variance[variance <= 1e-4 * (np.finfo(work).eps * np.abs(shift)) ** 2] = 0.0
     return shift, variance, seen / w_all.sum()
-
-
-def relative_floor(step: EMStep, rows: Chunks, frame: Frame, variance_floor: float | None) -> float:
-    """The variance floor in the standard frame; none lies below what the precision of the rows resolves."""
-    if variance_floor is None:
-        return step.floor(rows.w.dtype)
-    floor = require_number("variance_floor", variance_floor, least=0.0)
-    return max(floor / frame.scale[0] ** 2, float(jnp.finfo(rows.w.dtype).eps) ** 2)
 
 
 def _x64() -> bool:

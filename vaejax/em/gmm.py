@@ -91,7 +91,8 @@ class GMMStep(EMStep):
         if self._has_tril:
             rows = scale[:, None] if self.model.covariance == "tied" else scale[None, :, None]
             return new | {"scale_tril": params["scale_tril"] * rows}
-        return new | {"log_scale": params["log_scale"] + np.log(scale if self.model.covariance == "diag" else scale[0])}
+        unit = np.log(scale[None] if self.model.covariance == "diag" else scale[0])
+        return new | {"log_scale": params["log_scale"] + unit}
 
     def update(self, params: Params, rows: Chunks, hyper: Hyper, key: Key) -> Update:
         log_weights = jax.nn.log_softmax(params["logits"])

@@ -1,6 +1,5 @@
 """Annealed importance sampling with Hamiltonian transitions, and the reverse chain that brackets the truth."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,22 +7,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Float
 
-from vaejax.data.inputs import Rows, checked_rows
-from vaejax.evaluate.evidence import PURPOSE, Evidence, of_weights
-from vaejax.evaluate.progress import groups
+from vaejax.checks import require_integer
+from vaejax.evaluate.evidence import Evidence, of_weights, separate
+from vaejax.evaluate.rows import Rows, checked, over_rows, row_keys
 from vaejax.models import LatentModel, sample
-from vaejax.models.model import require_at_least
+from vaejax.types import Array, ArrayLike, Key, Params, PyTree
 
 __all__ = ["Bracket", "ais", "bdmc"]
 
-_WANTED = 0.65  # share of proposals that are accepted
+_ACCEPTANCE = 0.65  # share of proposals that are accepted
 _GAIN = 0.2
 _FIRST_STEP = 0.1
 
 
 class Bracket(NamedTuple):
-    """What `bdmc` finds on simulated data: in expectation `lower` is below log p(x) and `upper` above.
+    """Bounds of log p(x) of simulated rows: in expectation `lower` is below it and `upper` above.
 
     Attributes:
       lower: by annealing from the prior to the posterior.
@@ -33,18 +33,18 @@ class Bracket(NamedTuple):
 
     lower: Evidence
     upper: Evidence
-    x: jax.Array
+    x: Float[Array, "N ..."]
 
 
-def _schedule(steps: int) -> jax.Array:
+def _schedule(steps: int) -> Array:
     """Inverse temperatures from 0 to 1, dense at both ends: a logistic curve between -4 and 4."""
     curve = jax.nn.sigmoid(jnp.linspace(-4.0, 4.0, steps + 1))
     return (curve - curve[0]) / (curve[-1] - curve[0])
 
 
 def _hmc(
-    log_density: Callable[[jax.Array], jax.Array], key: jax.Array, v: jax.Array, size: jax.Array, leapfrog: int
-) -> tuple[jax.Array, jax.Array]:
+    log_density: Callable[[Array], Array], key: Array, v: Array, size: Array, leapfrog: int
+) -> tuple[Array, Array]:
     """One Hamiltonian transition: the next point, and the probability that the proposal was taken with."""
     key_momentum, key_accept = jax.random.split(key)
     momentum = jax.random.normal(key_momentum, v.shape)
@@ -64,15 +64,23 @@ def _hmc(
     return jnp.where(jax.random.uniform(key_accept) < chance, new, v), chance
 
 
-def _anneal(terms, key: jax.Array, v: jax.Array, betas: jax.Array, sizes: Any, leapfrog: int, backward: bool):
+def _anneal(
+    terms: Callable[[Array], tuple[Array, Array]],
+    key: Key,
+    v: Float[Array, "C D"],
+    betas: Float[Array, " T"],
+    sizes: Array | None,
+    leapfrog: int,
+    backward: bool,
+) -> tuple[Float[Array, " C"], Array]:
     """Log-weights of chains (C, d) along `betas`; with `sizes=None` step sizes are adapted, and returned."""
 
-    def step(carry: tuple, item: tuple) -> tuple[tuple, jax.Array]:
+    def step(carry: tuple, item: tuple) -> tuple[tuple, Array]:
         v, log_w, log_size = carry
         before, beta, key, given = item
         log_size = log_size if sizes is None else given
 
-        def tempered(u: jax.Array) -> jax.Array:
+        def tempered(u: Array) -> Array:
             log_p, log_likelihood = terms(u)
             return log_p + beta * log_likelihood
 
@@ -85,7 +93,7 @@ def _anneal(terms, key: jax.Array, v: jax.Array, betas: jax.Array, sizes: Any, l
         else:
             log_w = log_w + weigh(v)
             v, chance = move(keys, v)
-        return (v, log_w, log_size + _GAIN * (jnp.mean(chance) - _WANTED)), log_size
+        return (v, log_w, log_size + _GAIN * (jnp.mean(chance) - _ACCEPTANCE)), log_size
 
     pairs = betas[:-1], betas[1:], jax.random.split(key, len(betas) - 1)
     given = jnp.zeros(len(betas) - 1) if sizes is None else sizes
@@ -94,67 +102,51 @@ def _anneal(terms, key: jax.Array, v: jax.Array, betas: jax.Array, sizes: Any, l
     return log_w, path
 
 
-@functools.partial(jax.jit, static_argnames=("chains", "temperatures", "leapfrog", "burn_in", "backward", "batch"))
-def _run(
-    model: LatentModel, params: Any, key: jax.Array, rows: Any, first: Any, *, chains, temperatures, leapfrog,
-    burn_in, backward, batch,
-):  # fmt: skip
-    def one(item: tuple[jax.Array, Any]) -> tuple[jax.Array, ...]:
-        number, ((x, context), z) = item
-        x = model.event(x)
-        p = model.prior(params, context)
-        keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, PURPOSE), number), 4)
-        _, unravel = ravel_pytree(p.sample(keys[0]))
+def _annealed(
+    model: LatentModel,
+    params: Params,
+    key: Key,
+    item: tuple[Rows, PyTree],
+    *,
+    num_chains: int,
+    num_temperatures: int,
+    num_leapfrog: int,
+    burn_in: int,
+) -> tuple[Array, Array, Array]:
+    """The estimate of one row; chains run back from the latents that come with it, if any do."""
+    (x, context), z = item
+    backward = z is not None
+    x = model.event(x)
+    p = model.prior(params, context)
+    keys = jax.random.split(key, 4)
+    _, unravel = ravel_pytree(p.sample(keys[0]))
 
-        def terms(v: jax.Array) -> tuple[jax.Array, jax.Array]:
-            log_p, h = p.score(unravel(v))
-            return log_p, model.likelihood(params, h, context).log_prob(x)
+    def terms(v: Array) -> tuple[Array, Array]:
+        log_p, h = p.score(unravel(v))
+        return log_p, model.likelihood(params, h, context).log_prob(x)
 
-        drawn = lambda key: jax.vmap(lambda k: ravel_pytree(p.sample(k))[0])(jax.random.split(key, chains))  # noqa: E731
-        pilot = _schedule(burn_in)
-        _, path = _anneal(terms, keys[0], drawn(keys[1]), pilot, None, leapfrog, False)
-        betas = _schedule(temperatures)
-        sizes = jnp.interp(betas[1:], pilot[1:], path)
-        start = jnp.tile(ravel_pytree(z)[0], (chains, 1)) if backward else drawn(keys[2])
-        log_w, _ = _anneal(terms, keys[3], start, betas, sizes, leapfrog, backward)
-        return of_weights(log_w)
-
-    numbers = first + jnp.arange(len(rows[0].x))
-    return jax.lax.map(one, (numbers, rows), batch_size=min(batch, len(numbers)))
-
-
-def _require(model: LatentModel, params: Any, context: Any, **counts: int) -> None:
-    for name, value in counts.items():
-        require_at_least(name, value, 1)
-    z = jax.eval_shape(lambda: model.prior(params, context).sample(jax.random.key(0)))
-    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(z)):
-        raise TypeError(f"{type(model).__name__} has discrete latents: annealing needs continuous ones")
-
-
-def _settings(
-    num_chains: int = 16,
-    num_temperatures: int = 1000,
-    num_leapfrog: int = 10,
-    burn_in: int = 200,
-    batch: int = 64,
-    progress: bool = True,
-) -> tuple[dict[str, int], int, bool]:
-    counts = {"chains": num_chains, "temperatures": num_temperatures, "leapfrog": num_leapfrog, "burn_in": burn_in}
-    return counts, batch, progress
+    start = lambda key: jax.vmap(lambda k: ravel_pytree(p.sample(k))[0])(jax.random.split(key, num_chains))  # noqa: E731
+    pilot, betas = _schedule(burn_in), _schedule(num_temperatures)
+    _, path = _anneal(terms, keys[0], start(keys[1]), pilot, None, num_leapfrog, False)
+    sizes = jnp.interp(betas[1:], pilot[1:], path)
+    first = jnp.tile(ravel_pytree(z)[0], (num_chains, 1)) if backward else start(keys[2])
+    log_w, _ = _anneal(terms, keys[3], first, betas, sizes, num_leapfrog, backward)
+    return of_weights(log_w)
 
 
 def ais(
     model: LatentModel,
-    params: Any,
-    key: jax.Array,
-    x: Any,
-    context: Any = None,
+    params: Params,
+    key: Key,
+    x: ArrayLike | Rows,
+    context: ArrayLike | None = None,
     *,
     num_chains: int = 16,
     num_temperatures: int = 1000,
     num_leapfrog: int = 10,
     burn_in: int = 200,
     batch: int = 64,
+    back_from: PyTree = None,
     progress: bool = True,
 ) -> Evidence:
     r"""Annealed importance sampling of log p(x), from the prior to the posterior.
@@ -168,20 +160,19 @@ def ais(
     0.65 for each row and temperature; the chains that are weighed do not adapt, so that $E[w] = p(x)$ holds.
 
     Args:
-      model: a model with continuous latents, flat or a hierarchy.
-      params: its parameters.
-      key: a PRNG key.
-      x: rows (N, ...) of floats or uint8 pixels.
-      context: labels (N,) or vectors (N, context_dim), where the model has a context.
       num_chains: chains of each row.
       num_temperatures: T.
       num_leapfrog: leapfrog steps of a transition.
       burn_in: temperatures of the run that finds the step sizes.
       batch: rows at once.
-      progress: show a bar with the time left.
+      back_from: latents of each row, drawn from its exact posterior. All chains of the row start there and anneal
+        back to the prior: $E[w'] = 1/p(x)$, and $-\ln\overline{w'}$ is in expectation above log p(x).
 
     Returns:
       An `Evidence`; its standard error is that of `num_chains` weights.
+
+    Raises:
+      TypeError: for discrete latents.
 
     Reference: Neal, 2001; Wu, Burda, Salakhutdinov and Grosse, 2017.
 
@@ -192,58 +183,62 @@ def ais(
     >>> bool(abs(found.log_evidence[0] - vj.log_evidence(model, params, x[0])) < 0.2)
     True
     """
-    rows = checked_rows(model, x, context, "x")
-    counts, batch, progress = _settings(num_chains, num_temperatures, num_leapfrog, burn_in, batch, progress)
-    _require(model, params, None if rows.context is None else rows.context[0], **counts, batch=batch)
-    call = lambda first, part: _run(  # noqa: E731
-        model, params, key, (part, jnp.zeros(len(part.x))), first, **counts, backward=False, batch=batch
-    )
-    value, error, ess = groups(call, rows, batch, progress, "AIS")
-    return Evidence(value, error, ess, _told("AIS from the prior", **counts))
+    options = {
+        "num_chains": num_chains,
+        "num_temperatures": num_temperatures,
+        "num_leapfrog": num_leapfrog,
+        "burn_in": burn_in,
+    }
+    for name, value in (*options.items(), ("batch", batch)):
+        require_integer(name, value)
+    rows = checked(model, x, context)
+    one = None if rows.context is None else rows.context[0]
+    latents = jax.eval_shape(lambda: model.prior(params, one).sample(jax.random.key(0)))
+    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(latents)):
+        raise TypeError(f"{type(model).__name__} has discrete latents: annealing needs continuous ones")
+    title = "AIS from the prior" if back_from is None else "AIS back to the prior"
+    value, error, ess = over_rows(
+        _annealed, model, params, row_keys(separate(key), len(rows.x)), (rows, back_from), batch=batch, group=batch,
+        title=title, progress=progress, **options,
+    )  # fmt: skip
+    size = f"{num_chains} chains, {num_temperatures} temperatures, {num_leapfrog} leapfrog steps, burn-in {burn_in}"
+    return Evidence(value if back_from is None else -value, error, ess, f"{title}, {size}")
 
 
-def _told(what: str, chains: int, temperatures: int, leapfrog: int, burn_in: int) -> str:
-    return f"{what}, {chains} chains, {temperatures} temperatures, {leapfrog} leapfrog steps, burn-in {burn_in}"
+@jax.jit
+def _simulated(model: LatentModel, params: Params, keys: Key, context: ArrayLike | None) -> tuple[Array, PyTree]:
+    """Rows of the model, and the latents that they were drawn with."""
+
+    def one(key: Key, context: ArrayLike | None) -> tuple[Array, PyTree]:
+        z, _ = model.prior(params, context).run(jax.random.split(key)[0])  # as `sample` does
+        return sample(model, params, key, context), z
+
+    return jax.vmap(one)(keys, context)
 
 
 def bdmc(
-    model: LatentModel, params: Any, key: jax.Array, num_rows: int, context: Any = None, **options: Any
+    model: LatentModel,
+    params: Params,
+    key: Key,
+    num_rows: int,
+    context: ArrayLike | None = None,
+    **options: Any,
 ) -> Bracket:
     r"""Bracket log p(x) of data that the model itself draws: bidirectional Monte Carlo.
 
-    For x drawn with z the pair is an exact draw of the posterior. Annealing from there back to the prior
-    gives weights with $E[w'] = 1/p(x)$, and $-\ln\overline{w'}$ is in expectation above log p(x), as `ais` is
-    below it. The gap says how far annealing of this length is from the truth for this model.
+    For x drawn with z the pair is an exact draw of the posterior, from which `ais` can anneal back. The gap says how
+    far annealing of this length is from the truth for this model.
 
     Args:
-      model: as for `ais`.
-      params: its parameters.
-      key: a PRNG key.
       num_rows: rows to draw.
-      context: labels (num_rows,) or vectors, where the model has a context.
-      **options: the keywords of `ais`; backward chains of a row all start at the latents it was drawn with.
-
-    Returns:
-      A `Bracket`.
+      **options: the keywords of `ais`.
 
     Reference: Grosse, Ghahramani and Adams, 2015.
     """
-    require_at_least("num_rows", num_rows, 1)
+    require_integer("num_rows", num_rows)
     key_x, key_lower, key_upper = jax.random.split(key, 3)
-    keys = jax.random.split(key_x, num_rows)
-    each = (keys,) if context is None else (keys, jnp.asarray(context))
-    x = jax.vmap(lambda k, c=None: sample(model, params, k, c))(*each)
-    latents = lambda k, c=None: model.prior(params, c).run(jax.random.split(k)[0])[0]  # noqa: E731  those of `sample`
-    z = jax.vmap(latents)(*each)
-    rows = checked_rows(model, x, context, "x")
-    counts, batch, progress = _settings(**options)
-    _require(model, params, None if rows.context is None else rows.context[0], **counts, batch=batch)
-    found = []
-    for backward, own in ((False, key_lower), (True, key_upper)):
-        call = lambda first, part, own=own, backward=backward: _run(  # noqa: E731
-            model, params, own, (Rows(*part[0]), part[1]), first, **counts, backward=backward, batch=batch
-        )
-        found.append(groups(call, (rows, z), batch, progress, "backward" if backward else "forward"))
-    (low, low_error, low_ess), (high, high_error, high_ess) = found
-    lower = Evidence(low, low_error, low_ess, _told("AIS from the prior", **counts))
-    return Bracket(lower, Evidence(-high, high_error, high_ess, _told("AIS back to the prior", **counts)), x)
+    given = None if context is None else jnp.asarray(context)
+    x, z = _simulated(model, params, jax.random.split(key_x, num_rows), given)
+    rows = checked(model, x, context)
+    lower = ais(model, params, key_lower, rows, **options)
+    return Bracket(lower, ais(model, params, key_upper, rows, back_from=z, **options), x)

@@ -1,40 +1,31 @@
-"""Scores that tell rows unlike the training data, and how well they do."""
+"""Scores of rows unlike the training data, and how well they separate."""
 
-from typing import Any
+from typing import Literal
 
-import jax
 import numpy as np
+from jaxtyping import Float
 
-from vaejax.data.inputs import Rows, checked_rows
-from vaejax.evaluate.criteria import log_evidences
-from vaejax.evaluate.evidence import importance_bounds
-from vaejax.models import LatentModel, elbo
-from vaejax.models.model import require_at_least
+from vaejax.checks import require_choice, require_integer
+from vaejax.evaluate.evidence import exact_log_evidence, log_evidence_estimate
+from vaejax.evaluate.rows import bounds, checked
+from vaejax.models import LatentModel
+from vaejax.types import ArrayLike, Key, Params
 
 __all__ = ["anomaly_scores", "auroc"]
-
-SCORES = ("elbo", "iwae", "log_evidence")
-_AT_ONCE = 256
-
-
-@jax.jit
-def _elbos(model: LatentModel, params: Any, key: jax.Array, rows: Rows) -> jax.Array:
-    one = lambda row: elbo(model, params, row[0], row[1].x, row[1].context).value  # noqa: E731
-    return jax.lax.map(one, (jax.random.split(key, len(rows.x)), rows), batch_size=min(len(rows.x), _AT_ONCE))
 
 
 def anomaly_scores(
     model: LatentModel,
-    params: Any,
-    key: jax.Array,
-    x: Any,
-    context: Any = None,
+    params: Params,
+    key: Key,
+    x: ArrayLike,
+    context: ArrayLike | None = None,
     *,
-    score: str = "elbo",
+    score: Literal["elbo", "iwae", "log_evidence"] = "elbo",
     k: int = 100,
-    background: tuple[LatentModel, Any] | None = None,
-) -> np.ndarray:
-    r"""How unlike the training data each row is: higher is stranger.
+    background: tuple[LatentModel, Params] | None = None,
+) -> Float[np.ndarray, " N"]:
+    r"""Unlikeness to the training data of each row, nats: higher is stranger.
 
     $$s(x) = -\mathcal L(x), \qquad\text{or with a background model}\qquad s(x) = \mathcal L_0(x) - \mathcal L(x)$$
 
@@ -42,19 +33,12 @@ def anomaly_scores(
     plain background.
 
     Args:
-      model: the model of what is usual.
-      params: its parameters.
-      key: a PRNG key.
-      x: rows (N, ...).
-      context: labels or vectors, where the model has a context.
+      model: the model of usual rows.
       score: `"elbo"` (one draw; of an autoencoder the reconstruction's log-likelihood), `"iwae"` or, in
         closed form, `"log_evidence"`.
       k: draws of `"iwae"`.
       background: `(model, params)` of the background model, for instance one trained on rows whose pixels
         were replaced at random; it is scored with the same draws and context.
-
-    Returns:
-      Nats, shape (N,).
 
     Reference: Ren et al., 2019 (the ratio); Nalisnick et al., 2019 (why the bound alone fails).
 
@@ -65,24 +49,24 @@ def anomaly_scores(
     >>> bool(near < far)
     True
     """
-    if score not in SCORES:
-        raise ValueError(f"score: expected one of {', '.join(SCORES)}, got {score!r}")
-    require_at_least("k", k, 1)
+    require_choice("score", score, ("elbo", "iwae", "log_evidence"))
+    require_integer("k", k)
 
-    def bound(model: LatentModel, params: Any) -> np.ndarray:
-        rows = checked_rows(model, x, context, "x")
+    def bound(model: LatentModel, params: Params) -> np.ndarray:
+        rows = checked(model, x, context)
         match score:
             case "elbo":
-                return np.asarray(_elbos(model, params, key, rows), np.float64)
+                values = bounds(model, params, key, rows).value
             case "iwae":
-                return np.asarray(importance_bounds(model, params, key, x, context, k=k), np.float64)
+                values = log_evidence_estimate(model, params, key, rows, k=k, progress=False).log_evidence
             case _:
-                return np.asarray(log_evidences(model, params, rows.x), np.float64)
+                values = exact_log_evidence(model, params, rows)
+        return values.astype(np.float64)
 
     return (0.0 if background is None else bound(*background)) - bound(model, params)
 
 
-def auroc(scores_in: Any, scores_out: Any) -> float:
+def auroc(scores_in: ArrayLike, scores_out: ArrayLike) -> float:
     r"""Area under the receiver operating characteristic: how often a strange row scores above a usual one.
 
     $$P(s_\text{out} > s_\text{in}) + \tfrac12 P(s_\text{out} = s_\text{in}),$$ exactly, over all pairs.

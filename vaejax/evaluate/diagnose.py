@@ -1,32 +1,33 @@
-"""What a fitted model does with its latents and its noise, and what to try next."""
+"""The use that a fitted model makes of its latents and its noise, and what to try next."""
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
-from vaejax.data.inputs import Rows, checked_rows, is_grey
-from vaejax.distributions import Distribution, Normal, kl_per_dimension
-from vaejax.evaluate.activity import active_units
-from vaejax.evaluate.advice import advise
-from vaejax.evaluate.aggregate import aggregate_posterior
-from vaejax.evaluate.evidence import has_exact_evidence, log_evidence_estimate
-from vaejax.evaluate.refine import refine
-from vaejax.models import LatentModel, elbo
+from vaejax.data.inputs import is_grey
+from vaejax.distributions import Distribution, Normal, TrilNormal, kl_per_dimension
+from vaejax.evaluate.evidence import Evidence, log_evidence_estimate
+from vaejax.evaluate.latents import active_units, aggregate_posterior, refine
+from vaejax.evaluate.rows import Rows, bounds, checked, mean_and_error, over_rows, posterior_kind
+from vaejax.models import Elbo, LatentModel
+from vaejax.types import Array, ArrayLike, Key, Params
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["RULES", "Diagnosis", "advise", "diagnose"]
 
-_AT_ONCE = 256
 _LOW_VARIANCE = 1e-2
+Numbers = Mapping[str, Any]
 
 
 class Diagnosis(NamedTuple):
-    """What `diagnose` finds.
+    """Numbers on a fitted model, with advice.
 
     Attributes:
-      numbers: by name, nats unless the name says otherwise; what a model does not have is absent.
+      numbers: by name, nats unless the name says otherwise; a number that a model does not have is absent.
       arrays: `kl_per_dimension` (M,), `kl_per_layer` (L,), `correlations` (M, M), where there are any.
       advice: sentences, the most important first; empty where no rule applies.
       protocol: rows and draws behind the numbers.
@@ -34,75 +35,64 @@ class Diagnosis(NamedTuple):
     """
 
     numbers: dict[str, float]
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, Float[np.ndarray, "..."]]
     advice: list[str]
     protocol: str
     errors: dict[str, float]
 
 
-@jax.jit
-def _scores(model: LatentModel, params: Any, key: jax.Array, rows: Rows) -> dict[str, jax.Array]:
-    """For each row: the bound and its parts, the noise of the likelihood at a draw of z, and what each pixel gives."""
-
-    def one(item: tuple[jax.Array, Rows]) -> dict[str, jax.Array]:
-        key, (x, context) = item
-        x = model.event(x)
-        bound = elbo(model, params, key, x, context)
-        found = {"elbo": bound.value, "log_likelihood": bound.log_likelihood, "kl": bound.kl}
-        p, q = model.prior(params, context), model.posterior(params, x, context)
-        if not isinstance(q, Distribution):
-            return found
-        each = kl_per_dimension(q, p)
-        if each is not None:
-            found["kl_per_dimension"] = each
-        _, h = p.score(q.sample(key))
-        likelihood = model.likelihood(params, h, context)
-        if isinstance(likelihood, Normal):
-            sigma = jnp.broadcast_to(likelihood.scale, x.shape)
-            pixels = jax.vmap(lambda m, s, v: Normal(m, s).log_prob(v))(*map(jnp.ravel, (likelihood.loc, sigma, x)))
-            found |= {"sigma": jnp.ravel(sigma), "pixels": pixels}
-            found["squared_error"] = jnp.mean((x - likelihood.loc) ** 2)
-        return found
-
-    return jax.lax.map(one, (jax.random.split(key, len(rows.x)), rows), batch_size=min(len(rows.x), _AT_ONCE))
+def _noise(model: LatentModel, params: Params, key: Key, row: Rows) -> dict[str, Array]:
+    """Divergence by latent and, of a Gaussian likelihood at a draw of z, noise, log-density and error by entry."""
+    x, context = model.event(row.x), row.context
+    p, q = model.prior(params, context), model.posterior(params, x, context)
+    if not isinstance(q, Distribution):
+        return {}
+    each = kl_per_dimension(q, p)
+    found = {} if each is None else {"kl_per_dimension": each}
+    likelihood = model.likelihood(params, p.score(q.sample(key))[1], context)
+    if isinstance(likelihood, Normal):
+        sigma = jnp.broadcast_to(likelihood.scale, x.shape)
+        pixels = jax.vmap(lambda m, s, v: Normal(m, s).log_prob(v))(*map(jnp.ravel, (likelihood.loc, sigma, x)))
+        found |= {"x": jnp.ravel(x), "sigma": jnp.ravel(sigma), "pixels": pixels}
+        found["squared_error"] = jnp.mean((x - likelihood.loc) ** 2)
+    return found
 
 
-def _spectrum(x: np.ndarray) -> np.ndarray:
+def _spectrum(x: Float[np.ndarray, "N D"]) -> Float[np.ndarray, " D"]:
     """Eigenvalues of the covariance of the rows, largest first."""
-    x = np.asarray(x, np.float64).reshape(len(x), -1)
-    x = x - x.mean(0)
-    return np.linalg.svd(x, compute_uv=False) ** 2 / len(x)
+    x = np.asarray(x, np.float64)
+    return np.linalg.svd(x - x.mean(0), compute_uv=False) ** 2 / len(x)
 
 
-def _of_noise(model: Any, x: np.ndarray, each: dict[str, np.ndarray]) -> dict[str, float]:
-    """What a Gaussian likelihood makes of its noise."""
-    sigma, flat = each["sigma"], x.reshape(len(x), -1)
-    found = {
+def _of_noise(model: LatentModel, found: dict[str, np.ndarray]) -> dict[str, float]:
+    """Noise of a Gaussian likelihood against its errors."""
+    x, sigma, error = found["x"], found["sigma"], float(found["squared_error"].mean())
+    numbers = {
         "least_sigma": float(sigma.min()),
         "greatest_sigma": float(sigma.max()),
-        "mean_squared_error": float(each["squared_error"].mean()),
+        "mean_squared_error": error,
+        "implied_sigma": math.sqrt(error),
     }
-    found["implied_sigma"] = math.sqrt(found["mean_squared_error"])
-    scale = model.scale
-    if isinstance(scale, float | int):
-        found["fixed_sigma"] = float(scale)
-        found["effective_beta"] = float(scale) ** 2 / max(found["mean_squared_error"], 1e-300)
-        found["ppca_keeps"] = int((_spectrum(flat) > scale**2).sum())
-    low = flat.var(0) < _LOW_VARIANCE
-    total = each["pixels"].mean(0).sum()
-    if low.any() and total > 0:
-        found["low_variance_share"] = float(each["pixels"].mean(0)[low].sum() / total)
-    return found
+    if isinstance(model.scale, float | int):
+        numbers["fixed_sigma"] = float(model.scale)
+        numbers["effective_beta"] = model.scale**2 / max(error, 1e-300)
+        numbers["ppca_keeps"] = int((_spectrum(x) > model.scale**2).sum())
+    low, pixels = x.var(0) < _LOW_VARIANCE, found["pixels"].mean(0)
+    if low.any() and pixels.sum() > 0:
+        numbers["low_variance_share"] = float(pixels[low].sum() / pixels.sum())
+    return numbers
 
 
 def diagnose(
     model: LatentModel,
-    params: Any,
-    key: jax.Array,
-    x: Any,
-    context: Any = None,
+    params: Params,
+    key: Key,
+    x: ArrayLike | Rows,
+    context: ArrayLike | None = None,
     *,
-    train: Any = None,
+    train: ArrayLike | tuple[ArrayLike, ArrayLike] | Rows | None = None,
+    bound: Elbo | None = None,
+    evidence: Evidence | None = None,
     k: int = 500,
     num_rows: int = 500,
     beta: float = 1.0,
@@ -117,86 +107,167 @@ def diagnose(
     (importance sampling from the best q, minus its bound).
 
     Args:
-      model: any model with a density and continuous latents.
-      params: its parameters.
-      key: a PRNG key.
-      x: held-out rows (N, ...) in the form that the likelihood scores; the first `num_rows` are used.
-      context: labels (N,) or vectors, where the model has a context.
+      x: held-out rows; the first `num_rows` are used.
       train: rows that were trained on, in the same form (of a conditional model the pair `(x, context)`): for the
         generalisation gap.
-      k: draws of the importance bound.
+      bound: the evidence lower bound of each row and its parts, where they are known.
+      evidence: `log_evidence_estimate` of the rows, where it is known.
+      k: draws of that estimate.
       num_rows: rows that are looked at.
       beta: the weight of the divergence that the model was trained with, for the advice.
-      progress: show bars.
-
-    Returns:
-      A `Diagnosis`.
     """
-    rows = checked_rows(model, x, context, "x")
-    rows = jax.tree.map(lambda leaf: leaf[:num_rows], rows)
+    first = lambda tree: jax.tree.map(lambda leaf: leaf[:num_rows], tree)  # noqa: E731
+    rows = first(checked(model, x, context))
     key_score, key_train, key_aggregate, key_weights, key_gap = jax.random.split(key, 5)
-    each = jax.tree.map(np.asarray, _scores(model, params, key_score, rows))
-    kl = each["kl"].reshape(len(rows.x), -1)
-    active = active_units(model, params, rows.x, rows.context)
-    counts = jax.tree.leaves(active.count)
-    numbers: dict[str, Any] = {
-        "elbo": float(each["elbo"].mean()),
-        "log_likelihood": float(each["log_likelihood"].mean()),
-        "kl": float(kl.sum(1).mean()),
-        "latents": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(active.variance)),
-        "active_units": int(sum(counts)),
-        "beta": beta,
-        "grey_bernoulli": is_grey(model, rows, None),
-    }
-    errors = {"elbo": _error(each["elbo"]), "log_likelihood": _error(each["log_likelihood"]), "kl": _error(kl.sum(1))}
+    bound = bounds(model, params, key_score, rows) if bound is None else first(bound)
+    if evidence is None:
+        evidence = log_evidence_estimate(model, params, key_weights, rows, k=k, progress=progress)
+    else:
+        evidence = Evidence(*first(evidence[:3]), evidence.protocol)
+    kl = bound.kl.reshape(len(rows.x), -1)
     arrays = {"kl_per_layer": kl.mean(0)} if kl.shape[1] > 1 else {}
-    if "kl_per_dimension" in each:
-        arrays["kl_per_dimension"] = each["kl_per_dimension"].mean(0)
-    if "sigma" in each:
-        flat = np.asarray(jax.vmap(model.event)(rows.x))
-        numbers |= _of_noise(model, flat, each)
-        errors["mean_squared_error"] = _error(each["squared_error"])
+    numbers: dict[str, Any] = {}
+    errors: dict[str, float] = {}
+
+    def put(name: str, values: Any) -> None:
+        numbers[name], errors[name] = mean_and_error(values)
+
+    for name, values in (("elbo", bound.value), ("log_likelihood", bound.log_likelihood), ("kl", kl.sum(1))):
+        put(name, values)
+    active = active_units(model, params, rows)
+    numbers["latents"] = sum(int(np.size(leaf)) for leaf in jax.tree.leaves(active.variance))
+    numbers["active_units"] = int(sum(jax.tree.leaves(active.count)))
+    numbers |= {"beta": beta, "grey_bernoulli": is_grey(model, rows, None)}
+    noise = over_rows(_noise, model, params, jax.random.split(key_score, len(rows.x)), rows)
+    if "kl_per_dimension" in noise:
+        arrays["kl_per_dimension"] = noise["kl_per_dimension"].mean(0)
+    if "sigma" in noise:
+        numbers |= _of_noise(model, noise)
+        errors["mean_squared_error"] = mean_and_error(noise["squared_error"])[1]
     if train is not None:
-        seen, given = train if isinstance(train, tuple) else (train, None)
-        others = jax.tree.map(lambda leaf: leaf[:num_rows], checked_rows(model, seen, given, "train"))
-        other = np.asarray(_scores(model, params, key_train, others)["elbo"], np.float64)
-        numbers["generalisation_gap"] = float(other.mean() - numbers["elbo"])
-        errors["generalisation_gap"] = math.hypot(_error(other), _error(each["elbo"]))
-        numbers["generalisation_gap_error"] = float(np.nan_to_num(errors["generalisation_gap"]))
-    q = jax.eval_shape(lambda row: model.posterior(params, model.event(row.x), row.context), _first(rows))
-    if isinstance(q, Distribution) and not model.context_dim and _has_density(q):
-        found = aggregate_posterior(model, params, key_aggregate, rows.x)
-        numbers |= {"mutual_information": found.mutual_information, "aggregate_kl": found.kl_to_prior}
+        seen = first(checked(model, *(train if type(train) is tuple else (train, None)), "train"))
+        mean, error = mean_and_error(bounds(model, params, key_train, seen).value)
+        numbers["generalisation_gap"] = mean - numbers["elbo"]
+        errors["generalisation_gap"] = math.hypot(error, errors["elbo"])
+    q = posterior_kind(model, params, rows)
+    if isinstance(q, Distribution) and not model.context_dim and q.has_density:
+        whole = aggregate_posterior(model, params, key_aggregate, rows)
+        numbers |= {"mutual_information": whole.mutual_information, "aggregate_kl": whole.kl_to_prior}
         names = ("mutual_information", "aggregate_kl", "total_correlation")
-        errors |= dict(zip(names, found.standard_errors, strict=True))
-        arrays["correlations"] = found.correlations
-        if math.isfinite(found.total_correlation):
-            numbers["total_correlation"] = found.total_correlation
-    evidence = log_evidence_estimate(model, params, key_weights, rows.x, rows.context, k=k, progress=progress)
+        errors |= dict(zip(names, whole.standard_errors, strict=True))
+        arrays["correlations"] = whole.correlations
+        if math.isfinite(whole.total_correlation):
+            numbers["total_correlation"] = whole.total_correlation
     numbers["log_evidence"], errors["log_evidence"] = evidence.mean
-    if not has_exact_evidence(model):
+    if not model.has_evidence:
         numbers["relative_ess"] = float(np.median(evidence.ess) / k)
-    if type(q).__name__ in ("Normal", "TrilNormal"):
-        refined = refine(model, params, key_gap, rows.x, rows.context, progress=progress)
-        gaps = {
-            "amortisation_gap": np.asarray(refined.best - refined.encoder, np.float64),
-            "approximation_gap": np.asarray(refined.importance - refined.best, np.float64),
-        }
-        numbers |= {name: float(gap.mean()) for name, gap in gaps.items()}
-        errors |= {name: _error(gap) for name, gap in gaps.items()}
-    return Diagnosis(numbers, arrays, advise(numbers), f"{len(rows.x)} rows, {evidence.protocol}", errors)
+    if isinstance(q, Normal | TrilNormal):
+        refined = refine(model, params, key_gap, rows, progress=progress)
+        put("amortisation_gap", refined.best - refined.encoder)
+        put("approximation_gap", refined.importance - refined.best)
+    extra = {"k": k, "generalisation_gap_error": np.nan_to_num(errors.get("generalisation_gap", 0.0))}
+    return Diagnosis(numbers, arrays, advise(numbers | extra), f"{len(rows.x)} rows, {evidence.protocol}", errors)
 
 
-def _error(values: Any) -> float:
-    """Standard error of a mean; of one row it is not known."""
-    values = np.asarray(values, np.float64)
-    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+def _collapsed(n: Numbers) -> str | None:
+    active, latents = n["active_units"], n["latents"]
+    if active >= 0.75 * latents or latents < 2:
+        return None
+    sentence = f"{active} of {latents} units are active"
+    sigma, kept = n.get("fixed_sigma"), n.get("ppca_keeps")
+    if sigma is not None and kept is not None and kept < latents:
+        return f"{sentence}; sigma is fixed at {sigma:.3g}, where pPCA keeps at most {kept}: try a learned shared sigma"
+    if n.get("beta", 1.0) > 1.0:
+        return f"{sentence} with beta = {n['beta']:.3g}: a smaller beta keeps more of them"
+    return f"{sentence}: try a warm-up of beta or free bits, or fewer latents"
 
 
-def _first(rows: Rows) -> Rows:
-    return jax.tree.map(lambda leaf: leaf[0], rows)
+def _wrong_noise(n: Numbers) -> str | None:
+    sigma, error = n.get("fixed_sigma"), n.get("mean_squared_error")
+    if sigma is None or error is None or error <= 0 or 0.5 < sigma**2 / error < 2.0:
+        return None
+    return (
+        f"sigma^2 is fixed at {sigma**2:.3g}, but the mean squared error is {error:.3g}: this trains a beta-VAE with "
+        f"beta = {sigma**2 / error:.3g}, and its log-likelihood is not the best it could be: learn sigma"
+    )
 
 
-def _has_density(q: Any) -> bool:
-    """Whether q(z|x) has a density away from its own draws: `Flowed` with a step that has no inverse has none."""
-    return all(hasattr(step, "inverse") for step in getattr(q, "steps", ()))
+def _tiny_noise(n: Numbers) -> str | None:
+    least, share = n.get("least_sigma"), n.get("low_variance_share")
+    if least is None or least > 2e-3:
+        return None
+    sentence = f"sigma goes down to {least:.2g}"
+    if share is not None:
+        sentence += f", and pixels of variance below 0.01 give {share:.0%} of the log-likelihood"
+    return f"{sentence}: dequantize the data or give sigma a larger floor before comparing log-likelihoods"
+
+
+def _overfitted(n: Numbers) -> str | None:
+    gap, error = n.get("generalisation_gap"), n.get("generalisation_gap_error", 0.0)
+    if gap is None or gap < max(1.0, 4.0 * error, 0.05 * abs(n["elbo"])):
+        return None
+    return (
+        f"the bound on the train rows is {gap:.1f} nats above the held-out one: stop earlier, or use a smaller network"
+    )
+
+
+def _amortised(n: Numbers) -> str | None:
+    gap, other = n.get("amortisation_gap"), n.get("approximation_gap", 0.0)
+    if gap is None or gap < 1.0 or gap < other:
+        return None
+    return f"the encoder loses {gap:.1f} nats to the best q of its family: train longer, or a larger encoder"
+
+
+def _approximated(n: Numbers) -> str | None:
+    gap, other = n.get("approximation_gap"), n.get("amortisation_gap", 0.0)
+    if gap is None or gap < 1.0 or gap < other:
+        return None
+    return f"the best q of this family loses {gap:.1f} nats: try a full covariance or a flow (heads.IAF)"
+
+
+def _holes(n: Numbers) -> str | None:
+    divergence = n.get("aggregate_kl")
+    if divergence is None or divergence < max(1.0, 0.1 * n["kl"]):
+        return None
+    return (
+        f"the aggregate posterior is {divergence:.1f} nats from the prior: samples start where the decoder was not "
+        "trained; try priors.mixture, priors.vamp or zoo.two_stage"
+    )
+
+
+def _weak_bound(n: Numbers) -> str | None:
+    share = n.get("relative_ess")
+    if share is None or share * n.get("k", 500) > 10:
+        return None
+    return (
+        f"the effective sample size of the importance bound is {share:.1%} of its draws: the bound is loose; raise k, "
+        "or compare with evaluate.ais"
+    )
+
+
+def _not_a_likelihood(n: Numbers) -> str | None:
+    if not n.get("grey_bernoulli", False):
+        return None
+    return "a Bernoulli score of grey values is not a likelihood: use transforms.binarize or heads.continuous_bernoulli"
+
+
+RULES: tuple[Callable[[Numbers], str | None], ...] = (
+    _not_a_likelihood,
+    _collapsed,
+    _wrong_noise,
+    _tiny_noise,
+    _overfitted,
+    _amortised,
+    _approximated,
+    _holes,
+    _weak_bound,
+)
+
+
+def advise(numbers: Numbers) -> list[str]:
+    """Sentences that the numbers of a diagnosis call for, in the order of importance; empty where nothing is wrong.
+
+    >>> advise({"active_units": 6, "latents": 20, "fixed_sigma": 1.0, "ppca_keeps": 12, "kl": 3.0, "elbo": -1.0})
+    ['6 of 20 units are active; sigma is fixed at 1, where pPCA keeps at most 12: try a learned shared sigma']
+    """
+    return [sentence for rule in RULES if (sentence := rule(numbers)) is not None]

@@ -1,114 +1,116 @@
-"""Log-likelihoods of many rows, with error bars: exact where they can be, else by importance sampling."""
+"""Log-likelihoods of rows, exact or by importance sampling, and what follows from them: BIC, AIC, labels."""
 
-import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 
-from vaejax.data.inputs import Rows, checked_rows
-from vaejax.distributions import draw
-from vaejax.evaluate.criteria import log_evidences
-from vaejax.evaluate.progress import groups
-from vaejax.models import LatentModel
-from vaejax.models.model import require_at_least
+from vaejax.checks import require_integer
+from vaejax.distributions import Categorical, Guide
+from vaejax.evaluate.rows import Rows, checked, log_weight, mean_and_error, over_rows, row_keys
+from vaejax.models import LatentModel, log_evidence
+from vaejax.types import Array, ArrayLike, Key, Params
 
-__all__ = ["Evidence", "has_exact_evidence", "importance_bounds", "log_evidence_estimate", "of_weights"]
+__all__ = [
+    "Evidence",
+    "aic",
+    "bic",
+    "exact_log_evidence",
+    "labels",
+    "log_evidence_estimate",
+    "of_weights",
+    "responsibilities",
+    "separate",
+]
 
 _DRAWS_AT_ONCE = 2048  # at 784 pixels 6 MB: four times as many leave the cache and take a quarter longer
 _DRAWS_A_CALL = 2**20  # about a second: the bar moves, and a call can be interrupted
-PURPOSE = 0x65766964  # folded into keys, so that rows drawn from `split` of the same key are not met again
+_PURPOSE = 0x65766964
+_EXACT_AT_ONCE = 4096
 
 
 class Evidence(NamedTuple):
     r"""Estimates of log p(x), one for each row.
 
     Attributes:
-      log_evidence: nats, (N,). An average of unbiased estimates $w$ of p(x), under the logarithm: its
+      log_evidence: nats. An average of unbiased estimates $w$ of p(x), under the logarithm: its
         expectation is below log p(x), by about half the squared standard error.
-      standard_error: of `log_evidence`, (N,), by the delta method from the spread of the weights; to be
+      standard_error: of `log_evidence`, by the delta method from the spread of the weights; to be
         trusted where `ess` is above a tenth of the draws.
-      ess: effective sample size $(\sum w)^2/\sum w^2$, (N,).
-      protocol: what was computed, in words.
+      ess: effective sample size $(\sum w)^2/\sum w^2$.
+      protocol: the computation in words.
     """
 
-    log_evidence: np.ndarray
-    standard_error: np.ndarray
-    ess: np.ndarray
+    log_evidence: Float[np.ndarray, " N"]
+    standard_error: Float[np.ndarray, " N"]
+    ess: Float[np.ndarray, " N"]
     protocol: str
 
     @property
     def mean(self) -> tuple[float, float]:
         """Mean over the rows, and its standard error: that of the rows and of the estimates together."""
-        values = np.asarray(self.log_evidence, np.float64)  # their spread over the rows holds both
-        return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+        return mean_and_error(self.log_evidence)  # their spread over the rows holds both
 
 
 class _Sums(NamedTuple):
     """Streaming sums of weights: the largest logarithm so far, and sums of w and w^2 relative to it."""
 
-    top: jax.Array
-    first: jax.Array
-    second: jax.Array
+    top: Float[Array, ""]
+    first: Float[Array, ""]
+    second: Float[Array, ""]
 
 
-def _added(sums: _Sums, log_w: jax.Array) -> _Sums:
+def _none() -> _Sums:
+    return _Sums(*jnp.full((3,), -jnp.inf).at[1:].set(0.0))
+
+
+def _added(sums: _Sums, log_w: Float[Array, " K"]) -> _Sums:
     top = jnp.maximum(sums.top, jnp.max(log_w))
     safe = jnp.where(jnp.isfinite(top), top, 0.0)
     old, new = jnp.exp(sums.top - safe), jnp.exp(log_w - safe)
     return _Sums(top, sums.first * old + jnp.sum(new), sums.second * old**2 + jnp.sum(new**2))
 
 
-def of_weights(log_w: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Logarithm of the mean of weights along the last axis, its standard error, and the effective sample size."""
-    log_w = jnp.asarray(log_w)
-    start = _Sums(*jnp.full((3,), -jnp.inf).at[1:].set(0.0))
-    sums = _added(start, log_w) if log_w.ndim == 1 else jax.vmap(lambda row: _added(start, row))(log_w)
-    return _estimate(sums, log_w.shape[-1])
-
-
-def _estimate(sums: _Sums, k: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _estimate(sums: _Sums, k: int) -> tuple[Array, Array, Array]:
     ess = sums.first**2 / sums.second
     spread = jnp.sqrt(jnp.maximum(1.0 / ess - 1.0 / k, 0.0) * (k / max(k - 1, 1)))
     return sums.top + jnp.log(sums.first / k), jnp.where(k > 1, spread, jnp.nan), ess
 
 
-@functools.partial(jax.jit, static_argnames=("k", "chunk"))
-def _weigh(model: LatentModel, params: Any, key: jax.Array, rows: Rows, first: Any, *, k: int, chunk: int):
-    """Estimates of each row; its draws come in chunks, from `fold_in(key, its number)`, and are summed as they come."""
-
-    def one(item: tuple[jax.Array, Rows]) -> tuple[jax.Array, ...]:
-        number, (x, context) = item
-        x, own = model.event(x), jax.random.fold_in(jax.random.fold_in(key, PURPOSE), number)
-        p, q = model.prior(params, context), model.posterior(params, x, context)
-
-        def weight(i: jax.Array) -> jax.Array:
-            d = draw(jax.random.fold_in(own, i), q, p)
-            log_w = model.likelihood(params, d.h, context).log_prob(x) - jnp.sum(d.kl)
-            return jnp.where(i < k, log_w, -jnp.inf)
-
-        add = lambda sums, at: (_added(sums, jax.vmap(weight)(at + jnp.arange(chunk))), None)  # noqa: E731
-        start = _Sums(*jnp.full((3,), -jnp.inf).at[1:].set(0.0))
-        sums, _ = jax.lax.scan(add, start, jnp.arange(0, k, chunk))
-        return _estimate(sums, k)
-
-    numbers = first + jnp.arange(len(rows.x))
-    return jax.lax.map(one, (numbers, rows), batch_size=max(1, min(len(rows.x), _DRAWS_AT_ONCE // chunk)))
+def of_weights(log_w: Float[Array, " K"]) -> tuple[Array, Array, Array]:
+    """Logarithm of the mean of weights, its standard error, and the effective sample size."""
+    return _estimate(_added(_none(), log_w), len(log_w))
 
 
-def has_exact_evidence(model: LatentModel) -> bool:
-    """Whether log p(x) has a closed form."""
-    return model.has_evidence
+def separate(key: Key) -> Key:
+    """A key apart from those of a user, so that rows drawn from `split` of the same key are not met again."""
+    return jax.random.fold_in(key, _PURPOSE)
+
+
+def _sampled(
+    model: LatentModel, params: Params, key: Key, row: Rows, *, k: int, chunk: int
+) -> tuple[Array, Array, Array]:
+    """The estimate of one row; its draws come in chunks and are summed as they come."""
+    x = model.event(row.x)
+    p, q = model.prior(params, row.context), model.posterior(params, x, row.context)
+
+    def weight(i: Array) -> Array:
+        log_w = log_weight(model, params, jax.random.fold_in(key, i), q, p, x, row.context)
+        return jnp.where(i < k, log_w, -jnp.inf)
+
+    add = lambda sums, at: (_added(sums, jax.vmap(weight)(at + jnp.arange(chunk))), None)  # noqa: E731
+    return _estimate(jax.lax.scan(add, _none(), jnp.arange(0, k, chunk))[0], k)
 
 
 def log_evidence_estimate(
     model: LatentModel,
-    params: Any,
-    key: jax.Array,
-    x: Any,
-    context: Any = None,
+    params: Params,
+    key: Key,
+    x: ArrayLike | Rows,
+    context: ArrayLike | None = None,
     *,
     k: int = 1000,
     chunk: int = 1024,
@@ -123,17 +125,8 @@ def log_evidence_estimate(
     the row's number alone.
 
     Args:
-      model: any model with a density.
-      params: its parameters.
-      key: a PRNG key.
-      x: rows (N, ...) of floats or uint8 pixels, in the form that the likelihood scores.
-      context: labels (N,) or vectors (N, context_dim), where the model has a context.
       k: draws a row.
       chunk: draws of a row at once, at most.
-      progress: show a bar with the time left, on a terminal or in a notebook.
-
-    Returns:
-      An `Evidence`.
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, equation 8; Owen, 2013, chapter 9 (the standard error).
 
@@ -143,32 +136,83 @@ def log_evidence_estimate(
     >>> found.log_evidence.shape, found.protocol
     ((3,), 'importance sampling from q, k=50')
     """
-    for name, value in (("k", k), ("chunk", chunk)):
-        require_at_least(name, value, 1)
+    require_integer("k", k)
+    require_integer("chunk", chunk)
     if not model.has_density:
         raise TypeError(f"{type(model).__name__} has no density p(x)")
-    rows = checked_rows(model, x, context, "x")
-    if has_exact_evidence(model):
-        values = np.asarray(log_evidences(model, params, rows.x))
+    rows = checked(model, x, context)
+    if model.has_evidence:
+        values = exact_log_evidence(model, params, rows)
         return Evidence(values, np.zeros_like(values), np.full_like(values, np.inf), "exact")
     chunk = math.ceil(k / math.ceil(k / chunk))  # equal chunks: none is mostly padding
-    call = lambda first, part: _weigh(model, params, key, part, first, k=k, chunk=chunk)  # noqa: E731
-    value, error, ess = groups(call, rows, max(1, _DRAWS_A_CALL // k), progress, f"k={k}")
+    found = over_rows(
+        _sampled, model, params, row_keys(separate(key), len(rows.x)), rows, batch=max(1, _DRAWS_AT_ONCE // chunk),
+        group=max(1, _DRAWS_A_CALL // k), title=f"k={k}", progress=progress, k=k, chunk=chunk,
+    )  # fmt: skip
     given = ", given the context" if model.context_dim else ""
-    return Evidence(value, error, ess, f"importance sampling from q, k={k}{given}")
+    return Evidence(*found, f"importance sampling from q, k={k}{given}")
 
 
-def importance_bounds(
-    model: LatentModel, params: Any, key: jax.Array, x: Any, context: Any = None, *, k: int = 100
-) -> np.ndarray:
-    r"""Importance-weighted bound of each row, $\ln\frac1k\sum_i p(x,z_i)/q(z_i|x)$: nats, shape (N,).
+def _exact(model: LatentModel, params: Params, _: None, row: Rows) -> Array:
+    return log_evidence(model, params, row.x, row.context)
 
-    The values of `log_evidence_estimate` alone, without a bar; arguments as there. Where the evidence is in closed
-    form it is that.
+
+def exact_log_evidence(
+    model: LatentModel, params: Params, x: ArrayLike | Rows, context: ArrayLike | None = None
+) -> Float[np.ndarray, " N"]:
+    """Log p(x) of each row in closed form, nats, in constant memory.
+
+    Raises:
+      TypeError: for a model without a closed form.
+    """
+    return over_rows(_exact, model, params, None, checked(model, x, context), batch=_EXACT_AT_ONCE)
+
+
+def _criterion(model: LatentModel, params: Params, x: ArrayLike | Rows) -> tuple[int, int, float]:
+    """Number of parameters, number of rows, and the sum of log p(x)."""
+    if model.num_parameters is None:
+        raise TypeError(f"model: expected one with num_parameters, got {type(model).__name__}")
+    scores = exact_log_evidence(model, params, x)
+    return model.num_parameters, len(scores), float(scores.sum(dtype=np.float64))
+
+
+def bic(model: LatentModel, params: Params, x: ArrayLike | Rows) -> float:
+    r"""Bayesian information criterion, $p\ln N - 2\sum_n\log p(x_n)$: lower is better.
+
+    Reference: Schwarz, 1978.
+    """
+    count, rows, total = _criterion(model, params, x)
+    return float(count * np.log(rows) - 2.0 * total)
+
+
+def aic(model: LatentModel, params: Params, x: ArrayLike | Rows) -> float:
+    r"""Akaike's information criterion, $2p - 2\sum_n\log p(x_n)$: lower is better."""
+    count, _, total = _criterion(model, params, x)
+    return 2.0 * count - 2.0 * total
+
+
+def _shares(model: LatentModel, params: Params, _: None, row: Rows) -> Array:
+    q = model.posterior(params, model.event(row.x), row.context)
+    if isinstance(q, Guide):  # a mixture of PPCAs chooses its component first
+        q = q.links[0](model.prior(params, row.context), None)
+    assert isinstance(q, Categorical)
+    return q.mean
+
+
+def responsibilities(model: LatentModel, params: Params, x: ArrayLike | Rows) -> Float[np.ndarray, "N K"]:
+    """Posterior probability of each component of a mixture for each row.
 
     >>> import jax, vaejax as vj
-    >>> model, x = vj.zoo.vae(4, latent_dim=2, hidden=(8,)), jax.numpy.zeros((3, 4))
-    >>> importance_bounds(model, model.init(jax.random.key(0)), jax.random.key(1), x, k=10).shape
-    (3,)
+    >>> model = vj.GMM(2, 2)
+    >>> params = model.init(jax.random.key(0)) | {"means": jnp.array([[-9.0, 0.0], [9.0, 0.0]])}
+    >>> responsibilities(model, params, jnp.array([[9.0, 0.0]])).tolist()
+    [[0.0, 1.0]]
     """
-    return log_evidence_estimate(model, params, key, x, context, k=k, progress=False).log_evidence
+    if model.num_components is None:
+        raise TypeError(f"model: expected a GMM or a PPCAMixture, got {type(model).__name__}")
+    return over_rows(_shares, model, params, None, checked(model, x), batch=_EXACT_AT_ONCE)
+
+
+def labels(model: LatentModel, params: Params, x: ArrayLike | Rows) -> Int[np.ndarray, " N"]:
+    """Likeliest component of a mixture for each row, int32."""
+    return responsibilities(model, params, x).argmax(1).astype(np.int32)

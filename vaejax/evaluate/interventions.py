@@ -1,22 +1,26 @@
-"""Scores of an encoder by interventions: one factor is held, the others are drawn, and the codes must tell which."""
+"""Scores of an encoder by interventions: one factor is held, the others are drawn, and the codes must show which."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, Int
 
+from vaejax.checks import require_integer
 from vaejax.data import Sprites
+from vaejax.evaluate.codes import softmax_regression
+from vaejax.types import Array, Key
 
 __all__ = ["Encode", "beta_vae_score", "encode_factors", "factor_vae_score"]
 
-Encode = Callable[[jax.Array], Any]
+Encode = Callable[[Array], Any]
 
 _AT_ONCE = 256
 
 
-def encode_factors(encode: Encode, sprites: Sprites, factors: np.ndarray) -> np.ndarray:
-    """Codes of the images of many factors, float64 (N, M); `encode` always gets 256 images, so it compiles once."""
+def encode_factors(encode: Encode, sprites: Sprites, factors: Int[np.ndarray, "N F"]) -> Float[np.ndarray, "N M"]:
+    """Codes of the images of many factors, float64; `encode` always gets 256 images, so it compiles once."""
     blocks = []
     for start in range(0, len(factors), _AT_ONCE):
         block = factors[start : start + _AT_ONCE]
@@ -33,7 +37,7 @@ def encode_factors(encode: Encode, sprites: Sprites, factors: np.ndarray) -> np.
 
 
 def _intervened(
-    encode: Encode, sprites: Sprites, key: jax.Array, votes: int, groups: int, rows: int
+    encode: Encode, sprites: Sprites, key: Key, votes: int, groups: int, rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Codes (votes, groups, rows, M) and, for each vote, which varying factor has one value in each group's rows."""
     key_held, key_factors = jax.random.split(key)
@@ -48,14 +52,13 @@ def _intervened(
 
 def _require(sprites: Sprites, counts: dict[str, tuple[int, int]]) -> None:
     for name, (count, least) in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < least:
-            raise ValueError(f"{name}: expected an integer of at least {least}, got {count!r}")
+        require_integer(name, count, least)
     if len(sprites.varying) < 2:
         raise ValueError(f"sprites: expected at least two factors that vary, got {len(sprites.varying)}")
 
 
 def beta_vae_score(
-    encode: Encode, sprites: Sprites, key: jax.Array, *, num_train: int = 800, num_test: int = 400, pairs: int = 64
+    encode: Encode, sprites: Sprites, key: Key, *, num_train: int = 800, num_test: int = 400, pairs: int = 64
 ) -> float:
     r"""Accuracy of a linear classifier that tells which factor the two images of each pair have in common.
 
@@ -69,7 +72,6 @@ def beta_vae_score(
     Args:
       encode: from images (256, S, S, 1) uint8 to codes (256, M); compile it.
       sprites: draws and renders factors; those that are fixed in it are never held.
-      key: a PRNG key.
       num_train: rows to fit the classifier on.
       num_test: rows to score it on.
       pairs: L.
@@ -94,31 +96,13 @@ def beta_vae_score(
     rows = np.abs(codes[:, :, 0] - codes[:, :, 1]).mean(1)
     centre, spread = rows[:num_train].mean(0), rows[:num_train].std(0)
     rows = (rows - centre[None]) / np.where(spread > 0.0, spread, np.inf)[None]
-    weights = _logistic_regression(rows[:num_train], held[:num_train], len(sprites.varying))
-    guess = np.argmax(_with_ones(rows[num_train:]) @ weights, 1)
+    weights = softmax_regression(rows[:num_train], held[:num_train], len(sprites.varying), 2e-4, on_bias=True)
+    guess = np.argmax(rows[num_train:] @ weights[:-1] + weights[-1], 1)
     return float(np.mean(guess == held[num_train:]))
 
 
-def _with_ones(x: np.ndarray) -> np.ndarray:
-    return np.concatenate([x, np.ones((len(x), 1))], 1)
-
-
-def _logistic_regression(x: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
-    from scipy import optimize, special  # their import changes the warning filters
-
-    x, target = _with_ones(x), np.eye(classes)[y]
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(-1, classes)
-        log_p = special.log_softmax(x @ weights, axis=1)
-        gradient = x.T @ (np.exp(log_p) - target) / len(x) + 2e-4 * weights
-        return float(-np.sum(target * log_p) / len(x) + 1e-4 * np.sum(flat**2)), gradient.ravel()
-
-    return optimize.minimize(loss, np.zeros(x.shape[1] * classes), jac=True, method="L-BFGS-B").x.reshape(-1, classes)
-
-
 def factor_vae_score(
-    encode: Encode, sprites: Sprites, key: jax.Array, *, num_train: int = 800, num_test: int = 400, rows: int = 64
+    encode: Encode, sprites: Sprites, key: Key, *, num_train: int = 800, num_test: int = 400, rows: int = 64
 ) -> float:
     r"""Accuracy of a majority vote that tells which factor a batch of images has in common.
 
@@ -132,7 +116,6 @@ def factor_vae_score(
     Args:
       encode: from images (256, S, S, 1) uint8 to codes (256, M); compile it.
       sprites: draws and renders factors; those that are fixed in it are never held.
-      key: a PRNG key.
       num_train: votes that choose each code's factor.
       num_test: votes to score on.
       rows: L.

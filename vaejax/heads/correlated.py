@@ -62,7 +62,7 @@ class LinearIAF(_Triangle):
 
     The network gives $\mu$, then a lower triangle row by row: $\sigma$ on its diagonal, S below.
     $L\,\mathrm{diag}(\sigma)$ is a Cholesky factor, any one: the family is that of `full_normal` in other
-    coordinates. It is returned as what it is, a `TrilNormal`, so that every point has a density and the
+    coordinates. It is returned as a `TrilNormal`, so that every point has a density and the
     divergence a closed form.
 
     Attributes:

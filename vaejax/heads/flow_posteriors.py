@@ -82,7 +82,7 @@ def _numbers(context: bool | int) -> int:
 
 @static
 class IAF(_Flow):
-    r"""A diagonal Gaussian pushed through gated autoregressive steps, each with a `networks.MADE` of its own.
+    r"""A diagonal Gaussian pushed through gated autoregressive steps, one `networks.MADE` a step.
 
     $$z_0 \sim N(\mu, \mathrm{diag}\,\sigma^2), \qquad z_t = \sigma_t\odot z_{t-1} + (1-\sigma_t)\odot m_t, \qquad
     [m_t, s_t] = \mathrm{MADE}_t(z_{t-1}, h), \quad \sigma_t = \mathrm{sigmoid}(s_t + 1.5)$$
@@ -92,7 +92,7 @@ class IAF(_Flow):
 
     Attributes:
       depth: number of steps.
-      hidden: units of the hidden layers of each MADE, a number or several.
+      hidden: units of the hidden layers of every MADE, a number or several.
       context: numbers of the context h(x) that the encoder gives for each latent; `True` for 4, `False` for none.
         It gives `(2 + context) d` in all: $\mu$, $\sigma$, h. Without context the flow is the same for every x.
       activation: as in `networks.MLP`.

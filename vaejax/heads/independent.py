@@ -83,7 +83,7 @@ def bernoulli() -> Head:
 
 
 def continuous_bernoulli() -> Head:
-    """A density on [0, 1], from logits: the normalised form of what a Bernoulli score of grey pixels means."""
+    """A density on [0, 1], from logits: the normalised form of a Bernoulli score of grey pixels."""
     return _Logits(True)
 
 

@@ -86,8 +86,8 @@ def algorithm_1(
       loc: posterior mean, shape `(d,)`.
       scale_tril: factor of the posterior covariance, shape `(d, d)`.
       decode: `z -> decoded`, a function or a `jax.tree_util.Partial` that carries its parameters.
-      log_likelihood: `decoded -> scalar`, the log-likelihood of the datum; likewise. Bind what
-        changes between calls with `Partial`, and a call with new numbers does not recompile.
+      log_likelihood: `decoded -> scalar`, the log-likelihood of the datum; likewise. Bind
+        values that change between calls with `Partial`, and a call with new numbers does not recompile.
       num_samples: number of draws.
 
     Returns:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from vaejax.checks import require_broadcast, require_shape
 from vaejax.types import Array, ArrayLike
 
-__all__ = ["fill_tril", "gram_schmidt", "inverse_cholesky", "linear_gaussian_posterior"]
+__all__ = ["fill_tril", "inverse_cholesky", "linear_gaussian_posterior", "regularised_columns"]
 
 
 @jax.jit
@@ -90,26 +90,16 @@ def linear_gaussian_posterior(
 def regularised_columns(
     residual: Float[Array, " d"], factor: Float[Array, "d r"], scale: Float[ArrayLike, " #d"]
 ) -> tuple[Float[Array, "r r"], Float[Array, " r"], Float[Array, " d+r"]]:
-    r"""`gram_schmidt` of $[F/\sigma; I]$ and $[\text{residual}/\sigma; 0]$."""
-    dim, rank = factor.shape
-    scale = jnp.broadcast_to(scale, (dim,))
-    columns = jnp.concatenate([factor / scale[:, None], jnp.eye(rank, dtype=factor.dtype)])
-    u = jnp.concatenate([residual / scale, jnp.zeros(rank, factor.dtype)])
-    return gram_schmidt(columns, u.astype(columns.dtype))
-
-
-def gram_schmidt(
-    columns: Float[Array, "n r"], u: Float[Array, " n"]
-) -> tuple[Float[Array, "r r"], Float[Array, " r"], Float[Array, " n"]]:
-    """Orthogonalise columns one by one, and u against all of them.
-
-    Args:
-      columns: shape (n, r), none of them in the span of those before.
-      u: shape (n,).
+    r"""Gram-Schmidt sweep over the columns of $[F/\sigma; I] = QR$, and of $u = [\text{residual}/\sigma; 0]$.
 
     Returns:
-      `(R, c, rest)` with columns = Q R, c = Q^T u and rest = u - Q c: shapes (r, r), (r,), (n,).
+      `(R, c, rest)` with $c = Q^\top u$ and $\text{rest} = u - Qc$.
     """
+    dim, rank = jnp.shape(factor)
+    scale = jnp.broadcast_to(scale, (dim,))
+    columns = jnp.concatenate([factor / scale[:, None], jnp.eye(rank, dtype=factor.dtype)])
+    u = jnp.concatenate([residual / scale, jnp.zeros(rank, factor.dtype)]).astype(columns.dtype)
+    order = jnp.arange(rank)
 
     def sweep(carry: tuple[Array, Array], index: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         columns, u = carry
@@ -117,8 +107,8 @@ def gram_schmidt(
         norm = jnp.sqrt(jnp.sum(column * column))
         q = column / norm
         along, c = q @ columns, q @ u
-        row = jnp.where(jnp.arange(along.size) == index, norm, jnp.where(jnp.arange(along.size) < index, 0.0, along))
+        row = jnp.where(order == index, norm, jnp.where(order < index, 0.0, along))
         return (columns - q[:, None] * along[None, :], u - q * c), (row, c)
 
-    (_, rest), (upper, c) = jax.lax.scan(sweep, (columns, u), jnp.arange(columns.shape[1]))
+    (_, rest), (upper, c) = jax.lax.scan(sweep, (columns, u), order)
     return upper, c, rest

@@ -61,8 +61,8 @@ def bernoulli_draw(key: Key, p: Event) -> Event:
     """Draw zeros and ones, one with probability `p` in each entry.
 
     Each entry has 16 random bits and all share one uniform number for the bits below: the
-    probabilities are exact, and entries depend on each other by less than 2^-16. It costs half of
-    what 32 bits an entry do.
+    probabilities are exact, and two entries depend on one another by less than 2^-16. It costs half as
+    much as 32 bits an entry.
 
     Args:
       p: probabilities, any shape.

@@ -27,7 +27,7 @@ class Cell(FlaxNetwork):
     `"full"`, for the way up: twice 3 x 3. Before each stands a normalisation and an activation, and the
     mean over the image gates the channels.
 
-    Filters have learned lengths (weight normalisation), which bounds how far a step changes what a cell does
+    Filters have learned lengths (weight normalisation), which bounds how far a step of training changes a cell
     and needs no state; the paper's spectral regularisation carries vectors from step to step. Its BatchNorm is a
     normalisation over the datum here: a network of one datum has no batch.
 

@@ -1,4 +1,4 @@
-"""Networks made of networks, and networks bound to their weights."""
+"""Combinations of networks, and networks bound to their weights."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def init_parts(key: Key, parts: Sequence[Network], name: str = "part") -> Params:
-    """Weights of several networks, `part0`, `part1`, ..., each drawn with a key of its own."""
+    """Weights of several networks, `part0`, `part1`, ..., drawn with separate keys."""
     keys = jax.random.split(key, len(parts))
     return {f"{name}{i}": part.init(key) for i, (part, key) in enumerate(zip(parts, keys, strict=True))}
 
@@ -66,7 +66,7 @@ class _Changed(Network):
 
 @static
 class Skip(_Changed):
-    """A skip connection: what the network makes of all inputs is added to the first one.
+    """A skip connection: the sum of the first input and of the network's output for all inputs.
 
     Attributes:
       network: its output has the shape of the first input.
@@ -120,7 +120,7 @@ def in_precision(recipe: R, dtype: Precision | None) -> R:
         changed = tuple(in_precision(part, dtype) for part in recipe)
     elif dataclasses.is_dataclass(recipe) and not isinstance(recipe, type | Network):
         named = {name: in_precision(value, dtype) for name, value in arguments(recipe).items()}
-        if "compute_dtype" in named:  # builds networks of its own
+        if "compute_dtype" in named:  # builds networks itself
             named["compute_dtype"] = dtype
         changed = type(recipe)(**named)
     return changed

@@ -70,7 +70,7 @@ class FlaxNetwork(Network):
 
 @functools.cache
 def _structure(network: FlaxNetwork) -> tuple[Any, dict]:
-    """The module without its numbers, and the nested dict of their shapes."""
+    """The modules without their numbers, and the nested dict of the numbers' shapes."""
     module = nnx.eval_shape(lambda: network.build(nnx.Rngs(0)))
     grouped = {type(node).__name__ for _, node in nnx.iter_graph(module) if isinstance(node, _PER_BATCH)}
     if grouped:
@@ -155,8 +155,8 @@ def from_functions(init: Callable[[Key], Params], apply: Callable[..., Array]) -
 
 def flat(inputs: Sequence[Array], size: int, name: str) -> Array:
     """The inputs as one vector, checked."""
-    joined = jnp.concatenate([jnp.ravel(each) for each in inputs])
+    joined = jnp.concatenate([jnp.ravel(x) for x in inputs])
     if joined.size != size:
-        shapes = " and ".join(str(jnp.shape(each)) for each in inputs)
+        shapes = " and ".join(str(jnp.shape(x)) for x in inputs)
         raise ValueError(f"{name}: expected {size} inputs, got shapes {shapes}")
     return joined

@@ -3,7 +3,6 @@
 from vaejax.plots.images import image_grid as image_grid
 from vaejax.plots.images import panels as panels
 from vaejax.plots.plane import ellipses as ellipses
-from vaejax.plots.plane import overlay as overlay
 from vaejax.plots.plane import planes as planes
 from vaejax.plots.plane import scatter as scatter
 from vaejax.plots.series import bars as bars

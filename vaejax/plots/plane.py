@@ -13,29 +13,10 @@ from vaejax.types import ArrayLike, Params
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ellipses", "overlay", "planes", "scatter"]
+__all__ = ["ellipses", "planes", "scatter"]
 
 Layer = ArrayLike | Callable[[np.ndarray], ArrayLike]
 Limits = tuple[tuple[float, float], tuple[float, float]]
-
-
-def overlay(
-    series: Mapping[str, ArrayLike], *, names: tuple[str, str] = ("$x_1$", "$x_2$"), title: str = ""
-) -> "Figure":
-    """Sets of points in one plane, which differ by marker as well as by colour.
-
-    Args:
-      series: a name and the points, shape (N, 2), of each of at most three sets.
-      names: of the axes.
-      title: of the figure.
-    """
-    figure, axes = new_figure(4.2, 4.0)
-    for (name, x), marker, colour in zip(series.items(), "o^s", ("#1b6ca8", "#e07b00", "#555555"), strict=False):
-        x = np.asarray(x)
-        axes.scatter(x[:, 0], x[:, 1], s=dot_size(x), alpha=0.5, marker=marker, c=colour, linewidths=0, label=name)
-    label(axes, names, title)
-    axes.legend(fontsize=8)
-    return figure
 
 
 def planes(
@@ -65,7 +46,7 @@ def planes(
         points = [layer for panel in layers.values() for layer in panel if not callable(layer)]
         if not points:
             raise ValueError("panels: expected points in the plane, (N, 2), or limits=, got densities alone")
-        low, high = np.quantile(np.concatenate(points), [0.001, 0.999], axis=0)
+        low, high = np.nanquantile(np.concatenate(points), [0.001, 0.999], axis=0)
         limits = np.stack([low - 0.08 * (high - low), high + 0.08 * (high - low)], 1)
     (left, right), (bottom, top) = limits
     columns = min(columns, len(layers))

@@ -20,7 +20,7 @@ __all__ = ["autoregressive", "coupling"]
 
 @static
 class _Flow(Prior):
-    """Steps that each have a network of their own, in the order from N(0, I) to z."""
+    """Steps with one network a step, in the order from N(0, I) to z."""
 
     depth: int
     hidden: tuple[int, ...] = field(converter=as_sizes)
@@ -80,7 +80,7 @@ def autoregressive(depth: int, hidden: int | tuple[int, ...] = 64, *, activation
     for one step; the order of the entries is reversed between steps.
 
     Args:
-      depth: number of steps, each with a `networks.MADE` of its own.
+      depth: number of steps, one `networks.MADE` a step.
       hidden: units of its hidden layers, a number or several.
       activation: as in `networks.MLP`.
 
@@ -97,10 +97,10 @@ def autoregressive(depth: int, hidden: int | tuple[int, ...] = 64, *, activation
 
 
 def coupling(depth: int, hidden: int | tuple[int, ...] = 64, *, activation: Activation = "elu") -> Prior:
-    """Affine coupling steps, each of every other entry in turn: density and draws in one pass a step.
+    """Affine coupling steps that move every other entry in turn: density and draws in one pass a step.
 
     Args:
-      depth: number of steps, each with a `networks.MLP` of its own; at least 2 reach all entries.
+      depth: number of steps, one `networks.MLP` a step; at least 2 reach all entries.
       hidden: units of its hidden layers, a number or several.
       activation: as in `networks.MLP`.
 

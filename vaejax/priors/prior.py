@@ -27,7 +27,7 @@ class Prior(abc.ABC):
 
     @abc.abstractmethod
     def apply(self, params: Params, latent_dim: int, posterior: Posterior) -> Distribution:
-        """The prior; `posterior(x)` is the model's q(z | x), for priors made of it."""
+        """The prior; `posterior(x)` is the model's q(z | x), for priors that mix it."""
 
 
 def standard(dim: int) -> Normal:

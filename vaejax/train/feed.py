@@ -16,10 +16,10 @@ from vaejax.data import Split, Stream
 from vaejax.data.inputs import Rows, checked_rows
 from vaejax.train import processes
 from vaejax.train.state import TrainState
-from vaejax.train.step import Order, Setup, absorb, measure, shuffle
+from vaejax.train.step import Scan, Setup, absorb, measure, shuffle
 from vaejax.types import Key
 
-__all__ = ["Feed", "Memory", "Piece", "Position", "Streamed"]
+__all__ = ["Feed", "Memory", "Position", "Streamed"]
 
 _CHUNK = 2**26  # bytes
 _LONGEST = 512  # steps of a chunk
@@ -34,16 +34,6 @@ class Position(NamedTuple):
     marks: list[Any] | None = None
 
 
-class Piece(NamedTuple):
-    """The steps of one scan: `first` to at most `end`, over the rows in this order, and the position after them."""
-
-    rows: Rows
-    order: Order
-    first: int
-    end: int
-    after: Position
-
-
 class Feed(abc.ABC):
     """Rows of a run.
 
@@ -56,12 +46,12 @@ class Feed(abc.ABC):
     steps: int
 
     @abc.abstractmethod
-    def example(self, key: Key) -> tuple[Rows, jax.ShapeDtypeStruct, int]:
-        """Rows and order in the shapes of a piece, and the most steps that one may have."""
+    def example(self, key: Key) -> tuple[Scan, int]:
+        """A scan in the shapes of its rows and order, and the most steps that one may have."""
 
     @abc.abstractmethod
-    def pieces(self, key: Key, at: Position, length: int) -> Generator[Piece, None, None]:
-        """The rest of an epoch in scans of `length` steps."""
+    def scans(self, key: Key, at: Position, length: int) -> Generator[tuple[Scan, Position], None, None]:
+        """The rest of an epoch in scans of `length` steps, and the position after each."""
 
     @abc.abstractmethod
     def calibrated(self, state: TrainState, epoch: int, length: int) -> TrainState:
@@ -86,14 +76,14 @@ class Memory(Feed):
         self.count = len(rows.x) if self._positions is None else len(self._positions)
         self.steps = self.count // setup.batch_size
 
-    def example(self, key: Key) -> tuple[Rows, jax.ShapeDtypeStruct, int]:
-        return self.rows, jax.ShapeDtypeStruct((*key.shape, self.count), jnp.int32), self.steps
+    def example(self, key: Key) -> tuple[Scan, int]:
+        return Scan(self.rows, jnp.zeros((*key.shape, self.count), jnp.int32), 0, 1), self.steps
 
-    def pieces(self, key: Key, at: Position, length: int) -> Generator[Piece, None, None]:
+    def scans(self, key: Key, at: Position, length: int) -> Generator[tuple[Scan, Position], None, None]:
         order = shuffle(self.setup, key, at.epoch, self._positions, count=self.count)
         for first in range(at.step, self.steps, length):
             after = Position(at.epoch, min(first + length, self.steps))
-            yield Piece(self.rows, order, first, self.steps, after)
+            yield Scan(self.rows, order, first, self.steps), after
 
     def calibrated(self, state: TrainState, epoch: int, length: int) -> TrainState:
         order = np.arange(self.count, dtype=np.int32) if self._positions is None else self._positions
@@ -147,14 +137,14 @@ class Streamed(Feed):
     def _checked(self, x: np.ndarray, y: np.ndarray | None, name: str) -> Rows:
         return checked_rows(self.setup.model, Split(x), y if self._labelled else None, name, self.setup.transform)
 
-    def example(self, key: Key) -> tuple[Rows, jax.ShapeDtypeStruct, int]:
+    def example(self, key: Key) -> tuple[Scan, int]:
         size = self.setup.batch_size
         like = lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
         room = _CHUNK // max(1, size * self.head.x[0].nbytes)
-        order = jax.ShapeDtypeStruct((*key.shape, size), jnp.int32)
-        return jax.tree.map(like, self.head), order, int(np.clip(room, 1, _LONGEST))
+        order = jnp.zeros((*key.shape, size), jnp.int32)
+        return Scan(jax.tree.map(like, self.head), order, 0, 1), int(np.clip(room, 1, _LONGEST))
 
-    def pieces(self, key: Key, at: Position, length: int) -> Generator[Piece, None, None]:
+    def scans(self, key: Key, at: Position, length: int) -> Generator[tuple[Scan, Position], None, None]:
         chunks, reader, step = self._chunks(at, length), ThreadPoolExecutor(1), at.step
         try:
             waiting = collections.deque(reader.submit(next, chunks, None) for _ in range(_AHEAD))
@@ -168,7 +158,7 @@ class Streamed(Feed):
                 step += steps
                 marks = [json.loads(text) for text in processes.texts(json.dumps(chunk.mark))]
                 order = jnp.broadcast_to(chunk.order, (*key.shape, len(chunk.order)))
-                yield Piece(chunk.rows, order, 0, steps, Position(at.epoch, step, marks))
+                yield Scan(chunk.rows, order, 0, steps), Position(at.epoch, step, marks)
                 if steps < counts.max():  # an epoch ends with the shortest stream, in all processes alike
                     return
         finally:
@@ -246,12 +236,11 @@ class Streamed(Feed):
     def calibrated(self, state: TrainState, epoch: int, length: int) -> TrainState:
         """The state with the parameters in closed form, from the whole batches of another pass."""
         total, count = None, 0
-        for piece in self.pieces(state.key, Position(epoch, 0), length):
-            order = piece.order.reshape(-1, piece.order.shape[-1])[0, : piece.end * self.setup.batch_size]
-            part = measure(self.setup, state, piece.rows, order, count)
-            part = jax.tree.map(lambda leaf, weight=piece.end: leaf * weight, part)
+        for (rows, orders, _, steps), _ in self.scans(state.key, Position(epoch, 0), length):
+            order = orders.reshape(-1, orders.shape[-1])[0, : steps * self.setup.batch_size]
+            part = jax.tree.map(lambda leaf, steps=steps: leaf * steps, measure(self.setup, state, rows, order, count))
             total = part if total is None else jax.tree.map(jnp.add, total, part)
-            count += piece.end
+            count += steps
         return absorb(self.setup, state, jax.tree.map(lambda leaf: leaf / count, total))
 
 

@@ -1,5 +1,7 @@
 """Training: the functions that a user calls."""
 
+from __future__ import annotations  # signatures show the names of types
+
 import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -11,6 +13,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from vaejax import objectives
+from vaejax.checks import require_parameters
 from vaejax.data import Dataset, Split, Stream
 from vaejax.data.inputs import Rows, checked_rows, is_grey, validation_rows
 from vaejax.models import LatentModel
@@ -177,15 +180,7 @@ def _start(init: Callable[[Key], Params], key: Key, given: Params | None) -> Par
     """The parameters to start from: drawn, or those given where they are shaped like the model's."""
     if given is None:
         return init(key)
-    expected = jax.eval_shape(init, key)
-    if jax.tree.structure(given) != jax.tree.structure(expected):
-        structures = f"{jax.tree.structure(expected)}, got {jax.tree.structure(given)}"
-        raise ValueError(f"init: expected parameters like {structures}")
-    leaves = jax.tree_util.tree_flatten_with_path(expected)[0]
-    for (path, leaf), value in zip(leaves, jax.tree.leaves(given), strict=True):
-        if jnp.shape(value) != leaf.shape:
-            where = jax.tree_util.keystr(path, simple=True, separator="/")
-            raise ValueError(f"init {where}: expected shape {leaf.shape}, got {jnp.shape(value)}")
+    require_parameters("init", given, jax.eval_shape(init, key))
     return jax.tree.map(jnp.array, given)
 
 

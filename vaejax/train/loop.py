@@ -17,7 +17,7 @@ from vaejax.train.options import Options
 from vaejax.train.processes import local
 from vaejax.train.runs import Checkpoint, Run
 from vaejax.train.state import Fit, StepLog, TrainState, joined
-from vaejax.train.step import Setup, evaluate, run_steps
+from vaejax.train.step import Scan, Setup, evaluate, run_steps
 
 __all__ = ["run_epochs"]
 
@@ -37,12 +37,10 @@ def run_epochs(
                 break
             started, first = time.perf_counter(), int(np.max(state.step)) - position.step
             length = length or _scan_length(setup, state, *feed.example(state.key), hparams)
-            with contextlib.closing(feed.pieces(state.key, position, length)) as pieces:
-                for piece in pieces:
-                    part = piece.rows, piece.order, hparams, piece.first, piece.end
-                    state, log = run_steps(setup, state, *part, length=length)
+            with contextlib.closing(feed.scans(state.key, position, length)) as scans:
+                for scan, position in scans:
+                    state, log = run_steps(setup, state, scan, hparams, length=length)
                     logs.append(log)
-                    position = piece.after
                     if bar.visible:
                         done = first + position.step
                         speed = (done - before) * images / (time.perf_counter() - begun)
@@ -128,11 +126,9 @@ def _stop_if_stuck(log: StepLog, in_row: np.ndarray, step: int, max_skipped: int
     return in_row
 
 
-def _scan_length(
-    setup: Setup, state: TrainState, rows: Rows, order: jax.ShapeDtypeStruct, steps: int, hparams: HParams
-) -> int:
+def _scan_length(setup: Setup, state: TrainState, scan: Scan, steps: int, hparams: HParams) -> int:
     """Steps in one scan: all, or about two seconds of them where they are estimated to take over five."""
-    lowered = run_steps.lower(setup, state, rows, order, hparams, 0, 1, length=1)
+    lowered = run_steps.lower(setup, state, scan, hparams, length=1)
     work = (lowered.cost_analysis() or {}).get("flops", 0.0)
     rate = 2.5e10 * (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1e13
     seconds = steps * work / rate

@@ -1,5 +1,7 @@
 """Options of training: one record, whose fields are the keywords of `fit` and `fit_ensemble`."""
 
+from __future__ import annotations  # signatures show the names of types
+
 import dataclasses
 import functools
 import inspect
@@ -96,13 +98,13 @@ def keywords(
 ]:
     """A decorator: the fields of the record become keywords of a function, in its signature and its docstring."""
     fields = list(inspect.signature(record).parameters.values())
-    described = inspect.cleandoc(record.__doc__ or "").split("Attributes:\n")[1].replace("\n", "\n    ").rstrip()
+    described = inspect.cleandoc(record.__doc__ or "").split("Attributes:\n")[1].replace("\n", "\n    ").strip()
 
     def decorate(
         function: Callable[[LatentModel, Key, Data, Options], Fit],
     ) -> Callable[Concatenate[LatentModel, Key, Data, P], Fit]:
         first = list(inspect.signature(function).parameters.values())[:3]
-        signature = inspect.Signature(first + fields, return_annotation=Fit)
+        signature = inspect.Signature(first + fields, return_annotation="Fit")
 
         @functools.wraps(function)
         def door(*args: Any, **options: Any) -> Fit:
@@ -114,7 +116,7 @@ def keywords(
             return function(model, key, data, record(**given))  # type: ignore[call-arg]
 
         door.__signature__ = signature  # type: ignore[attr-defined]
-        door.__doc__ = (function.__doc__ or "").replace("  options: of `Options`.", "  " + described)
+        door.__doc__ = (function.__doc__ or "").replace("options: of `Options`.", described)
         return door  # type: ignore[return-value]
 
     return decorate

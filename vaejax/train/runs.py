@@ -10,10 +10,9 @@ import re
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,21 +20,18 @@ import numpy as np
 
 from vaejax.data.inputs import Rows
 from vaejax.files import brief, lock, read_json, write_json
-from vaejax.models import LatentModel
 from vaejax.objectives.objective import HParams
-from vaejax.recipes import digest, to_json
+from vaejax.recipes import digest
 from vaejax.train.feed import Position
 from vaejax.train.processes import gathered, placed, succeed_together, texts
+from vaejax.train.saved import RUN, manager_of, recipe_or_none, whole_checkpoints
 from vaejax.train.state import History, StepLog, TrainState, joined
 from vaejax.train.step import Setup
-from vaejax.types import Params, PyTree
+from vaejax.types import PyTree
 
-if TYPE_CHECKING:
-    from orbax.checkpoint import CheckpointManager
+__all__ = ["Checkpoint", "Run", "identity"]
 
-__all__ = ["Checkpoint", "Run", "best_of", "identity", "is_run", "read_arrays", "recipe_or_none", "write_arrays"]
-
-_FILE, _FORMAT, _KEPT = "run.json", 3, 3
+_FORMAT = 3
 
 
 class Checkpoint(NamedTuple):
@@ -60,13 +56,13 @@ class Run:
     """The directory of a run that is going on, as `Run.open` gives it.
 
     Attributes:
-      stopped: whether a signal has come.
+      stopped: whether a signal has come to any of the processes, as of the last `is_due`.
     """
 
     def __init__(self, path: Path, every: float):
-        self.path, self.stopped = path, False
+        self.path, self.stopped, self._signalled = path, False, False
         self._every, self._last = every, time.monotonic()
-        self._manager = _manager(path, writes=True)
+        self._manager = manager_of(path, writes=True)
 
     @classmethod
     @contextlib.contextmanager
@@ -100,9 +96,9 @@ class Run:
     @contextlib.contextmanager
     def _catching_signals(self) -> Iterator[None]:
         def stop(number: int, frame: Any) -> None:
-            if self.stopped:  # the second time: at once
+            if self._signalled:  # the second time: at once
                 raise KeyboardInterrupt(self.farewell)
-            self.stopped = True
+            self._signalled = True
 
         numbers = (signal.SIGINT, signal.SIGTERM)
         if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
@@ -139,7 +135,7 @@ class Run:
 
     def is_due(self) -> bool:
         """Whether it is time for a checkpoint, or for the last one: in any of the processes."""
-        flags = np.array([self.stopped, time.monotonic() - self._last >= self._every])
+        flags = np.array([self._signalled, time.monotonic() - self._last >= self._every])
         self.stopped, overdue = map(bool, np.any(gathered(flags), 0))
         return self.stopped or overdue
 
@@ -148,16 +144,10 @@ class Run:
         import orbax.checkpoint as ocp
 
         position, state, history, logs, in_row = checkpoint
-        fields = {name: _flat(value) for name, value in state._asdict().items()}
-        arrays: dict[str, Any] = {"state": {name: leaves for name, leaves in fields.items() if leaves}}
-        arrays["in_row"] = in_row
         about: dict[str, Any] = position._asdict()
-        if len(history):
-            arrays |= {"history": history.arrays(), "batches": history.batches}
-        if logs:
-            log = joined(logs)
-            about |= {"info": sorted(log.info), "finite": sorted(log.finite)}
-            arrays["log"] = _flat(log)
+        arrays: dict[str, Any] = {"state": {name: _flat(value) for name, value in state._asdict().items()}}
+        arrays |= {"in_row": in_row, "log": joined(logs)._asdict() if logs else {}}
+        arrays |= {"history": history.arrays()} | ({"batches": history.batches} if len(history) else {})
         about["sha256"] = digest(arrays)
         items = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
         with self._writing():
@@ -167,17 +157,15 @@ class Run:
 
     def restore(self, fresh: Checkpoint) -> Checkpoint:
         """The newest checkpoint that is whole, in the types and places of a fresh one; that one where there is none."""
-        for arrays, about in _whole_checkpoints(self._manager, self.path):
+        for arrays, about in whole_checkpoints(self._manager, self.path):
             fields = fresh.state._asdict()
-            state = {name: _unflat(value, arrays["state"].get(name, {})) for name, value in fields.items()}
-            history, logs = fresh.history, []
-            if "history" in arrays:
-                history = history.filled(arrays["history"], arrays["batches"])
-            if "log" in arrays:
-                info, finite = (dict.fromkeys(about[kind], 0) for kind in ("info", "finite"))
-                logs = [_unflat(StepLog(0, info, 0, finite), arrays["log"])]  # type: ignore[arg-type]
+            state = TrainState(**{name: _unflat(value, arrays["state"][name]) for name, value in fields.items()})
+            history = (
+                fresh.history.filled(arrays["history"], arrays["batches"]) if "batches" in arrays else fresh.history
+            )
+            logs = [StepLog(**arrays["log"])] if arrays["log"] else []
             position = Position(about["epoch"], about["step"], about["marks"])
-            return Checkpoint(position, TrainState(**state), history, logs, arrays["in_row"])
+            return Checkpoint(position, state, history, logs, arrays["in_row"])
         return fresh
 
 
@@ -188,10 +176,10 @@ def _claim(path: Path, identity: dict[str, Any], resume: bool) -> Any:
         with contextlib.ExitStack() as stack:
             held = lock(path / "lock", f"{path}: another process is writing this run")
             stack.callback(held.release)
-            if is_run(path):
+            if (path / RUN).is_file():
                 _require_same(path, identity, resume)
             else:
-                write_json(path / _FILE, identity)
+                write_json(path / RUN, identity)
             stack.pop_all()
             return held
     except OSError as problem:
@@ -201,7 +189,7 @@ def _claim(path: Path, identity: dict[str, Any], resume: bool) -> Any:
 def _require_same(path: Path, identity: dict[str, Any], resume: bool) -> None:
     if not resume:
         raise ValueError(f"{path} holds a run already: expected a new folder with resume=False")
-    stored = read_json(path / _FILE, "what vaejax.fit writes")
+    stored = read_json(path / RUN, "what vaejax.fit writes")
     for name in sorted(identity.keys() | stored.keys()):
         mine, theirs = identity.get(name), stored.get(name)
         if mine != theirs:
@@ -234,85 +222,6 @@ def identity(setup: Setup, rows: Rows, held: Rows | None, hparams: HParams, stat
         "data": content if len(content) > 1 else content[0],
         "validation": None if held is None else digest(_flat(held)),
     }
-
-
-def is_run(path: Path) -> bool:
-    """Whether the directory is a run's."""
-    return (path / _FILE).is_file()
-
-
-def best_of(path: Path) -> tuple[Any, list[np.ndarray]]:
-    """Recipe of a run's model, or `None`, and the leaves of its best parameters so far (or the last ones)."""
-    about = read_json(path / _FILE, "what vaejax.fit writes", ("recipe",))
-    newest = next(_whole_checkpoints(_reader(path), path), None)
-    if newest is None:
-        raise ValueError(f"{path} holds no checkpoint yet")
-    state = newest[0]["state"]
-    scored = "best" in state and np.all(np.isfinite(state["best_value"]["0"]))
-    leaves = state["best" if scored else "average" if "average" in state else "params"]
-    return about["recipe"], [leaves[str(i)] for i in range(len(leaves))]
-
-
-def recipe_or_none(model: LatentModel) -> Any:
-    """The model's recipe as JSON values, or `None` where JSON cannot say it."""
-    try:
-        return json.loads(to_json(model))
-    except TypeError:
-        return None
-
-
-def write_arrays(path: Path, arrays: Params) -> None:
-    """Write a nested dict of arrays to a new folder."""
-    import orbax.checkpoint as ocp
-
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path, arrays)
-
-
-def read_arrays(path: Path) -> Params:
-    """Read the arrays that `write_arrays` wrote."""
-    import orbax.checkpoint as ocp
-
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(path)
-
-
-def _manager(path: Path, writes: bool) -> "CheckpointManager":
-    """Orbax's manager of the checkpoints in a run's folder; one that `writes` clears away what a killed run left."""
-    import orbax.checkpoint as ocp
-
-    kept = _KEPT if writes else None
-    options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=writes, create=writes)
-    return ocp.CheckpointManager(path / "checkpoints", options=options)
-
-
-def _reader(path: Path) -> "CheckpointManager":
-    """A manager that writes nothing; a run that goes on may remove a checkpoint while it looks: then it looks again."""
-    for attempt in range(10):
-        try:
-            return _manager(path, writes=False)
-        except FileNotFoundError:
-            if attempt == 9:
-                raise
-            time.sleep(0.05)
-    raise AssertionError("unreachable")
-
-
-def _whole_checkpoints(manager: "CheckpointManager", path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Arrays and description of the checkpoints that are whole, newest first, with a warning of each damaged one."""
-    import orbax.checkpoint as ocp
-
-    for number in sorted(manager.all_steps(), reverse=True):
-        items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), about=ocp.args.JsonRestore())
-        try:
-            found = manager.restore(number, args=items)
-            if digest(found["arrays"]) != found["about"]["sha256"]:
-                raise ValueError("its checksum is not the one that was stored")
-        except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
-            reason = f"{path}: checkpoint {number} is damaged ({brief(problem)}); trying an older one"
-            warnings.warn(reason, stacklevel=2)
-            continue
-        yield found["arrays"], found["about"]
 
 
 def _is_key(leaf: Any) -> bool:

@@ -1,24 +1,31 @@
-"""Saved models: the recipe as JSON beside the arrays. Nothing is pickled."""
+"""Arrays on disk, written by Orbax: saved models, with the recipe as JSON, and checkpoints. Nothing is pickled."""
 
 import importlib.metadata
 import json
+import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vaejax.checks import require_parameters
 from vaejax.files import brief, new_folder, read_json, write_json
 from vaejax.models import LatentModel
-from vaejax.recipes import digest, from_json
-from vaejax.train.runs import best_of, is_run, read_arrays, recipe_or_none, write_arrays
+from vaejax.recipes import digest, from_json, to_json
 from vaejax.types import Params
 
-__all__ = ["load", "save"]
+if TYPE_CHECKING:
+    from orbax.checkpoint import CheckpointManager
 
+__all__ = ["RUN", "load", "manager_of", "recipe_or_none", "save", "whole_checkpoints"]
+
+RUN, _RECIPE, _ARRAYS = "run.json", "recipe.json", "arrays"
 _FORMAT = 1
-_RECIPE, _ARRAYS = "recipe.json", "arrays"
+_KEPT = 3  # checkpoints of a run
 
 
 def save(path: str | Path, model: LatentModel, params: Params) -> None:
@@ -36,6 +43,8 @@ def save(path: str | Path, model: LatentModel, params: Params) -> None:
       FileExistsError: where something is at `path` already.
       OSError: where it cannot be written.
     """
+    import orbax.checkpoint as ocp
+
     arrays = jax.tree.map(np.asarray, params)
     about = {
         "format": _FORMAT,
@@ -44,7 +53,8 @@ def save(path: str | Path, model: LatentModel, params: Params) -> None:
         "model": recipe_or_none(model),
     }
     with new_folder(Path(path).absolute(), "the model") as folder:
-        write_arrays(folder / _ARRAYS, arrays)
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(folder / _ARRAYS, arrays)
         write_json(folder / _RECIPE, about)
 
 
@@ -65,12 +75,11 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
       FileNotFoundError: where there is no saved model.
       ValueError: for a damaged folder, unknown types, and parameters that the model does not have.
     """
+    import orbax.checkpoint as ocp
+
     path = Path(path).absolute()
-    if is_run(path):
-        recipe, leaves = best_of(path)
-        model = _model(path, recipe, model)
-        structure = jax.tree.structure(jax.eval_shape(model.init, jax.random.key(0)))
-        return model, jax.tree.unflatten(structure, map(jnp.asarray, leaves))
+    if (path / RUN).is_file():
+        return _best_of(path, model)
     if not (path / _RECIPE).is_file() and (path / "model" / _RECIPE).is_file():  # a fit by EM of the command line
         path = path / "model"
     file = path / _RECIPE
@@ -81,10 +90,11 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
         raise ValueError(f"{file}: expected format {_FORMAT}, got {about['format']!r}; a newer vaejax wrote it")
     model = _model(path, about["model"], model)
     try:
-        arrays = read_arrays(path / _ARRAYS)
+        with ocp.StandardCheckpointer() as checkpointer:
+            arrays = checkpointer.restore(path / _ARRAYS)
     except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
         raise ValueError(f"{path}: the arrays cannot be read ({brief(problem)})") from problem
-    _require_like(path, arrays, jax.eval_shape(model.init, jax.random.key(0)))
+    require_parameters(str(path), arrays, jax.eval_shape(model.init, jax.random.key(0)))
     if digest(arrays) != about["sha256"]:
         raise ValueError(f"{path}: the arrays are damaged: their checksum is not the one that was stored")
     return model, jax.tree.map(jnp.asarray, arrays)
@@ -104,13 +114,59 @@ def _model(path: Path, recipe: Any, model: LatentModel | None) -> LatentModel:
     return model
 
 
-def _require_like(path: Path, arrays: Params, expected: Params) -> None:
-    shapes, expected_shapes = (
-        {jax.tree_util.keystr(name): leaf.shape for name, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
-        for tree in (arrays, expected)
-    )
-    for name in sorted(shapes.keys() | expected_shapes.keys()):
-        if shapes.get(name) != expected_shapes.get(name):
-            raise ValueError(
-                f"{path}: parameter {name}: expected shape {expected_shapes.get(name)}, got {shapes.get(name)}"
-            )
+def _best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Params]:
+    """The model of a run's folder, with its best parameters so far (the last ones without validation)."""
+    about = read_json(path / RUN, "what vaejax.fit writes", ("recipe",))
+    model = _model(path, about["recipe"], model)
+    newest = next(whole_checkpoints(_reader(path), path), None)
+    if newest is None:
+        raise ValueError(f"{path} holds no checkpoint yet")
+    state = newest[0]["state"]
+    scored = state["best"] and np.all(np.isfinite(state["best_value"]["0"]))
+    leaves = state["best"] if scored else state["average"] or state["params"]
+    structure = jax.tree.structure(jax.eval_shape(model.init, jax.random.key(0)))
+    return model, jax.tree.unflatten(structure, [jnp.asarray(leaves[str(i)]) for i in range(len(leaves))])
+
+
+def recipe_or_none(model: LatentModel) -> Any:
+    """The model's recipe as JSON values, or `None` where JSON cannot say it."""
+    try:
+        return json.loads(to_json(model))
+    except TypeError:
+        return None
+
+
+def manager_of(path: Path, writes: bool) -> "CheckpointManager":
+    """Orbax's manager of the checkpoints in a run's folder; one that `writes` clears away what a killed run left."""
+    import orbax.checkpoint as ocp
+
+    kept = _KEPT if writes else None
+    options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=writes, create=writes)
+    return ocp.CheckpointManager(path / "checkpoints", options=options)
+
+
+def _reader(path: Path) -> "CheckpointManager":
+    """A manager that writes nothing; a run that goes on may remove a checkpoint while it looks: then it looks again."""
+    for _ in range(9):
+        try:
+            return manager_of(path, writes=False)
+        except FileNotFoundError:
+            time.sleep(0.05)
+    return manager_of(path, writes=False)
+
+
+def whole_checkpoints(manager: "CheckpointManager", path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Arrays and description of the checkpoints that are whole, newest first, with a warning of each damaged one."""
+    import orbax.checkpoint as ocp
+
+    for number in sorted(manager.all_steps(), reverse=True):
+        items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), about=ocp.args.JsonRestore())
+        try:
+            stored = manager.restore(number, args=items)
+            if digest(stored["arrays"]) != stored["about"]["sha256"]:
+                raise ValueError("its checksum is not the one that was stored")
+        except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
+            reason = f"{path}: checkpoint {number} is damaged ({brief(problem)}); trying an older one"
+            warnings.warn(reason, stacklevel=2)
+            continue
+        yield stored["arrays"], stored["about"]

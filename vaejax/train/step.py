@@ -17,13 +17,22 @@ from vaejax.objectives.objective import HParams, Info
 from vaejax.train.state import StepLog, TrainState
 from vaejax.types import Array, ArrayLike, Key, Params, PyTree, Transform
 
-__all__ = ["Setup", "absorb", "evaluate", "measure", "run_steps", "shuffle"]
+__all__ = ["Scan", "Setup", "absorb", "evaluate", "measure", "run_steps", "shuffle"]
 
 PERMUTATION, VALIDATION, CALIBRATION = (2**32 - 1 - i for i in range(3))  # no step number reaches these
 
 F = TypeVar("F", bound=Callable[..., Any])
 Order = Int[Array, "*members N"]
 """Places of the rows of the coming batches, one after the other."""
+
+
+class Scan(NamedTuple):
+    """Steps `first` to at most `end` over the rows in this order."""
+
+    rows: Rows
+    order: Order
+    first: ArrayLike
+    end: ArrayLike
 
 
 class Setup(NamedTuple):
@@ -72,12 +81,10 @@ def _batch(setup: Setup, rows: Rows, index: Array, key: Key) -> Rows:
     return batch
 
 
-def _step(
-    setup: Setup, state: TrainState, rows: Rows, order: Order, hparams: HParams, i: Array, end: ArrayLike
-) -> tuple[TrainState, StepLog]:
+def _step(setup: Setup, state: TrainState, scan: Scan, hparams: HParams, i: Array) -> tuple[TrainState, StepLog]:
     key_transform, key = jax.random.split(jax.random.fold_in(state.key, state.step))
-    index = jax.lax.dynamic_slice(order, (i * setup.batch_size,), (setup.batch_size,))
-    x, context = _batch(setup, rows, index, key_transform)
+    index = jax.lax.dynamic_slice(scan.order, (i * setup.batch_size,), (setup.batch_size,))
+    x, context = _batch(setup, scan.rows, index, key_transform)
 
     def loss(params: Params) -> tuple[Array, tuple[Array, Info]]:
         value, info = setup.objective(setup.model, params, key, x, context, state.step, hparams)
@@ -89,7 +96,7 @@ def _step(
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         finite[f"the gradient of {name}"] = _is_finite(grad)
     good = functools.reduce(jnp.logical_and, finite.values())
-    taken = i < end
+    taken = i < scan.end
     step = good & taken
 
     def advance(now: PyTree, grads: Params) -> PyTree:
@@ -120,23 +127,15 @@ def _step(
 
 @functools.partial(jax.jit, static_argnames=("setup", "length"), donate_argnames=("state",))
 def run_steps(
-    setup: Setup,
-    state: TrainState,
-    rows: Rows,
-    order: Order,
-    hparams: HParams,
-    first: ArrayLike,
-    end: ArrayLike,
-    *,
-    length: int,
+    setup: Setup, state: TrainState, scan: Scan, hparams: HParams, *, length: int
 ) -> tuple[TrainState, StepLog]:
-    """Take the steps `first` to `first + length` of an order in one scan; those from `end` on do nothing."""
+    """Take `length` steps from the first one of a scan on; those from its end on do nothing."""
 
     def run(state: TrainState, order: Order, hparams: HParams) -> tuple[TrainState, StepLog]:
-        body = lambda state, i: _step(setup, state, rows, order, hparams, i, end)  # noqa: E731
-        return jax.lax.scan(body, state, first + jnp.arange(length))
+        body = lambda state, i: _step(setup, state, scan._replace(order=order), hparams, i)  # noqa: E731
+        return jax.lax.scan(body, state, scan.first + jnp.arange(length))
 
-    return setup.over_members(run)(state, order, hparams)
+    return setup.over_members(run)(state, scan.order, hparams)
 
 
 @functools.partial(jax.jit, static_argnames=("setup", "count"))
