@@ -7,7 +7,7 @@ from vaejax.data.dataset import hold_out as hold_out
 from vaejax.data.dataset import share as share
 from vaejax.data.dequantize import dequantize as dequantize
 from vaejax.data.digits import digits as digits
-from vaejax.data.files import from_file as from_file
+from vaejax.data.readers import from_file as from_file
 from vaejax.data.images import image_dataset as image_dataset
 from vaejax.data.mnist import mnist as mnist
 from vaejax.data.mnist import read_idx as read_idx
