@@ -144,8 +144,7 @@ def _share_within(x: np.ndarray, y: np.ndarray, k: int) -> float:
 def lag1_correlation(images: ArrayLike) -> float:
     r"""Correlation of neighbouring pixels, over all pairs side by side or one above the other in all images.
 
-    Independent noise has 0, natural images are near 1. Of residuals $x - \mu(z)$ it says whether the
-    decoder's independent noise is like them.
+    Independent noise has 0, natural images are near 1; residuals $x - \mu(z)$ are like the decoder's noise near 0.
 
     Args:
       images: (N, H, W, C), not constant.
