@@ -70,7 +70,7 @@ class Portraits:
         """The bound at weight 1 and its parts, latents, errors, and samples in small pixels."""
         (model, params), test = self.fitted(name, n, beta, seed), self.tests[name]
         one = jax.tree.map(lambda leaf: leaf[None], params)
-        bound = vj.evaluate.latents.rate_distortion(model, one, jax.random.key(200 + seed), test)
+        bound = vj.evaluate.evidence.rate_distortion(model, one, jax.random.key(200 + seed), test)
         drawn, real = shrunk(samples(model, params, 1, len(test), mode="mean")), shrunk(test)
         return latent_scores(model, params, test) | {
             "elbo": -float(bound.rate[0] + bound.distortion[0]),

@@ -92,7 +92,7 @@ def test_the_curve_of_an_ensemble():
     model, betas = vj.zoo.vae(zoo.D, 2, hidden=(16,)), np.array([0.05, 0.5, 8.0], np.float32)
     keys = jnp.stack([KEY] * 3)
     fits = vj.fit_ensemble(model, keys, x, hparams={"beta": betas}, epochs=60, batch_size=25)
-    curve = vj.evaluate.latents.rate_distortion(model, fits.params, KEY, x)
+    curve = vj.evaluate.evidence.rate_distortion(model, fits.params, KEY, x)
     assert (np.diff(curve.rate) < 0).all() and (np.diff(curve.distortion) > 0).all()
     one, _ = fits.member(1)
     bounds = jax.vmap(lambda k, x: vj.elbo(model, one, k, x).value)(jax.random.split(KEY, len(x)), x)

@@ -42,7 +42,7 @@ def anomaly_scores(
 
     Reference: Ren et al., 2019 (the ratio); Nalisnick et al., 2019 (why the bound alone fails).
 
-    >>> import vaejax as vj
+    >>> import jax, vaejax as vj
     >>> model = vj.PPCA(dim=4, latent_dim=1)
     >>> x = np.stack([np.zeros(4), np.full(4, 9.0)])
     >>> near, far = anomaly_scores(model, model.init(jax.random.key(0)), jax.random.key(1), x)

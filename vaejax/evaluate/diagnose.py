@@ -13,7 +13,7 @@ from vaejax.data.inputs import is_grey
 from vaejax.distributions import Distribution, Normal, TrilNormal, kl_per_dimension
 from vaejax.evaluate.evidence import Evidence, log_evidence_estimate
 from vaejax.evaluate.latents import active_units, aggregate_posterior, refine
-from vaejax.evaluate.rows import Rows, RowsLike, bounds, checked, mean_and_error, over_rows, posterior_kind
+from vaejax.evaluate.rows import Rows, RowsLike, bounds, checked, mean_and_error, over_rows, posterior_form
 from vaejax.models import Elbo, LatentModel, infer
 from vaejax.types import Array, ArrayLike, Context, Key, Params
 
@@ -148,7 +148,7 @@ def diagnose(
         mean, error = mean_and_error(bounds(model, params, key_train, seen).value)
         numbers["generalisation_gap"] = mean - numbers["elbo"]
         errors["generalisation_gap"] = math.hypot(error, errors["elbo"])
-    q = posterior_kind(model, params, rows)
+    q = posterior_form(model, params, rows)
     if isinstance(q, Distribution) and not model.context_dim and q.has_density:
         whole = aggregate_posterior(model, params, key_aggregate, rows)
         numbers |= {"mutual_information": whole.mutual_information, "aggregate_kl": whole.kl_to_prior}

@@ -33,7 +33,7 @@ __all__ = [
     "nearest",
     "offsets",
     "over_rows",
-    "posterior_kind",
+    "posterior_form",
     "row_keys",
 ]
 
@@ -86,7 +86,7 @@ def finite_points(name: str, x: ArrayLike, dim: int | None = None, least: int = 
     return x
 
 
-def posterior_kind(model: LatentModel, params: Params, rows: Rows) -> Distribution | Guide | After:
+def posterior_form(model: LatentModel, params: Params, rows: Rows) -> Distribution | Guide | After:
     """The posterior of a row, its arrays replaced by their shapes."""
     row = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), rows)
     return jax.eval_shape(lambda row: infer(model, params, *row).posterior, row)
