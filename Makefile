@@ -5,7 +5,7 @@ VERSION := $(if $(filter python3,$(PYTHON)),,-$(patsubst python%,%,$(notdir $(PY
 VENV ?= .venv$(VERSION)
 BIN := $(VENV)/bin
 # A pass over each part: the kernels, the laws of exact models, one fit and its folder, every command.
-SHORT := tests/kernels tests/test_laws.py tests/train/test_checkpoint.py tests/cli
+SHORT := tests/kernels tests/test_laws.py tests/train/test_saved.py tests/cli
 
 .PHONY: demo test slow short lowest lint bench peers clean
 

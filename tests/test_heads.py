@@ -154,7 +154,7 @@ def test_planar_steps_start_as_the_identity_and_move(x64):  # oracle 14
             z, log_q = head.apply({}, out).sample_and_log_prob(KEY)
             return jnp.sum(jnp.sin(z) * jnp.arange(1.0, 3.0)) + log_q
 
-        steps = [(*step(z), *(step.keywords[name] for name in "uwb")) for step in head.apply({}, moved).steps]
+        steps = [(*step(z), step.u, step.w, step.b) for step in head.apply({}, moved).steps]
         return (z, log_q), (q.base.sample(KEY), q.base.log_prob(z)), jax.grad(reach)(start), steps
 
     (z, log_q), base, grads, steps = jax.tree.map(np.asarray, run(start, moved))

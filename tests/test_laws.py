@@ -175,7 +175,7 @@ def test_wrong_data_are_named(case):
         vj.log_evidence(model, params, np.ones(zoo.D, np.int32))
     with pytest.raises(ValueError, match="unconditional|context_dim=0"):
         vj.sample(model, params, jax.random.key(0), np.ones(2))
-    with pytest.raises(ValueError, match="k: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="k: expected an integer of at least 1, got 0"):
         vj.importance_bound(model, params, jax.random.key(0), x[0], k=0)
 
 

@@ -1,28 +1,31 @@
 """A fitted model as a compiled artefact: StableHLO that runs without the model's code."""
 
-from typing import Any
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
+from vaejax.checks import require_choice
 from vaejax.models import LatentModel, decode, elbo, encode, sample
+from vaejax.types import Array, Params
 
-__all__ = ["export"]
+__all__ = ["Function", "export"]
 
-WHAT = ("encode", "decode", "sample", "elbo")
+Function = Literal["encode", "decode", "sample", "elbo"]
 
 
 def export(
     model: LatentModel,
-    params: Any,
-    what: str,
+    params: Params,
+    what: Function,
     *,
     platforms: tuple[str, ...] = ("cpu", "cuda"),
-    dtype: Any = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
 ) -> bytes:
     """Serialise one function of a fitted model, for batches of any size, by `jax.export`.
 
-    What comes back is called with arrays whose first axis is the batch, and with the contexts
+    The artefact is called with arrays whose first axis is the batch, and with the contexts
     (batch, context_dim) as the last argument where the model has one:
 
     - `"encode"`: x to the mean of the posterior;
@@ -35,7 +38,7 @@ def export(
     Args:
       model: the model.
       params: its parameters, which become part of the artefact.
-      what: which function.
+      what: the function.
       platforms: where it can run: `"cpu"`, `"cuda"`, `"tpu"`.
       dtype: of x, z and the context.
 
@@ -50,21 +53,25 @@ def export(
     """
     from jax import export as jax_export  # needs flatbuffers to serialise, the extra `export`
 
-    if what not in WHAT:
-        raise ValueError(f"what: expected one of {', '.join(WHAT)}, got {what!r}")
-    (batch,) = jax_export.symbolic_shape("batch")
-    spec = lambda leaf, kind=None: jax.ShapeDtypeStruct((batch, *leaf.shape), kind or leaf.dtype)  # noqa: E731
+    require_choice("what", what, get_args(Function))
     context = [jax.ShapeDtypeStruct((model.context_dim,), dtype)] if model.context_dim else []
-    shape = model.event_shape
-    x, key = jax.ShapeDtypeStruct(shape, dtype), jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
-    draw = lambda c=None: model.prior(params, c).sample(jax.random.key(0))  # noqa: E731
-    as_key = jax.random.wrap_key_data
-    functions = {
-        "encode": ((x,), lambda x, c=None: encode(model, params, x, c)),
-        "decode": ((jax.eval_shape(draw, *context),), lambda z, c=None: decode(model, params, z, c)),
-        "sample": ((key,), lambda key, c=None: sample(model, params, as_key(key), c)),
-        "elbo": ((key, x), lambda key, x, c=None: elbo(model, params, as_key(key), x, c).value),
-    }
-    inputs, function = functions[what]
-    made = jax_export.export(jax.jit(jax.vmap(function)), platforms=platforms)
-    return bytes(made(*jax.tree.map(spec, (*inputs, *context))).serialize())
+    key = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
+    x = jax.ShapeDtypeStruct(model.event_shape, dtype)
+    z = jax.eval_shape(lambda *c: model.prior(params, *c).sample(jax.random.key(0)), *context)
+
+    def function(*args: Array) -> Array:
+        match what:
+            case "encode":
+                return encode(model, params, *args)
+            case "decode":
+                return decode(model, params, *args)
+            case "sample":
+                return sample(model, params, jax.random.wrap_key_data(args[0]), *args[1:])
+            case "elbo":
+                return elbo(model, params, jax.random.wrap_key_data(args[0]), *args[1:]).value
+
+    inputs = {"encode": (x,), "decode": (z,), "sample": (key,), "elbo": (key, x)}[what]
+    (batch,) = jax_export.symbolic_shape("batch")
+    batched = lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype)  # noqa: E731
+    exported = jax_export.export(jax.jit(jax.vmap(function)), platforms=platforms)
+    return bytes(exported(*jax.tree.map(batched, (*inputs, *context))).serialize())

@@ -1,7 +1,7 @@
 """Several processes of one program on this machine: `python -m vaejax.launch --processes 2 train.py ...`.
 
 Each process runs the program (a script, or `-m module`) under `jax.distributed`, with the gloo
-collectives on CPUs; `vaejax.fit` then takes what each gives it as its share of the rows. On several
+collectives on CPUs; the data that each gives to `vaejax.fit` are its share of the rows. On several
 machines call `jax.distributed.initialize` yourself: `vaejax.fit` needs no more.
 """
 
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
-from typing import Any
+from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -29,14 +29,14 @@ def main(arguments: list[str] | None = None) -> int:
     rest = argparse.REMAINDER
     parser.add_argument("-m", dest="module", nargs=rest, default=[], help="a module, and its arguments")
     parser.add_argument("script", nargs=rest, help="or a script, and its arguments")
-    asked = parser.parse_args(arguments)
-    program = ["-m", *asked.module] if asked.module else asked.script
-    if asked.processes < 1 or not program:
+    options = parser.parse_args(arguments)
+    program = ["-m", *options.module] if options.module else options.script
+    if options.processes < 1 or not program:
         parser.error("expected --processes N, at least 1, and a script or -m MODULE")
-    if asked.place is not None:
-        _run(asked.processes, asked.place, program)
+    if options.place is not None:
+        _run(options.processes, options.place, program)
         return 0
-    return _watch(asked.processes, program)
+    return _watch(options.processes, program)
 
 
 def _run(processes: int, place: str, program: list[str]) -> None:
@@ -60,7 +60,7 @@ def _run(processes: int, place: str, program: list[str]) -> None:
         _end(1)
 
 
-def _end(code: Any) -> None:
+def _end(code: int | str) -> NoReturn:
     """End at once: leaving as usual would wait for processes that may be gone."""
     if not isinstance(code, int):
         print(code, file=sys.stderr)
@@ -83,13 +83,13 @@ def _watch(processes: int, program: list[str]) -> int:
             failed = failed or next((code for code in codes if code), 0)
             if failed and since is None:
                 since = time.monotonic()
-                told = [f"{i} (exit code {code})" for i, code in enumerate(codes) if code]
+                ended = [f"{i} (exit code {code})" for i, code in enumerate(codes) if code]
                 waits = "; waiting for the others" if None in codes else ""
-                print(f"vaejax.launch: process {', '.join(told)} ended{waits}", file=sys.stderr)
+                print(f"vaejax.launch: process {', '.join(ended)} ended{waits}", file=sys.stderr)
             if None not in codes or (since is not None and time.monotonic() - since > _GRACE):
                 break
             time.sleep(0.1)
-    except KeyboardInterrupt:  # the terminal has told the children too: they save and end
+    except KeyboardInterrupt:  # the terminal has sent it to the children too: they save and end
         for child in running:
             child.wait()
         return 130
@@ -101,8 +101,8 @@ def _watch(processes: int, program: list[str]) -> int:
     return failed if failed > 0 else 128 - failed if failed else 0
 
 
-def _forward(running: list[subprocess.Popen]) -> None:
-    """Tell the processes to save and end, as the launcher was told to."""
+def _forward(running: list[subprocess.Popen[bytes]]) -> NoReturn:
+    """Pass a signal to end on to the processes, which save first."""
     for child in running:
         child.terminate()
     raise KeyboardInterrupt

@@ -49,16 +49,7 @@ def static(cls: type[T]) -> type[T]:
     Rebuilding an equal one in a re-run notebook cell therefore compiles nothing again. Its constructor takes the
     names that the fields give (`field(alias=)`), turns lists into tuples and numbers of NumPy into Python's own.
     """
-    own = "__init__" in cls.__dict__  # TODO(core): goes with the last hand-written one
     decorated = dataclasses.dataclass(frozen=True, init=False, repr=False)(cls)
-    if own:
-        given = decorated.__init__
-        decorated.__init__ = lambda self, *args, **kwargs: given(  # type: ignore[misc]
-            self, *map(_hashable, args), **{name: _hashable(value) for name, value in kwargs.items()}
-        )
-        RECIPES[recipe_name(decorated)] = decorated
-        decorated.__repr__ = _shown
-        return jax.tree_util.register_static(decorated)
     parameters = [_parameter(f) for f in dataclasses.fields(decorated)]  # type: ignore[arg-type]
     decorated.__init__ = _constructor(decorated, inspect.Signature(parameters))
     if "__repr__" not in cls.__dict__:
@@ -101,8 +92,9 @@ def _shown(self: Any) -> str:
 def _hashable(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray | jax.Array) and np.ndim(value) == 0:
         return value.item()
-    is_plain = isinstance(value, list | tuple) and type(value) in (list, tuple)
-    return tuple(map(_hashable, value)) if is_plain else value
+    if type(value) is list or type(value) is tuple:
+        return tuple(map(_hashable, value))
+    return value
 
 
 def recipe_name(cls: type) -> str:

@@ -38,7 +38,7 @@ def _sigma(model: Any, params: Any, x: jax.Array) -> jax.Array:
     """Least and greatest standard deviation of p(x|z) at the centres of q, over rows and pixels."""
 
     def one(row: jax.Array) -> tuple[jax.Array, jax.Array]:
-        scale = model.likelihood(params, model.posterior(params, row).mean).stddev
+        scale = model.likelihood(params, model.posterior(params, model.event(row)).mean).stddev
         return jnp.min(scale), jnp.max(scale)
 
     low, high = jax.vmap(one)(x)
@@ -63,7 +63,7 @@ def scores(model: Any, params: Any, test: np.ndarray, *, k: int, seed: int = 0, 
     run = vj.evaluate.run(model, params, key, test, k=k, quick=True)
     found = {name: score.value for name, score in run.items()}
     found["active"] = int(np.sum(jax.tree.leaves(vj.evaluate.active_units(model, params, test).count)))
-    if model.likelihood(params, model.posterior(params, jnp.asarray(test[0])).mean).has_stddev:
+    if model.likelihood(params, model.posterior(params, model.event(test[0])).mean).has_stddev:
         low, high = _sigma(model, params, jnp.asarray(test))
         found |= {"least_sigma": float(low), "greatest_sigma": float(high)}
     for name, mode in (("mean", "mean"), ("draw", "ancestral")) if judge is not None else ():

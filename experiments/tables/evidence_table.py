@@ -42,7 +42,7 @@ class Proposed(vj.LatentModel):
     init = lambda self, key: self.inner.init(key)  # noqa: E731
     prior = lambda self, params, context=None: self.inner.prior(params)  # noqa: E731
     likelihood = lambda self, params, h, context=None: self.inner.likelihood(params, h)  # noqa: E731
-    event = lambda self, x: self.inner.event(x)  # noqa: E731
+    event_shape = property(lambda self: self.inner.event_shape)
 
     def posterior(self, params, x, context=None):
         q = self.inner.posterior(params, x)

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -100,7 +101,9 @@ def test_a_run_is_fitted_evaluated_sampled_reported_and_exported(digits_run, cap
     np.testing.assert_allclose(z, jax.vmap(vj.encode, (None, None, 0))(model, params, x[:3]), atol=1e-5)
 
 
-def test_a_whole_evaluation_keeps_its_classifier_and_is_reused(digits_run, capsys):
+def test_a_whole_evaluation_keeps_its_classifier_and_is_reused(digits_run, capsys, monkeypatch):
+    brief = functools.partial(vj.evaluate.classifier.train, num_steps=200)
+    monkeypatch.setattr(vj.evaluate.classifier, "train", brief)
     assert vaejax("evaluate", digits_run, "--k", 5) == 0
     metrics, shown = scores_of(digits_run), capsys.readouterr().out
     stored = vj.evaluate.classifier.load(digits_run / "classifier")

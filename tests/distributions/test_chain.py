@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from vaejax.distributions import After, Categorical, Chain, Drawn, Guide, Normal, bind, draw, expect
+from vaejax.distributions import After, Categorical, Chain, Guide, Known, Normal, bind, expect, given, sample_latents
 from vaejax.models import LatentModel, elbo, importance_bound, log_joint, reconstruct, sample
 from vaejax.recipes import static
 
@@ -42,13 +42,9 @@ def top_given_y(y, p, h):  # z | y
     return Normal(gain * y, jnp.full(1, (1 - gain * A) ** 0.5))
 
 
-def give(q, p, h):
-    return q
-
-
 def then(a, log_q, h):
     assert h is a[0]  # the last state of the way up
-    return Guide((Partial(top_given_y, a[0]), Partial(give, Drawn(a[0], log_q[0]))))
+    return Guide((Partial(top_given_y, a[0]), given(Known(a[0], log_q[0]))))
 
 
 def pick(z):
@@ -58,6 +54,7 @@ def pick(z):
 @static
 class Hierarchy(LatentModel):
     kind: str = "guide"
+    event_shape = (1,)
 
     def init(self, key):
         return {}
@@ -86,7 +83,7 @@ def test_exact_posterior_gives_the_evidence_for_every_draw(kind, x64):
     model = Hierarchy(kind)
     p, q = model.prior({}), model.posterior({}, X)
     for seed in range(4):
-        d = draw(jax.random.key(seed), q, p)
+        d = sample_latents(jax.random.key(seed), q, p)
         assert d.kl.shape == (2,)
         weight = model.likelihood({}, d.h).log_prob(X) - d.kl.sum()
         np.testing.assert_allclose(weight, evidence(), atol=1e-10)
@@ -101,11 +98,11 @@ def test_exact_posterior_gives_the_evidence_for_every_draw(kind, x64):
 def test_wrong_posterior_stays_below(x64):
     model = Hierarchy()
     p = model.prior({})
-    q = Guide((Partial(give, Normal(jnp.zeros(1), jnp.ones(1))), Partial(exact_low, X)))
+    q = Guide((given(Normal(jnp.zeros(1), jnp.ones(1))), Partial(exact_low, X)))
     keys = jax.random.split(jax.random.key(0), 5000)
 
     def weight(key):
-        d = draw(key, q, p)
+        d = sample_latents(key, q, p)
         return model.likelihood({}, d.h).log_prob(X) - d.kl.sum()
 
     log_w = jax.vmap(weight)(keys)
@@ -171,7 +168,7 @@ def test_enumeration_inside_a_chain(x64):
         return Normal(h[None], jnp.ones(1)), lambda z: z
 
     p = Chain(None, (Partial(choose), Partial(place)))
-    q = Guide((Partial(give, Categorical(jnp.zeros(3))), Partial(lambda p, h: p)))
+    q = Guide((given(Categorical(jnp.zeros(3))), Partial(lambda p, h: p)))
     d = expect(jax.random.key(0), q, p, lambda d: (d.kl, jnp.ones(())))
     np.testing.assert_allclose(d[1], 1.0, atol=1e-12)
     expected = np.mean(np.log(1 / 3) - jax.nn.log_softmax(logits))
@@ -180,7 +177,7 @@ def test_enumeration_inside_a_chain(x64):
 
 def test_mismatches_are_named():
     p = Hierarchy().prior({})
-    short = Guide((Partial(give, Normal(jnp.zeros(1), jnp.ones(1))),))
+    short = Guide((given(Normal(jnp.zeros(1), jnp.ones(1))),))
     with pytest.raises(ValueError, match="posterior has 1 links, the prior has 2"):
         expect(jax.random.key(0), short, p, lambda d: d)
     with pytest.raises(TypeError, match="walks with a Chain prior, got Normal"):

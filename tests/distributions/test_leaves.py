@@ -3,7 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats as st
-from jax.tree_util import Partial
 
 from vaejax import distributions as dist
 from vaejax import kernels
@@ -94,10 +93,10 @@ def test_continuous_bernoulli_moments(logit, x64):
         np.testing.assert_allclose(d.stddev, np.sqrt(second), atol=1e-7)
 
 
-def test_flowed_and_drawn(x64):
+def test_flowed_and_known(x64):
     u, w = jnp.asarray(LOC), jnp.asarray(SCALE)
     base = dist.Normal(jnp.zeros(3), jnp.ones(3))
-    q = dist.Flowed(base, (Partial(kernels.planar_step, u=u, w=w, b=jnp.asarray(0.2)),))
+    q = dist.Flowed(base, (dist.PlanarStep(u, w, jnp.asarray(0.2)),))
     key = jax.random.key(0)
     z, log_q = q.sample_and_log_prob(key)
     z0, log_base = base.sample_and_log_prob(key)
@@ -106,8 +105,8 @@ def test_flowed_and_drawn(x64):
     np.testing.assert_allclose(log_q, log_base - log_det)
     with pytest.raises(TypeError, match="sample_and_log_prob"):
         q.log_prob(z)
-    drawn = dist.Drawn(z, log_q)
-    assert drawn.sample_and_log_prob(key)[1] == log_q and drawn.mean is z
+    known = dist.Known(z, log_q)
+    assert known.sample_and_log_prob(key)[1] == log_q and known.mean is z
 
 
 def test_planar_posterior_integrates_to_one(x64):  # oracle 12, on a grid of the base

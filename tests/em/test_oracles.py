@@ -142,7 +142,7 @@ def test_factor_analysis_against_scikit_learn(name, tables, x64):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it stops at its last step
         twin = FactorAnalysis(m, tol=1e-8, max_iter=1000, svd_method="lapack").fit(x)
-    _, trace = vj.em.fit(model, jax.random.key(0), x, num_steps=500)
+    _, trace = vj.em.fit(model, jax.random.key(0), x, num_steps=2000)
     assert trace.log_likelihood[-1] > twin.score(x) - 1e-3
     params = {
         "mean": jnp.asarray(twin.mean_),

@@ -86,11 +86,6 @@ def test_inverses_of_the_steps(x64):
         log_det, jnp.linalg.slogdet(jax.jacfwd(lambda z: kernels.affine_step(z, shift, raw)[0])(z))[1], atol=1e-9
     )
     np.testing.assert_allclose(kernels.affine_step(y, -shift * jnp.exp(-raw), -raw)[0], z, atol=1e-12)
-    for f in (kernels.iaf_inverse, kernels.affine_step):
-        with pytest.raises(
-            ValueError, match="shift: expected a scalar or a shape that broadcasts to \\(5,\\), got \\(3,\\)"
-        ):
-            f(z, z[:3], raw)
 
 
 def test_flows_in_single_precision():
@@ -113,8 +108,6 @@ def test_bounds(x64):
     np.testing.assert_allclose(kernels.importance_weighted_bound(*one), kernels.monte_carlo_elbo(*one), atol=1e-12)
     shifted = kernels.importance_weighted_bound(log_px - 1e5, log_pz, log_qz)
     np.testing.assert_allclose(shifted + 1e5, np.log(weights.mean()), atol=1e-9)
-    with pytest.raises(ValueError, match="log_qz"):
-        kernels.monte_carlo_elbo(log_px, log_pz, log_qz[:3])
 
 
 def test_algorithm_1_equals_its_three_terms(x64):
@@ -149,8 +142,6 @@ def test_fill_tril():
     expected = np.zeros((4, 4))
     expected[np.tril_indices(4)] = np.arange(10.0)
     np.testing.assert_array_equal(kernels.fill_tril(jnp.arange(10.0)), expected)
-    with pytest.raises(ValueError, match="expected d"):
-        kernels.fill_tril(jnp.ones(5))
 
 
 def test_inverse_cholesky(x64):

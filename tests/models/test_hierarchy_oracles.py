@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from vaejax.distributions import LowRankNormal, Normal, analytic_kl, bind, draw
+from vaejax.distributions import LowRankNormal, Normal, analytic_kl, bind, sample_latents
 from vaejax.models.nvae import residual_normal
 from vaejax.networks import Constant, Linear, Parallel
 
@@ -89,7 +89,7 @@ def test_importance_weights_are_unbiased_and_the_bound_reaches_the_evidence(line
     @jax.jit
     @jax.vmap
     def weights(key):
-        d = draw(key, model.posterior(params, x), model.prior(params))
+        d = sample_latents(key, model.posterior(params, x), model.prior(params))
         return model.likelihood(params, d.h).log_prob(x) - jnp.sum(d.kl)
 
     log_w = weights(jax.random.split(KEY, 60_000))
@@ -107,7 +107,7 @@ def test_posteriors_are_densities(linear):
     p, q = model.prior(params), model.posterior(params, x)
     z, log_q = bind(q, p).sample_and_log_prob(KEY)
     np.testing.assert_allclose(bind(q, p).log_prob(z), log_q, atol=1e-10)
-    d = draw(KEY, q, p)
+    d = sample_latents(KEY, q, p)
     np.testing.assert_allclose(d.kl.sum(), log_q - p.log_prob(z), atol=1e-10)
     assert d.kl.shape == (len(z),)
 

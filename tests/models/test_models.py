@@ -89,6 +89,8 @@ def test_bernoulli_model_has_no_closed_evidence():
 
     @static
     class Flat(vj.LatentModel):
+        event_shape = (1,)
+
         def init(self, key):
             return {}
 

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import vaejax as vj
-from vaejax.distributions import Bound, Normal, bind
+from vaejax.distributions import GuidedChain, Normal, bind
 
 KEY = jax.random.key(0)
 SMALL = vj.zoo.two_stage(4, 2, second_dim=3, hidden=(6,))
@@ -24,7 +24,7 @@ def noisy(model):
 def test_its_bound_is_that_of_the_joint_model():
     params, x = noisy(SMALL), jnp.array([0.2, -0.1, 0.4, 1.0])
     q = bind(SMALL.posterior(params, x), SMALL.prior(params))
-    assert isinstance(q, Bound)
+    assert isinstance(q, GuidedChain)
     (u, z), log_q = q.sample_and_log_prob(KEY)
     q1 = SMALL.first.posterior(params["first"], x)
     q2 = SMALL.second.posterior(params["second"], z)

@@ -98,7 +98,7 @@ model, key = vj.zoo.vae((6,), latent_dim=2, hidden=(8,)), jax.random.key(0)
 options = dict(epochs=3, batch_size=9, checkpoint_every=0.0)
 whole = vj.fit(model, key, x, **options)
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-real, told = runs.Run.save, []
+real, results = runs.Run.save, []
 for fail in (1, 2):  # 0 is the first checkpoint, 2 the last one: nothing but the end of the run waits for it
     calls, run = [], f"{sys.argv[1]}/run{fail}"
 
@@ -119,13 +119,14 @@ for fail in (1, 2):  # 0 is the first checkpoint, 2 the last one: nothing but th
     vj.load(run)
     again = vj.fit(model, key, x, checkpoint=run, **options)
     same = jax.tree.map(np.array_equal, (again.params, again.best), (whole.params, whole.best))
-    told.append((str(kept), all(jax.tree.leaves(same)), np.array_equal(again.history.batches, whole.history.batches)))
+    steps = np.array_equal(again.history.batches, whole.history.batches)
+    results.append((str(kept), all(jax.tree.leaves(same)), steps))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
 try:
     vj.save(sys.argv[1] + "/model", model, whole.params)
 except OSError as problem:
-    told.append(str(problem))
-print(json.dumps(told))
+    results.append(str(problem))
+print(json.dumps(results))
 """
 
 
@@ -162,28 +163,26 @@ def test_places_that_cannot_be_written(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("method", ["mkdir", "open", "write_text"])  # of the folder, the lock, the identity
-def test_permissions_are_looked_at_before_the_first_step(tmp_path, monkeypatch, method):
-    no_training(monkeypatch)
+def denied(path, *_, **__):
+    raise PermissionError(13, "Permission denied", str(path))
 
-    def denied(path, *_, **__):
-        raise PermissionError(13, "Permission denied", str(path))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, method, denied)
-        with pytest.raises(OSError, match=f"{tmp_path / 'run'}: the folder of the run cannot be written .*denied"):
-            vj.fit(MODEL, KEY, X, epochs=1, checkpoint=tmp_path / "run", **OPTIONS)
-    monkeypatch.undo()
-    result = vj.fit(MODEL, KEY, X, epochs=1, checkpoint=tmp_path / "run", **OPTIONS)  # nothing is in its way
+def test_permissions_are_looked_at_before_the_first_step(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    with monkeypatch.context() as training:
+        no_training(training)
+        for owner, method in ((Path, "mkdir"), (runs, "lock"), (Path, "write_bytes")):  # folder, lock, identity
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, method, denied)
+                with pytest.raises(OSError, match=f"{run}: the folder of the run cannot be written .*denied"):
+                    vj.fit(MODEL, KEY, X, epochs=1, checkpoint=run, **OPTIONS)
+    result = vj.fit(MODEL, KEY, X, epochs=1, checkpoint=run, **OPTIONS)  # nothing is in its way
     assert len(result.history["value"]) == 1
-    assert sorted(os.listdir(tmp_path / "run")) == ["checkpoints", "lock", "run.json"]
+    assert sorted(os.listdir(run)) == ["checkpoints", "lock", "run.json"]
 
 
 def test_a_save_that_is_refused_leaves_nothing(tmp_path, monkeypatch):
-    def denied(path, *_, **__):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    for method in ("mkdir", "write_text"):
+    for method in ("mkdir", "write_bytes"):
         with monkeypatch.context() as patch:
             patch.setattr(Path, method, denied)
             with pytest.raises(OSError, match=f"{tmp_path / 'model'}: the model could not be saved .*denied"):
@@ -195,14 +194,14 @@ def test_an_error_at_the_end_gives_the_folder_back(tmp_path, monkeypatch):
     """The lock, the signals: whatever the last wait for Orbax raises."""
     import signal
 
-    told, before = {"format": 1}, signal.getsignal(signal.SIGINT)
+    identity, before = {"format": 1}, signal.getsignal(signal.SIGINT)
     with pytest.raises(OSError, match="could not be written .RuntimeError: late.") as problem:
-        with runs.Run.open(tmp_path, told, resume=True, every=1.0) as run:
+        with runs.Run.open(tmp_path, identity, resume=True, every=1.0) as run:
             monkeypatch.setattr(
                 run._manager, "wait_until_finished", lambda: (_ for _ in ()).throw(RuntimeError("late"))
             )
     assert signal.getsignal(signal.SIGINT) is before and problem.value.__cause__ is not None
-    with runs.Run.open(tmp_path, told, resume=True, every=1.0):
+    with runs.Run.open(tmp_path, identity, resume=True, every=1.0):
         pass
 
 
@@ -276,12 +275,12 @@ def test_any_file_may_be_missing_from_the_newest(tmp_path, stopped, whole):
             gone.unlink()
         else:
             shutil.rmtree(gone)
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
-            history = runs.History()
+            fresh = runs.Checkpoint(runs.Position(0, 0), whole.state, runs.History(), [], np.zeros(1, int))
             with runs.Run.open(run, json.loads((run / "run.json").read_text()), resume=True, every=1.0) as going:
-                position = going.restore(whole.state, history)[0]
-        damaged = [str(warning.message) for warning in told if "is damaged" in str(warning.message)]
+                position = going.restore(fresh).position
+        damaged = [str(warning.message) for warning in raised if "is damaged" in str(warning.message)]
         assert position.epoch in (1, 2) and len(damaged) <= 1
         assert (position.epoch == 1) == bool(damaged) or not name
         fell_back += position.epoch == 1

@@ -1,15 +1,18 @@
 """The commands, each a function of its options."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 import vaejax as vj
-from vaejax.checks import require_integer
+from vaejax.checks import require_integer, require_number
 from vaejax.cli import options as of
 from vaejax.cli.folder import Folder
 from vaejax.cli.members import MEMBERS, by_em, describe
 from vaejax.cli.report import write_report
-from vaejax.cli.sampling import sample
 from vaejax.cli.scoring import evaluate, file_of, latest, score_rows
 from vaejax.cli.terminal import say, show_table
 from vaejax.cli.training import fit
@@ -45,6 +48,41 @@ def _evaluate(command: of.Evaluate) -> None:
     say(f"{'written to' if anew else 'nothing has changed since'} {folder.path / file_of(command.data)}")
 
 
+def _sample(command: of.Sample) -> None:
+    require_integer("-n", command.n)
+    require_number("--temperature", command.temperature, least=0)
+    kind = command.out.suffix.lower()
+    if kind not in (".png", ".npy", ".csv"):
+        raise ValueError(f"--out: expected a .png, .npy or .csv file, got {command.out}")
+    if command.offset and command.mode != "offset":
+        raise ValueError("--offset goes with --mode offset")
+    run = Folder(command.dir).load()
+    options = {"mode": command.mode, "temperature": command.temperature, "offset": command.offset}
+    x = run.draws(jax.random.key(command.seed), command.n, command.label, **options)
+    train = run.source.train.x
+    x = x.reshape(len(x), *train.shape[1:])
+    if run.source.data.scaling is not None:
+        x = run.source.data.scaling.undo(x)
+    command.out.parent.mkdir(parents=True, exist_ok=True)
+    if kind == ".npy":
+        np.save(command.out, x)
+    elif kind == ".csv":
+        np.savetxt(command.out, x.reshape(len(x), -1), delimiter=",", fmt="%.7g")
+    else:
+        _picture(x, command.out, (0.0, 1.0) if train.dtype == np.uint8 else None)
+    say(f"{len(x)} draws ({command.mode}) in {command.out}")
+
+
+def _picture(x: np.ndarray, out: Path, limits: tuple[float, float] | None) -> None:
+    if x.ndim == 4:
+        figure = vj.plots.image_grid(x, columns=max(1, round(len(x) ** 0.5)), limits=limits)
+    elif x.shape[1] == 2:
+        figure = vj.plots.scatter(x, title=f"{len(x)} draws")
+    else:
+        raise ValueError(f"rows of {x.shape[1]} columns are no picture: write them to a .csv or .npy file with --out")
+    figure.savefig(out, dpi=110)
+
+
 def _report(command: of.Report) -> None:
     folder = Folder(command.dir)
     run, out = folder.load(), command.out or folder.path / "report.html"
@@ -69,7 +107,7 @@ _COMMANDS: dict[type, Callable[[Any], None]] = {
     of.List: _list,
     of.Fit: fit,
     of.Evaluate: _evaluate,
-    of.Sample: lambda command: say(sample(command)),
+    of.Sample: _sample,
     of.Report: _report,
     of.Export: _export,
 }

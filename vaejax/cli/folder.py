@@ -1,16 +1,19 @@
 """A run's folder as the command line keeps it: the command, its data, and the results."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 import vaejax as vj
+from vaejax.checks import require_integer
 from vaejax.cli.members import by_em
 from vaejax.cli.source import Source, load_source, other_source, prepare
 from vaejax.files import read_json, write_json
-from vaejax.types import Params
+from vaejax.types import Key, Params
 
 __all__ = ["Folder", "Run"]
 
@@ -37,13 +40,25 @@ class Run:
             raise ValueError("the model is conditional: expected data with labels")
         missing = np.zeros(len(split), bool)
         if split.x.dtype.kind == "f":
-            missing = np.isnan(split.x).reshape(len(split), -1).any(1)
+            missing = np.asarray(np.isnan(split.x).reshape(len(split), -1).any(1))
         if missing.all():
             raise ValueError("every row has missing values: none can be scored")
         split = split.take(~missing) if missing.any() else split
         note, _, x = prepare(self.model, split.x, self.options["pixels"], self.source.levels)
         note += f", {missing.sum()} rows with missing values left out" if missing.any() else ""
         return note, vj.data.Split(x, split.y)
+
+    def draws(self, key: Key, count: int, label: int | None = None, **options: Any) -> np.ndarray:
+        """Draws of the model; of a conditional one of a class, or of all in turn."""
+        one, classes = partial(vj.sample, self.model, self.params, **options), None
+        if self.model.context_dim:
+            most = self.model.context_dim - 1
+            classes = np.arange(count, dtype=np.int32) % (most + 1)
+            if label is not None:
+                classes[:] = require_integer("--label", label, 0, most)
+        elif label is not None:
+            raise ValueError("--label is for conditional models")
+        return np.asarray(jax.vmap(one)(jax.random.split(key, count), classes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +73,10 @@ class Folder:
         file = self.path / _FILE
         if not file.is_file():
             raise FileNotFoundError(f"{self.path} holds no run of `vaejax fit`")
-        found = self.read(_FILE)
-        if found is None or not _KEYS <= found.keys():
+        stored = self.read(_FILE)
+        if stored is None or not _KEYS <= stored.keys():
             raise ValueError(f"{file} is not what `vaejax fit` writes: use a new folder")
-        return found
+        return stored
 
     def claim(self, options: dict[str, Any]) -> None:
         """Make the folder this run's, or see that it is; `ValueError` where it belongs to something else."""

@@ -103,8 +103,9 @@ def other_source(own: Source, name: str, labels: str | None) -> Source:
     if x.shape[1:] != own.test.x.shape[1:]:
         expected = f"rows of shape {own.test.x.shape[1:]}, as the run's own"
         raise ValueError(f"{name}: expected {expected}, got {x.shape[1:]}")
-    if all(part.y is not None for part in parts):
-        y, classes = np.concatenate([part.y for part in parts]), own.data.classes
+    labelled = [part.y for part in parts if part.y is not None]
+    if len(labelled) == len(parts):
+        y, classes = np.concatenate(labelled), own.data.classes
         if data.classes != classes:
             unknown = sorted(set(data.classes) - set(classes))
             if unknown or not data.classes:

@@ -8,8 +8,7 @@ from vaejax.data.dataset import share as share
 from vaejax.data.dequantize import dequantize as dequantize
 from vaejax.data.digits import digits as digits
 from vaejax.data.files import from_file as from_file
-from vaejax.data.manifolds import manifold as manifold
-from vaejax.data.manifolds import ring as ring
+from vaejax.data.images import image_dataset as image_dataset
 from vaejax.data.mnist import mnist as mnist
 from vaejax.data.mnist import read_idx as read_idx
 from vaejax.data.sprites import Sprites as Sprites
@@ -21,5 +20,6 @@ from vaejax.data.synthetic import figure_eight as figure_eight
 from vaejax.data.synthetic import gaussian_axis as gaussian_axis
 from vaejax.data.synthetic import gaussian_mixture as gaussian_mixture
 from vaejax.data.synthetic import gaussian_rotated as gaussian_rotated
+from vaejax.data.synthetic import manifold as manifold
+from vaejax.data.synthetic import ring as ring
 from vaejax.data.synthetic import three_blobs as three_blobs
-from vaejax.data.tfds import image_dataset as image_dataset

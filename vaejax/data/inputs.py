@@ -60,11 +60,11 @@ def validation_rows(
         validation = data.validation if isinstance(data, Dataset) else None
     if validation is None:
         return None
-    if isinstance(validation, tuple) and len(validation) == 2:
-        validation, context = validation
-    elif context is not None and not isinstance(context, str):
+    pair = isinstance(validation, tuple) and len(validation) == 2
+    if not pair and context is not None and not isinstance(context, str):
         raise ValueError("validation: with an array as context expected the pair (x, context)")
-    return checked_rows(model, validation, context, "validation", transform)
+    given: tuple[Any, Any] = validation if pair else (validation, context)
+    return checked_rows(model, *given, "validation", transform)
 
 
 def is_grey(model: LatentModel, rows: Rows, transform: Transform | None) -> bool:
@@ -92,8 +92,8 @@ def _values(model: LatentModel, x: np.ndarray, name: str, transform: Transform |
     if transform is None:
         _require_taken(model, x, name)
         return x
-    if hasattr(transform, "check"):
-        transform.check(x)
+    if (check := getattr(transform, "check", None)) is not None:
+        check(x)
     some = jax.jit(transform)(jax.random.key(0), jnp.asarray(x[:1000]))
     _require_taken(model, np.asarray(some), f"{name}, transformed")
     return x

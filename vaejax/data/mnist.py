@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vaejax.data.dataset import Dataset, Split
-from vaejax.data.tfds import image_dataset
+from vaejax.data.images import image_dataset
 
 __all__ = ["mnist", "read_idx"]
 

@@ -2,7 +2,7 @@ r"""The synthetic sets of the sources: corrected, and as printed with `form="lit
 
 Each is a function of a seed that returns a `Dataset` of float32 rows. The generators of Guo, Liao and Zhou,
 *Variational Autoencoders*, section 4, are `gaussian_axis`, `gaussian_rotated`, `figure_eight`, `three_blobs` and
-`gaussian_mixture`, with rows (N, 2). Those of curves and surfaces are in `vaejax.data.manifolds`.
+`gaussian_mixture`, with rows (N, 2); `ring` is Doersch's and `manifold` that of Dai and Wipf.
 
 Arguments that all of them share:
   count: rows to train on.
@@ -23,11 +23,12 @@ from vaejax.data.dataset import Dataset, Split
 
 __all__ = [
     "Parts",
-    "draw_dataset",
     "figure_eight",
     "gaussian_axis",
     "gaussian_mixture",
     "gaussian_rotated",
+    "manifold",
+    "ring",
     "three_blobs",
 ]
 
@@ -42,7 +43,7 @@ class Parts(TypedDict, total=False):
     seed: int
 
 
-def draw_dataset(
+def _draw_dataset(
     draw: Callable[[np.random.Generator, int], np.ndarray | tuple[np.ndarray, np.ndarray]],
     count: int,
     noise_variance: float = 0.0,
@@ -76,13 +77,13 @@ def draw_dataset(
 
 def gaussian_axis(count: int = 20_000, *, noise_variance: float = 0.2, **parts: Unpack[Parts]) -> Dataset:
     r"""$x = \mathrm{diag}(3, \tfrac13)\,z + \epsilon$, $z \sim N(0, I_2)$ (section 4.1). Entropy 3.36368 nats."""
-    return draw_dataset(lambda rng, n: rng.normal(size=(n, 2)) @ _stretch(0.0).T, count, noise_variance, **parts)
+    return _draw_dataset(lambda rng, n: rng.normal(size=(n, 2)) @ _stretch(0.0).T, count, noise_variance, **parts)
 
 
 def gaussian_rotated(count: int = 20_000, *, noise_variance: float = 0.2, **parts: Unpack[Parts]) -> Dataset:
     r"""$x = R(\pi/3)\,\mathrm{diag}(3, \tfrac13)\,z + \epsilon$ (section 4.2). Entropy 3.36368 nats at 0.2."""
     across = _stretch(math.pi / 3).T
-    return draw_dataset(lambda rng, n: rng.normal(size=(n, 2)) @ across, count, noise_variance, **parts)
+    return _draw_dataset(lambda rng, n: rng.normal(size=(n, 2)) @ across, count, noise_variance, **parts)
 
 
 def _rotation(angle: float) -> np.ndarray:
@@ -134,7 +135,7 @@ def figure_eight(
         below = np.sin(u) ** 2 + 1
         return math.sqrt(2) / 2 * np.cos(u) / below, math.sqrt(2) * np.cos(u) * np.sin(u) / below
 
-    return draw_dataset(_curve(curve, form), count, noise_variance, **parts)
+    return _draw_dataset(_curve(curve, form), count, noise_variance, **parts)
 
 
 def three_blobs(
@@ -159,7 +160,7 @@ def three_blobs(
         t = 2.0 * np.tanh(10.0 * u - 20.0 * floor - 10.0) + 4.0 * floor + 2.0
         return np.cos(t), np.sin(t)
 
-    return draw_dataset(_curve(curve, form), count, noise_variance, **parts)
+    return _draw_dataset(_curve(curve, form), count, noise_variance, **parts)
 
 
 def gaussian_mixture(
@@ -184,4 +185,54 @@ def gaussian_mixture(
         y = rng.normal(size=(n, 2)) * np.sqrt([3.0, 1.0 / 3.0])
         return np.einsum("nij,nj->ni", rotations[component], y) + offsets[component], component
 
-    return draw_dataset(draw, count, **parts)
+    return _draw_dataset(draw, count, **parts)
+
+
+def ring(count: int = 10_000, *, noise_variance: float = 0.0, **parts: Unpack[Parts]) -> Dataset:
+    r"""A ring, the pushforward of $z \sim N(0, I_2)$ by $g(z) = z/10 + z/\|z\|$ (Doersch, 2016, figure 2).
+
+    Rows (N, 2); the source has no noise.
+    """
+
+    def draw(rng: np.random.Generator, n: int) -> np.ndarray:
+        z = rng.normal(size=(n, 2))
+        return z / 10.0 + z / np.linalg.norm(z, axis=1, keepdims=True)
+
+    return _draw_dataset(draw, count, noise_variance, **parts)
+
+
+def manifold(
+    r: int,
+    d: int,
+    count: int = 10_000,
+    *,
+    noise_variance: float = 0.0,
+    curvature: float = 1.0,
+    **parts: Unpack[Parts],
+) -> Dataset:
+    r"""Data on an r-dimensional manifold in $R^d$: $x = Az + c\,B\sin(Cz) + \epsilon$ with $z \sim N(0, I_r)$.
+
+    A and B are orthonormal and orthogonal to each other, C is Gaussian: the map is smooth and one to
+    one. It is the setting of Dai and Wipf, 2019, where the data have a density on the manifold only.
+
+    Rows (N, d); the seed is of the map as well.
+
+    Args:
+      r: dimension of the manifold, at least 1.
+      d: dimension of the space, more than r.
+      count: rows to train on.
+      noise_variance: variance of each entry of the noise.
+      curvature: c; 0 gives a linear subspace.
+      **parts: `test`, `validation`, `seed`.
+    """
+    require_integer("d", d, require_integer("r", r) + 1)
+    rng = np.random.default_rng([parts.get("seed", 0), r, d])
+    bend = min(r, d - r)
+    frame = np.linalg.qr(rng.normal(size=(d, r + bend)))[0]
+    mix = rng.normal(size=(bend, r)) * (2.0 / math.sqrt(r))
+
+    def draw(rng: np.random.Generator, n: int) -> np.ndarray:
+        z = rng.normal(size=(n, r))
+        return z @ frame[:, :r].T + curvature * np.sin(z @ mix.T) @ frame[:, r:].T
+
+    return _draw_dataset(draw, count, noise_variance, **parts)

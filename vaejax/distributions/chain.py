@@ -1,24 +1,56 @@
 """Hierarchies: a chain of conditional distributions that share one top-down path.
 
-`Chain` is the prior of a hierarchy. Its posterior is a `Guide`, told relative to the prior it walks
-with, so that the top-down path is computed once and shared by p, q and the likelihood. `After` adds a
-bottom-up stochastic path. `bind` makes either of the two a distribution of its own.
+`Chain` is the prior of a hierarchy. Its posterior is a `Guide`, relative to the prior it walks with, so that the
+top-down path is computed once and shared by p, q and the likelihood. `After` adds a bottom-up stochastic path.
+`bind` makes either of the two a distribution by itself.
 """
 
+import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
+from jaxtyping import Float
 
-from vaejax.distributions.distribution import Distribution
+from vaejax.distributions.distribution import Distribution, Heat
 from vaejax.recipes import pytree
+from vaejax.types import Array, Key, Scalar
 
-__all__ = ["After", "Chain", "Guide"]
+__all__ = ["After", "Chain", "Guide", "Walk", "fixed", "given", "same"]
+
+Link: TypeAlias = Callable[[Any], tuple[Distribution, Callable[[Any], Any]]]
+GuideLink: TypeAlias = Callable[[Distribution, Any], Distribution]
+Terms: TypeAlias = Float[Array, " L"]
+
+
+class Walk(Distribution):
+    """A distribution of a tuple of latents, which `run` and `score` walk from the top down.
+
+    A temperature is a scalar, or one number a latent; `mean` is the walk that takes the mean of each (of a
+    `Categorical` its likeliest class).
+    """
+
+    @abc.abstractmethod
+    def run(self, key: Key, temperature: Heat = 1.0) -> tuple[tuple, Any]: ...
+
+    @abc.abstractmethod
+    def score(self, value: tuple) -> tuple[Scalar, Any]: ...
+
+    def sample(self, key: Key, temperature: Heat = 1.0) -> tuple:
+        return self.run(key, temperature)[0]
+
+    def log_prob(self, value: tuple) -> Scalar:
+        return self.score(value)[0]
+
+    @property
+    def mean(self) -> tuple:
+        return self.sample(jax.random.key(0), 0.0)
 
 
 @pytree
-class Chain(Distribution):
+class Chain(Walk):
     r"""$p(z_1,\dots,z_L) = \prod_i p(z_i\,|\,h_i)$, top first, with a state h handed down.
 
     Attributes:
@@ -28,7 +60,7 @@ class Chain(Distribution):
 
     >>> import jax, jax.numpy as jnp
     >>> from vaejax.distributions import Normal
-    >>> top = jax.tree_util.Partial(lambda h: (Normal(jnp.zeros(2), jnp.ones(2)), lambda z: z))
+    >>> top = fixed(Normal.standard(2))
     >>> below = jax.tree_util.Partial(lambda h: (Normal(h, jnp.ones(2)), lambda z: h + z))
     >>> (z1, z2), h = Chain(None, (top, below)).run(jax.random.key(0))
     >>> bool(jnp.allclose(h, z1 + z2))
@@ -36,7 +68,7 @@ class Chain(Distribution):
     """
 
     start: Any
-    links: tuple[Callable[[Any], tuple[Distribution, Callable[[Any], Any]]], ...]
+    links: tuple[Link, ...]
 
     def walk(self, choose: Callable[[int, Distribution, Any], tuple[Any, Any]]) -> tuple[tuple, tuple, Any]:
         """Go down the chain with `choose(i, p_i, h) -> (z_i, term_i)`; return `(z, terms, last h)`."""
@@ -49,68 +81,48 @@ class Chain(Distribution):
             h = advance(z)
         return tuple(values), tuple(terms), h
 
-    def _require(self, z):
-        if len(z) != len(self.links):
-            raise ValueError(f"expected a tuple of {len(self.links)} latents, got {len(z)}")
-
-    def run(self, key, temperature=1.0):
-        """Draw `(z, h)`; `temperature` is a scalar or one number per link."""
+    def run(self, key: Key, temperature: Heat = 1.0) -> tuple[tuple, Any]:
         keys = jax.random.split(key, len(self.links))
         heat = jnp.broadcast_to(temperature, (len(self.links),))
         values, _, h = self.walk(lambda i, p, h: (p.sample(keys[i], heat[i]), None))
         return values, h
 
-    def sample(self, key, temperature=1.0):
-        """Draw the tuple of latents."""
-        return self.run(key, temperature)[0]
-
-    def log_terms(self, z) -> tuple[jax.Array, Any]:
-        """Log-density of each latent given those above, shape `(L,)`, and the last state."""
-        self._require(z)
+    def log_terms(self, z: tuple) -> tuple[Terms, Any]:
+        """Log-density of each latent given those above, and the last state."""
+        if len(z) != len(self.links):
+            raise ValueError(f"expected a tuple of {len(self.links)} latents, got {len(z)}")
         _, terms, h = self.walk(lambda i, p, h: (z[i], _log_prob(i, p, z[i])))
         return jnp.stack(terms), h
 
-    def score(self, value):
-        """Joint log-density of the latents, and the last state."""
+    def score(self, value: tuple) -> tuple[Scalar, Any]:
         terms, h = self.log_terms(value)
         return jnp.sum(terms), h
 
-    def log_prob(self, value):
-        """Joint log-density of the latents."""
-        return self.score(value)[0]
-
-    def sample_and_log_terms(self, key) -> tuple[tuple, jax.Array, Any]:
-        """Draw the latents with the log-density of each, shape `(L,)`, and the last state."""
+    def sample_and_log_terms(self, key: Key) -> tuple[tuple, Terms, Any]:
+        """Draw the latents with the log-density of each, and the last state."""
         keys = jax.random.split(key, len(self.links))
         values, terms, h = self.walk(lambda i, p, h: p.sample_and_log_prob(keys[i]))
         return values, jnp.stack(terms), h
 
-    def sample_and_log_prob(self, key):
-        """Draw the latents with their joint log-density."""
+    def sample_and_log_prob(self, key: Key) -> tuple[tuple, Scalar]:
         values, terms, _ = self.sample_and_log_terms(key)
         return values, jnp.sum(terms)
 
-    @property
-    def mean(self):
-        """The walk that takes each link's mean (a `Categorical` its likeliest class)."""
-        return self.sample(jax.random.key(0), 0.0)
 
-
-def _log_prob(i: int, p: Distribution, z: Any) -> jax.Array:
-    wanted = jnp.shape(getattr(p, "loc", z))
-    if jnp.shape(z) != wanted:
-        raise ValueError(f"z[{i}]: expected shape {wanted}, got {jnp.shape(z)}; batch with jax.vmap")
+def _log_prob(i: int, p: Distribution, z: Any) -> Scalar:
+    if p.event_shape is not None and jnp.shape(z) != p.event_shape:
+        raise ValueError(f"z[{i}]: expected shape {p.event_shape}, got {jnp.shape(z)}; batch with jax.vmap")
     return p.log_prob(z)
 
 
 @pytree
 class Guide:
-    """q(z|x) relative to the prior chain it walks with: `link_i(p_i, h) -> q_i`. It owns no top-down path.
+    """q(z|x) relative to the prior chain it walks with: `link_i(p_i, h) -> q_i`. It has no top-down path itself.
 
     A ladder's precision-weighted merge and a residual posterior are one line each.
     """
 
-    links: tuple[Callable[[Distribution, Any], Distribution], ...]
+    links: tuple[GuideLink, ...]
 
 
 @pytree
@@ -119,11 +131,34 @@ class After:
 
     Attributes:
       first: the chain of the bottom-up latents.
-      then: `then(a, log_q_terms, h) -> Guide`, which holds `Drawn(a_i, log_q_i)` in the places of a; h is
+      then: `then(a, log_q_terms, h) -> Guide`, which holds `Known(a_i, log_q_i)` in the places of a; h is
         the last state of `first`, so that features on the way up are computed once.
       select: `select(z) -> a`, the bottom-up latents among all.
     """
 
     first: Chain
-    then: Callable[[tuple, jax.Array, Any], Guide]
+    then: Callable[[tuple, Terms, Any], Guide]
     select: Callable[[tuple], tuple]
+
+
+def same(z: Any) -> Any:
+    """The latent itself as the next state."""
+    return z
+
+
+def _fixed(p: Distribution, h: Any) -> tuple[Distribution, Callable[[Any], Any]]:
+    return p, same
+
+
+def fixed(p: Distribution) -> Link:
+    """A chain's link of a latent that depends on none above it and is the next state."""
+    return Partial(_fixed, p)
+
+
+def _given(q: Distribution, p: Distribution, h: Any) -> Distribution:
+    return q
+
+
+def given(q: Distribution) -> GuideLink:
+    """A guide's link that is q, whatever the prior and the state."""
+    return Partial(_given, q)

@@ -2,27 +2,41 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from vaejax.distributions.categorical import Categorical
-from vaejax.distributions.chain import After, Chain, Guide
-from vaejax.distributions.distribution import Distribution
+from vaejax.distributions.chain import After, Chain, Guide, Walk
+from vaejax.distributions.distribution import Distribution, Heat
 from vaejax.distributions.normal import Normal, TrilNormal
 from vaejax.kernels import kl_diag, kl_tril
 from vaejax.recipes import pytree
+from vaejax.types import Array, Key, Scalar
 
-__all__ = ["Bound", "Draw", "analytic_kl", "bind", "draw", "expect", "kl_per_dimension", "sample_and_kl"]
+__all__ = [
+    "Latents",
+    "GuidedChain",
+    "analytic_kl",
+    "bind",
+    "expect",
+    "kl_per_dimension",
+    "sample_and_kl",
+    "sample_latents",
+]
+
+T = TypeVar("T")
+Layers: TypeAlias = Float[Array, "*layers"]
 
 
-class Draw(NamedTuple):
-    """One draw from q, with what the bound needs of it.
+class Latents(NamedTuple):
+    """Latents drawn from q, with all that a bound needs of them.
 
     Attributes:
       z: the latent, a tuple of latents for a chain.
-      h: what the likelihood reads.
+      h: the state that the likelihood reads.
       kl: nats: `()` for a flat model, `(L,)` for a chain; analytic where there is a closed form,
         else (and always with `analytic=False`) log q - log p on the draw.
       entropy: of q, in the shape of `kl`: in closed form where `kl` is, else -log q on the draw.
@@ -30,11 +44,11 @@ class Draw(NamedTuple):
 
     z: Any
     h: Any
-    kl: jax.Array
-    entropy: jax.Array
+    kl: Layers
+    entropy: Layers
 
 
-def _categorical_kl(q: Categorical, p: Categorical) -> jax.Array:
+def _categorical_kl(q: Categorical, p: Categorical) -> Scalar:
     log_q, log_p = jax.nn.log_softmax(q.logits), jax.nn.log_softmax(p.logits)
     live = log_q > -jnp.inf
     # A class that q excludes contributes nothing, also where p excludes it as well.
@@ -42,7 +56,7 @@ def _categorical_kl(q: Categorical, p: Categorical) -> jax.Array:
     return jnp.sum(jnp.where(live, jnp.exp(log_q) * (log_q - log_p), 0.0))
 
 
-def analytic_kl(q: Any, p: Any) -> jax.Array | None:
+def analytic_kl(q: Distribution, p: Distribution) -> Scalar | None:
     """KL(q || p) in closed form, or `None` where there is none.
 
     >>> import jax.numpy as jnp
@@ -62,7 +76,7 @@ def analytic_kl(q: Any, p: Any) -> jax.Array | None:
             return None
 
 
-def kl_per_dimension(q: Any, p: Any) -> jax.Array | None:
+def kl_per_dimension(q: Distribution | Guide | After, p: Distribution) -> Float[Array, " M"] | None:
     """KL(q || p) of each entry of a diagonal Gaussian under another, or `None` for other pairs.
 
     >>> import jax.numpy as jnp
@@ -75,27 +89,29 @@ def kl_per_dimension(q: Any, p: Any) -> jax.Array | None:
     return jax.vmap(kl_diag)(*(jnp.ravel(leaf) for leaf in each))
 
 
-def _entropy(q: Any) -> jax.Array:
+def _entropy(q: Distribution) -> Scalar:
     match q:
         case Normal():
             log_scale = jnp.log(q.stddev)
         case TrilNormal():
             log_scale = jnp.log(jnp.abs(jnp.diagonal(q.scale_tril)))
-        case _:
+        case Categorical():
             log_q = jax.nn.log_softmax(q.logits)
             return -jnp.sum(jnp.where(log_q > -jnp.inf, jnp.exp(log_q) * log_q, 0.0))
+        case _:
+            raise TypeError(f"{type(q).__name__} has no entropy in closed form")
     return jnp.sum(log_scale + 0.5 * math.log(2.0 * math.pi * math.e))
 
 
-def sample_and_kl(key: jax.Array, q: Distribution, p: Distribution, *, analytic: bool = True) -> Draw:
+def sample_and_kl(key: Key, q: Distribution, p: Distribution, *, analytic: bool = True) -> Latents:
     """One draw from a pair without shared structure: Normal/Normal and Tril/Normal analytic, else on the draw."""
     kl = analytic_kl(q, p) if analytic else None
     if kl is not None:
         z = q.sample(key)
-        return Draw(z, z, kl, _entropy(q))
+        return Latents(z, z, kl, _entropy(q))
     z, log_q = q.sample_and_log_prob(key)
     log_p, h = p.score(z)
-    return Draw(z, h, log_q - log_p, -log_q)
+    return Latents(z, h, log_q - log_p, -log_q)
 
 
 def _require_links(q: Guide, p: Chain) -> None:
@@ -103,8 +119,15 @@ def _require_links(q: Guide, p: Chain) -> None:
         raise ValueError(f"the posterior has {len(q.links)} links, the prior has {len(p.links)}")
 
 
-def expect(key: jax.Array, q: Any, p: Distribution, f: Callable[[Draw], Any], *, analytic: bool = True) -> Any:
-    """Estimate E_q f(Draw) in one pass over the prior's path.
+def expect(
+    key: Key,
+    q: Distribution | Guide | After,
+    p: Distribution,
+    f: Callable[[Latents], T],
+    *,
+    analytic: bool = True,
+) -> T:
+    """Estimate of E_q f(latents) in one pass over the prior's path.
 
     Categorical latents are enumerated, which is exact; everything else is one reparameterised draw.
 
@@ -112,12 +135,12 @@ def expect(key: jax.Array, q: Any, p: Distribution, f: Callable[[Draw], Any], *,
       key: a PRNG key.
       q: a distribution, a `Guide` or an `After`.
       p: the prior; a `Chain` for a `Guide` or an `After`.
-      f: function of a `Draw`, returning any pytree of arrays.
+      f: function of `Latents`, returning any pytree of arrays.
       analytic: use closed forms and enumeration where there are any. With `False` every latent is
         drawn and `kl` is the log-ratio on the draw, as importance weights need it.
 
     Returns:
-      What `f` returns, averaged over the enumerated latents.
+      The value of `f`, averaged over the enumerated latents.
     """
     match q, p:
         case After(), Chain():
@@ -128,10 +151,10 @@ def expect(key: jax.Array, q: Any, p: Distribution, f: Callable[[Draw], Any], *,
             _require_links(q, p)
             keys = jax.random.split(key, len(p.links))
 
-            def step(i: int, h: Any, past: tuple[Draw, ...]) -> Any:
+            def step(i: int, h: Any, past: tuple[Latents, ...]) -> T:
                 if i == len(p.links):
                     z, _, kl, entropy = zip(*past, strict=True)
-                    return f(Draw(z, h, jnp.stack(kl), jnp.stack(entropy)))
+                    return f(Latents(z, h, jnp.stack(kl), jnp.stack(entropy)))
                 p_i, advance = p.links[i](h)
                 follow = lambda d: step(i + 1, advance(d.z), (*past, d))  # noqa: E731
                 return expect(keys[i], q.links[i](p_i, h), p_i, follow, analytic=analytic)
@@ -141,71 +164,56 @@ def expect(key: jax.Array, q: Any, p: Distribution, f: Callable[[Draw], Any], *,
             raise TypeError(f"a {type(q).__name__} walks with a Chain prior, got {type(p).__name__}")
         case Categorical(), Categorical() if analytic:
             mass, kl, entropy = jax.nn.softmax(q.logits), _categorical_kl(q, p), _entropy(q)
-            each = jax.vmap(lambda z: f(Draw(z, z, kl, entropy)))(jnp.arange(mass.size))
+            each = jax.vmap(lambda z: f(Latents(z, z, kl, entropy)))(jnp.arange(mass.size))
             return jax.tree.map(lambda leaf: jnp.tensordot(mass, leaf, 1), each)
         case _:
             return f(sample_and_kl(key, q, p, analytic=analytic))
 
 
-def draw(key: jax.Array, q: Any, p: Distribution) -> Draw:
-    """One draw whose `kl` is log q - log p on it: what IWAE, STL and DReG need."""
+def sample_latents(key: Key, q: Distribution | Guide | After, p: Distribution) -> Latents:
+    """Latents whose `kl` is log q - log p on the draw, as importance weights, IWAE and STL need it."""
     return expect(key, q, p, lambda d: d, analytic=False)
 
 
 @pytree
-class Bound(Distribution):
+class GuidedChain(Walk):
     """A guide joined with its prior: a distribution again, for users, for laws and for STL."""
 
     guide: Guide | After
     prior: Chain
 
-    def run(self, key, temperature=1.0):
-        """Draw `(z, h)` from q along the prior's path; `temperature` is a scalar or one number per link."""
-        guide, key_rest = self.guide, key
+    def run(self, key: Key, temperature: Heat = 1.0) -> tuple[tuple, Any]:
+        guide, key_rest, count = self.guide, key, len(self.prior.links)
+        heat = jnp.broadcast_to(temperature, (count,))
         if isinstance(guide, After):
             key_first, key_rest = jax.random.split(key)
-            heat = guide.select(tuple(jnp.broadcast_to(temperature, (len(self.prior.links),))))
-            first, h = guide.first.run(key_first, jnp.stack(heat))
+            first, h = guide.first.run(key_first, jnp.stack(guide.select(tuple(heat))))
             guide = guide.then(first, jnp.zeros(len(first)), h)  # a run scores nothing: a flow may have no density here
         _require_links(guide, self.prior)
-        keys = jax.random.split(key_rest, len(guide.links))
-        heat = jnp.broadcast_to(temperature, (len(guide.links),))
-        values, _, h = self.prior.walk(lambda i, p, h: (guide.links[i](p, h).sample(keys[i], heat[i]), None))
+        keys, links = jax.random.split(key_rest, count), guide.links
+        values, _, h = self.prior.walk(lambda i, p, h: (links[i](p, h).sample(keys[i], heat[i]), None))
         return values, h
 
-    def sample(self, key, temperature=1.0):
-        """Draw the tuple of latents."""
-        return self.run(key, temperature)[0]
-
-    def score(self, value):
-        """Log q of the latents, and the last state."""
+    def score(self, value: tuple) -> tuple[Scalar, Any]:
         guide = self.guide
         if isinstance(guide, After):
             first = guide.select(value)
             guide = guide.then(first, *guide.first.log_terms(first))
         _require_links(guide, self.prior)
-        _, terms, h = self.prior.walk(lambda i, p, h: (value[i], guide.links[i](p, h).log_prob(value[i])))
+        links = guide.links
+        _, terms, h = self.prior.walk(lambda i, p, h: (value[i], links[i](p, h).log_prob(value[i])))
         return jnp.sum(jnp.stack(terms)), h
 
-    def log_prob(self, value):
-        """Log q of the latents."""
-        return self.score(value)[0]
-
-    def sample_and_log_prob(self, key):
-        """Draw the latents with their log q, carried along the walk (a flow is never inverted)."""
-        d = draw(key, self.guide, self.prior)
-        return d.z, jnp.sum(d.kl) + self.prior.log_prob(d.z)
-
-    @property
-    def mean(self):
-        """The walk that takes each link's mean (a `Categorical` its likeliest class)."""
-        return self.sample(jax.random.key(0), 0.0)
+    def sample_and_log_prob(self, key: Key) -> tuple[tuple, Scalar]:
+        # Log q is carried along the walk: a flow is never inverted.
+        drawn = sample_latents(key, self.guide, self.prior)
+        return drawn.z, jnp.sum(drawn.kl) + self.prior.log_prob(drawn.z)
 
 
-def bind(q: Any, p: Distribution) -> Distribution:
-    """Make a `Guide` or an `After` a distribution by joining it with its prior; leave a distribution alone."""
-    if not isinstance(q, Guide | After):
+def bind(q: Distribution | Guide | After, p: Distribution) -> Distribution:
+    """A `Guide` or an `After` joined with its prior, as a distribution; a distribution as it is."""
+    if isinstance(q, Distribution):
         return q
     if not isinstance(p, Chain):
         raise TypeError(f"a {type(q).__name__} walks with a Chain prior, got {type(p).__name__}")
-    return Bound(q, p)
+    return GuidedChain(q, p)

@@ -2,8 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
-from vaejax.distributions.distribution import Distribution
+from vaejax.distributions.distribution import Distribution, Heat
 from vaejax.kernels import (
     low_rank_normal_log_prob,
     normal_log_prob,
@@ -12,12 +13,26 @@ from vaejax.kernels import (
     tril_normal_log_prob,
 )
 from vaejax.recipes import pytree
+from vaejax.types import Array, Event, Key, Scalar, Term
 
 __all__ = ["LowRankNormal", "Normal", "TrilNormal"]
 
 
+class _Gaussian(Distribution):
+    loc: Event
+    has_stddev = True
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return jnp.shape(self.loc)
+
+    @property
+    def mean(self) -> Event:
+        return self.loc
+
+
 @pytree
-class Normal(Distribution):
+class Normal(_Gaussian):
     """Diagonal Gaussian over an event of any shape; `scale` is a standard deviation.
 
     >>> import jax.numpy as jnp
@@ -25,86 +40,69 @@ class Normal(Distribution):
     -1.8379
     """
 
-    loc: jax.Array
-    scale: jax.Array
-    has_stddev = True
+    loc: Event
+    scale: Term
 
-    def sample(self, key, temperature=1.0):
-        """Draw `loc + temperature * scale * noise`."""
+    @classmethod
+    def standard(cls, shape: int | tuple[int, ...], like: Array | None = None) -> "Normal":
+        """N(0, I) of this shape, in the precision of the array `like`."""
+        zeros = jnp.zeros(shape, None if like is None else like.dtype)
+        return cls(zeros, jnp.ones_like(zeros))
+
+    def sample(self, key: Key, temperature: Heat = 1.0) -> Event:
         return reparameterize_diag(key, self.loc, temperature * self.scale)
 
-    def log_prob(self, value):
-        """Log-density, summed over the event."""
+    def log_prob(self, value: Event) -> Scalar:
         return normal_log_prob(value, self.loc, self.scale)
 
     @property
-    def mean(self):
-        """The mean `loc`."""
-        return self.loc
+    def stddev(self) -> Event:
+        return jnp.broadcast_to(self.scale, jnp.shape(self.loc))
 
     @property
-    def stddev(self):
-        """The standard deviation `scale`, in the shape of the event."""
-        return jnp.broadcast_to(self.scale, jnp.shape(self.loc))
+    def noise_variance(self) -> Scalar:
+        return jnp.mean(self.scale**2)
 
 
 @pytree
-class TrilNormal(Distribution):
-    """Gaussian with covariance `scale_tril @ scale_tril.T` over an event of shape `(d,)`."""
+class TrilNormal(_Gaussian):
+    """Gaussian with covariance `scale_tril @ scale_tril.T`."""
 
-    loc: jax.Array
-    scale_tril: jax.Array
-    has_stddev = True
+    loc: Float[Array, " D"]
+    scale_tril: Float[Array, "D D"]
 
-    def sample(self, key, temperature=1.0):
-        """Draw `loc + temperature * scale_tril @ noise`."""
+    def sample(self, key: Key, temperature: Heat = 1.0) -> Float[Array, " D"]:
         return reparameterize_tril(key, self.loc, temperature * self.scale_tril)
 
-    def log_prob(self, value):
-        """Log-density of the event."""
+    def log_prob(self, value: Float[Array, " D"]) -> Scalar:
         return tril_normal_log_prob(value, self.loc, self.scale_tril)
 
     @property
-    def mean(self):
-        """The mean `loc`."""
-        return self.loc
-
-    @property
-    def stddev(self):
-        """Square root of the diagonal of the covariance."""
+    def stddev(self) -> Float[Array, " D"]:
         return jnp.sqrt(jnp.sum(jnp.tril(self.scale_tril) ** 2, -1))
 
 
 @pytree
-class LowRankNormal(Distribution):
+class LowRankNormal(_Gaussian):
     """Gaussian with covariance `factor @ factor.T + diag(scale**2)`: the marginal of a linear Gaussian model.
 
     The event has any shape; `factor` has one more axis, the columns.
     """
 
-    loc: jax.Array
-    factor: jax.Array
-    scale: jax.Array
-    has_stddev = True
+    loc: Event
+    factor: Float[Array, "*event R"]
+    scale: Event
 
-    def sample(self, key, temperature=1.0):
-        """Draw the factors, then the residual."""
+    def sample(self, key: Key, temperature: Heat = 1.0) -> Event:
         key_factor, key_residual = jax.random.split(key)
         factors = jax.random.normal(key_factor, self.factor.shape[-1:], self.factor.dtype)
         centre = self.loc + temperature * (self.factor @ factors)
         return reparameterize_diag(key_residual, centre, temperature * self.scale)
 
-    def log_prob(self, value):
-        """Log-density of the event, by Woodbury."""
+    def log_prob(self, value: Event) -> Scalar:
         factor = self.factor.reshape(self.loc.size, self.factor.shape[-1])
         return low_rank_normal_log_prob(jnp.ravel(value), jnp.ravel(self.loc), factor, jnp.ravel(self.scale))
 
     @property
-    def mean(self):
-        """The mean `loc`."""
-        return self.loc
-
-    @property
-    def stddev(self):
-        """Square root of the diagonal of the covariance."""
+    def stddev(self) -> Event:
         return jnp.sqrt(jnp.sum(self.factor**2, -1) + self.scale**2)

@@ -6,46 +6,43 @@ import math
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions.distribution import Distribution
+from vaejax.distributions.distribution import Distribution, Heat
 from vaejax.kernels import (
     bernoulli_log_prob,
     continuous_bernoulli_log_prob,
     discretized_logistic_log_prob,
 )
 from vaejax.recipes import pytree
+from vaejax.types import Array, Event, Key, Scalar, Term
 
 __all__ = ["Bernoulli", "ContinuousBernoulli", "DiscretizedLogistic"]
 
 
-def _sharpen(logits, temperature):
+def _sharpen(logits: Array, temperature: Heat) -> Array:
     """Logits of p^(1/T); at T = 0 they are finite and as good as infinite."""
     return logits / jnp.maximum(temperature, 1e-20)
 
 
 @pytree
 class Bernoulli(Distribution):
-    """Independent binary entries with log-odds `logits`, an event of any shape."""
+    """Independent binary entries with log-odds `logits`, an event of any shape; draws are from p^(1/temperature)."""
 
-    logits: jax.Array
+    logits: Event
     has_stddev = True
 
-    def sample(self, key, temperature=1.0):
-        """Draw zeros and ones from p^(1/temperature)."""
+    def sample(self, key: Key, temperature: Heat = 1.0) -> Event:
         p = jax.nn.sigmoid(_sharpen(jnp.ravel(self.logits), temperature))
         return jax.random.bernoulli(key, p).astype(p.dtype).reshape(self.logits.shape)
 
-    def log_prob(self, value):
-        """Log-probability, summed over the event."""
+    def log_prob(self, value: Event) -> Scalar:
         return bernoulli_log_prob(value, self.logits)
 
     @property
-    def mean(self):
-        """Probability of a one."""
+    def mean(self) -> Event:
         return jax.nn.sigmoid(self.logits)
 
     @property
-    def stddev(self):
-        """Square root of p (1 - p)."""
+    def stddev(self) -> Event:
         return jnp.sqrt(jax.nn.sigmoid(self.logits) * jax.nn.sigmoid(-self.logits))
 
 
@@ -58,23 +55,21 @@ class ContinuousBernoulli(Distribution):
     [0.5, 0.7687]
     """
 
-    logits: jax.Array
+    logits: Event
     has_stddev = True
 
-    def sample(self, key, temperature=1.0):
-        """Draw by the inverse of the distribution function, from p^(1/temperature)."""
+    def sample(self, key: Key, temperature: Heat = 1.0) -> Event:
         logits = _sharpen(self.logits, temperature)
         uniform = jax.random.uniform(key, logits.shape, logits.dtype)
         size = jnp.maximum(jnp.abs(logits), 1e-6)
         falling = -jnp.log1p(uniform * jnp.expm1(-size)) / size
         return jnp.clip(jnp.where(logits > 0, 1.0 - falling, falling), 0.0, 1.0)
 
-    def log_prob(self, value):
-        """Log-density, summed over the event."""
+    def log_prob(self, value: Event) -> Scalar:
         return continuous_bernoulli_log_prob(value, self.logits)
 
     @property
-    def mean(self):
+    def mean(self) -> Event:
         r"""$1/(1 - e^{-\ell}) - 1/\ell$."""
         near = jnp.abs(self.logits) < 0.1
         small, large = jnp.where(near, self.logits, 0.0), jnp.where(near, 1.0, self.logits)
@@ -85,7 +80,7 @@ class ContinuousBernoulli(Distribution):
         return jnp.where(near, series, closed)
 
     @property
-    def stddev(self):
+    def stddev(self) -> Event:
         r"""Square root of $1/\ell^2 - 1/(4\sinh^2(\ell/2))$."""
         near = jnp.abs(self.logits) < 0.5
         small, large = jnp.where(near, self.logits, 0.0), jnp.where(near, 1.0, self.logits)
@@ -97,28 +92,29 @@ class ContinuousBernoulli(Distribution):
 
 @pytree
 class DiscretizedLogistic(Distribution):
-    """Grey values on a grid of `levels` steps over [0, 1]; `scale` is a standard deviation."""
+    """Grey values on a grid of `levels` steps over [0, 1]; `scale` is a standard deviation.
 
-    loc: jax.Array
-    scale: jax.Array
+    `mean` and `stddev` are exact, over the grid: the clipped tails move the mean away from `loc`.
+    """
+
+    loc: Event
+    scale: Term
     levels: int = dataclasses.field(default=256, metadata={"static": True})
     has_stddev = True
 
-    def sample(self, key, temperature=1.0):
-        """Draw a logistic value and round it to the grid."""
+    def sample(self, key: Key, temperature: Heat = 1.0) -> Event:
         noise = jax.random.logistic(key, self.loc.shape, self.loc.dtype) * (math.sqrt(3.0) / math.pi)
         steps = self.levels - 1
         return jnp.clip(jnp.round((self.loc + temperature * self.scale * noise) * steps), 0, steps) / steps
 
-    def log_prob(self, value):
-        """Log-probability, summed over the event."""
+    def log_prob(self, value: Event) -> Scalar:
         return discretized_logistic_log_prob(value, self.loc, self.scale, self.levels)
 
-    def _moments(self):
+    def _moments(self) -> tuple[Event, Event]:
         # E k = sum_j P(k >= j) and E k^2 = sum_j (2 j - 1) P(k >= j), a threshold at a time.
         steps, s = self.levels - 1, self.scale * (math.sqrt(3.0) / math.pi)
 
-        def add(sums, j):
+        def add(sums: tuple[Event, Event], j: Scalar) -> tuple[tuple[Event, Event], None]:
             above = jax.nn.sigmoid((self.loc - (j - 0.5) / steps) / s)
             return (sums[0] + above, sums[1] + (2.0 * j - 1.0) * above), None
 
@@ -127,11 +123,9 @@ class DiscretizedLogistic(Distribution):
         return first / steps, jnp.sqrt(jnp.maximum(second - first**2, 0.0)) / steps
 
     @property
-    def mean(self):
-        """Mean over the grid, exact (the clipped tails move it away from `loc`)."""
+    def mean(self) -> Event:
         return self._moments()[0]
 
     @property
-    def stddev(self):
-        """Standard deviation over the grid, exact."""
+    def stddev(self) -> Event:
         return self._moments()[1]

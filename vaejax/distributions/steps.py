@@ -1,35 +1,69 @@
-"""Steps of a `Flowed` distribution that have an inverse, each of one vector.
+"""Steps of a `Flowed` distribution, each of one vector."""
 
-A step is a pytree: `step(z) -> (y, log_det)`, and `step.inverse(y) -> (z, log_det of the inverse)`.
-"""
-
+import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
-from vaejax.kernels import affine_step, iaf_inverse, iaf_step
+from vaejax.kernels import affine_step, iaf_inverse, iaf_step, planar_step
 from vaejax.recipes import pytree
+from vaejax.types import Array, Scalar
 
-__all__ = ["Autoregressive", "Coupling", "Inverted", "Reverse"]
+__all__ = ["Autoregressive", "Coupling", "Inverted", "PlanarStep", "Reverse", "Step"]
 
 _FAR = 1e12
 _GATE = 1.5  # sigmoid of it is 0.82
 _LARGEST = 3.0  # log-scale: a step spreads or shrinks by a factor of 20 at most
 
+Vector: TypeAlias = Float[Array, " d"]
+Conditioner: TypeAlias = Callable[[Vector], Float[Array, "2 d"]]
 
-def _bounded(raw: jax.Array) -> jax.Array:
+
+class Step(abc.ABC):
+    """One step of a flow, a pytree.
+
+    Attributes:
+      invertible: whether `inverse` is there.
+    """
+
+    invertible: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def __call__(self, z: Vector) -> tuple[Vector, Scalar]:
+        """The next point, and the log-determinant."""
+
+    def inverse(self, y: Vector) -> tuple[Vector, Scalar]:
+        """The point before, and the log-determinant of the inverse."""
+        raise TypeError("a Flowed distribution knows its density along its draws only: use sample_and_log_prob")
+
+
+def _bounded(raw: Vector) -> Vector:
     return _LARGEST * jnp.tanh(raw / _LARGEST)
 
 
-def _affine_inverse(y: jax.Array, shift: jax.Array, log_scale: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _affine_inverse(y: Vector, shift: Vector, log_scale: Vector) -> tuple[Vector, Scalar]:
     return affine_step(y, -shift * jnp.exp(-log_scale), -log_scale)
 
 
 @pytree
-class Autoregressive:
+class PlanarStep(Step):
+    """The step of `kernels.planar_step`, which has no inverse in closed form."""
+
+    u: Vector
+    w: Vector
+    b: Scalar
+    invertible = False
+
+    def __call__(self, z: Vector) -> tuple[Vector, Scalar]:
+        return planar_step(z, self.u, self.w, self.b)
+
+
+@pytree
+class Autoregressive(Step):
     r"""A step whose entry i is affine in $z_i$, with a shift $m_i$ and a scale that read $z_{<i}$ alone.
 
     $$y_i = \sigma_i z_i + (1-\sigma_i)\,m_i,\quad \sigma_i = \mathrm{sigmoid}(s_i + 1.5), \quad\text{or}\quad
@@ -53,18 +87,15 @@ class Autoregressive:
     Array([1., 2.], dtype=float32)
     """
 
-    conditioner: Callable[[jax.Array], Any]
+    conditioner: Conditioner
     gated: bool = dataclasses.field(default=True, metadata={"static": True})
 
-    def __call__(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The next point, and the log-determinant."""
+    def __call__(self, z: Vector) -> tuple[Vector, Scalar]:
         shift, raw = self.conditioner(z)
         return iaf_step(z, shift, raw + _GATE) if self.gated else affine_step(z, shift, _bounded(raw))
 
-    def inverse(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The point before, and the log-determinant of the inverse."""
-
-        def settle(i: Any, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def inverse(self, y: Vector) -> tuple[Vector, Scalar]:
+        def settle(i: Any, carry: tuple[Vector, Scalar]) -> tuple[Vector, Scalar]:
             z, log_det = carry
             shift, raw = (row[i] for row in self.conditioner(z))
             undone = (
@@ -78,7 +109,7 @@ class Autoregressive:
 
 
 @pytree
-class Coupling:
+class Coupling(Step):
     r"""An affine step of every other entry, with a shift and a scale that read the entries between.
 
     Both directions are one pass of the conditioner. The log-scales are $3\tanh(s/3)$.
@@ -91,50 +122,44 @@ class Coupling:
     Reference: Dinh, Sohl-Dickstein and Bengio, 2017, sections 3.2 and 3.5.
     """
 
-    conditioner: Callable[[jax.Array], Any]
+    conditioner: Conditioner
     parity: int = dataclasses.field(metadata={"static": True})
 
-    def _terms(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _terms(self, z: Vector) -> tuple[Vector, Vector]:
         stay = jnp.arange(z.size) % 2 == self.parity
         shift, raw = self.conditioner(jnp.where(stay, z, 0.0))
         return jnp.where(stay, 0.0, shift), jnp.where(stay, 0.0, _bounded(raw))
 
-    def __call__(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The next point, and the log-determinant."""
+    def __call__(self, z: Vector) -> tuple[Vector, Scalar]:
         return affine_step(z, *self._terms(z))
 
-    def inverse(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The point before, and the log-determinant of the inverse."""
+    def inverse(self, y: Vector) -> tuple[Vector, Scalar]:
         return _affine_inverse(y, *self._terms(y))
 
 
 @pytree
-class Inverted:
-    """Another step, the other way round: what it did fast it now undoes fast.
+class Inverted(Step):
+    """Another step, the other way round: its fast direction is the other one's slow one.
 
     Attributes:
       step: a step with an inverse.
     """
 
-    step: Any
+    step: Step
 
-    def __call__(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The inverse of the step."""
+    def __call__(self, z: Vector) -> tuple[Vector, Scalar]:
         return self.step.inverse(z)
 
-    def inverse(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The step itself."""
+    def inverse(self, y: Vector) -> tuple[Vector, Scalar]:
         return self.step(y)
 
 
 @pytree
-class Reverse:
+class Reverse(Step):
     """The entries in the opposite order, so that the next autoregressive step reads the others."""
 
-    def __call__(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The entries, last to first."""
+    def __call__(self, z: Vector) -> tuple[Vector, Scalar]:
         return z[::-1], jnp.zeros((), z.dtype)
 
-    def inverse(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The same again."""
+    def inverse(self, y: Vector) -> tuple[Vector, Scalar]:
         return self(y)

@@ -11,9 +11,9 @@ from jaxtyping import Float
 
 from vaejax.checks import require_integer
 from vaejax.evaluate.evidence import Evidence, of_weights, separate
-from vaejax.evaluate.rows import Rows, checked, over_rows, row_keys
+from vaejax.evaluate.rows import RowsLike, checked, over_rows, row_keys
 from vaejax.models import LatentModel, sample
-from vaejax.types import Array, ArrayLike, Key, Params, PyTree
+from vaejax.types import Array, ArrayLike, Context, Key, Params, PyTree
 
 __all__ = ["Bracket", "ais", "bdmc"]
 
@@ -106,7 +106,9 @@ def _annealed(
     model: LatentModel,
     params: Params,
     key: Key,
-    item: tuple[Rows, PyTree],
+    x: Array,
+    context: Context,
+    z: PyTree,
     *,
     num_chains: int,
     num_temperatures: int,
@@ -114,9 +116,8 @@ def _annealed(
     burn_in: int,
 ) -> tuple[Array, Array, Array]:
     """The estimate of one row; chains run back from the latents that come with it, if any do."""
-    (x, context), z = item
     backward = z is not None
-    x = model.event(x)
+    x, context = model.event(x), model.condition(context)
     p = model.prior(params, context)
     keys = jax.random.split(key, 4)
     _, unravel = ravel_pytree(p.sample(keys[0]))
@@ -138,7 +139,7 @@ def ais(
     model: LatentModel,
     params: Params,
     key: Key,
-    x: ArrayLike | Rows,
+    x: RowsLike,
     context: ArrayLike | None = None,
     *,
     num_chains: int = 16,
@@ -193,12 +194,12 @@ def ais(
         require_integer(name, value)
     rows = checked(model, x, context)
     one = None if rows.context is None else rows.context[0]
-    latents = jax.eval_shape(lambda: model.prior(params, one).sample(jax.random.key(0)))
+    latents = jax.eval_shape(lambda: model.prior(params, model.condition(one)).sample(jax.random.key(0)))
     if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(latents)):
         raise TypeError(f"{type(model).__name__} has discrete latents: annealing needs continuous ones")
     title = "AIS from the prior" if back_from is None else "AIS back to the prior"
     value, error, ess = over_rows(
-        _annealed, model, params, row_keys(separate(key), len(rows.x)), (rows, back_from), batch=batch, group=batch,
+        _annealed, (model, params), (row_keys(separate(key), len(rows.x)), *rows, back_from), batch=batch, group=batch,
         title=title, progress=progress, **options,
     )  # fmt: skip
     size = f"{num_chains} chains, {num_temperatures} temperatures, {num_leapfrog} leapfrog steps, burn-in {burn_in}"
@@ -210,19 +211,14 @@ def _simulated(model: LatentModel, params: Params, keys: Key, context: ArrayLike
     """Rows of the model, and the latents that they were drawn with."""
 
     def one(key: Key, context: ArrayLike | None) -> tuple[Array, PyTree]:
-        z, _ = model.prior(params, context).run(jax.random.split(key)[0])  # as `sample` does
+        z, _ = model.prior(params, model.condition(context)).run(jax.random.split(key)[0])  # as `sample` does
         return sample(model, params, key, context), z
 
     return jax.vmap(one)(keys, context)
 
 
 def bdmc(
-    model: LatentModel,
-    params: Params,
-    key: Key,
-    num_rows: int,
-    context: ArrayLike | None = None,
-    **options: Any,
+    model: LatentModel, params: Params, key: Key, num_rows: int, context: ArrayLike | None = None, **options: Any
 ) -> Bracket:
     r"""Bracket log p(x) of data that the model itself draws: bidirectional Monte Carlo.
 

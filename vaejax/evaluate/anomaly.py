@@ -61,9 +61,10 @@ def anomaly_scores(
                 values = log_evidence_estimate(model, params, key, rows, k=k, progress=False).log_evidence
             case _:
                 values = exact_log_evidence(model, params, rows)
-        return values.astype(np.float64)
+        return np.asarray(values, np.float64)
 
-    return (0.0 if background is None else bound(*background)) - bound(model, params)
+    scores = -bound(model, params)
+    return scores if background is None else scores + bound(*background)
 
 
 def auroc(scores_in: ArrayLike, scores_out: ArrayLike) -> float:

@@ -19,7 +19,7 @@ from vaejax.data import Dataset, Split
 from vaejax.distributions import Categorical
 from vaejax.evaluate.rows import over_rows
 from vaejax.files import new_folder, read_json, write_json
-from vaejax.networks import MLP, Linear, Sequential
+from vaejax.networks import MLP, Linear, Network, Sequential
 from vaejax.recipes import digest, from_json, to_json
 from vaejax.types import Array, ArrayLike, Key, Params
 
@@ -71,12 +71,12 @@ class Classifier:
     def log_probabilities(self, x: ArrayLike) -> Float[np.ndarray, "N K"]:
         """Log p(y | x) of many images, nats."""
         rows = finite_rows("x", x, self.shape)
-        return over_rows(_log_probabilities, None, self.params, None, rows, batch=_AT_ONCE, network=self.network)
+        return over_rows(_log_probabilities, (self.network, self.params), (rows,), batch=_AT_ONCE)
 
     def features(self, x: ArrayLike) -> Float[np.ndarray, "N 64"]:
         """The last hidden layer of many images."""
-        trunk, params, rows = self.network.parts[0], self.params["part0"], finite_rows("x", x, self.shape)
-        return over_rows(_features, None, params, None, rows, batch=_AT_ONCE, network=trunk)
+        trunk = self.network.parts[0], self.params["part0"]
+        return over_rows(_features, trunk, (finite_rows("x", x, self.shape),), batch=_AT_ONCE)
 
     def labels(self, x: ArrayLike) -> Int[np.ndarray, " N"]:
         """The likeliest class of each image, int32."""
@@ -87,11 +87,11 @@ def _unit(x: Array) -> Array:
     return x / 255.0 if x.dtype == jnp.uint8 else x
 
 
-def _features(_: None, params: Params, __: None, x: Array, *, network: Any) -> Array:
+def _features(network: Network, params: Params, x: Array) -> Array:
     return network.apply(params, x)
 
 
-def _log_probabilities(_: None, params: Params, __: None, x: Array, *, network: Sequential) -> Array:
+def _log_probabilities(network: Network, params: Params, x: Array) -> Array:
     return jax.nn.log_softmax(network.apply(params, x))
 
 

@@ -1,6 +1,5 @@
 """Codes, draws from the posteriors of rows: their draws, probes of their labels, and clusters."""
 
-import functools
 from typing import Literal
 
 import jax
@@ -12,16 +11,16 @@ from vaejax import em
 from vaejax.checks import integer_labels, require_choice, require_integer, require_number
 from vaejax.distributions import bind
 from vaejax.evaluate.evidence import labels as likeliest
-from vaejax.evaluate.rows import Rows, checked, entropy, finite_points, nearest, over_rows
-from vaejax.models import GMM, LatentModel
-from vaejax.types import Array, ArrayLike, Key, Params
+from vaejax.evaluate.rows import RowsLike, checked, entropy, finite_points, nearest, over_rows
+from vaejax.models import GMM, LatentModel, infer
+from vaejax.types import Array, ArrayLike, Context, Key, Params
 
 __all__ = ["cluster", "encode_rows", "knn_probe", "linear_probe", "nmi", "softmax_regression"]
 
 
-def _code(model: LatentModel, params: Params, key: Key, row: Rows, *, temperature: float) -> Array:
-    q = model.posterior(params, model.event(row.x), row.context)
-    z = bind(q, model.prior(params, row.context)).sample(key, temperature)
+def _code(model: LatentModel, params: Params, key: Key, x: Array, context: Context, *, temperature: float) -> Array:
+    _, _, p, q = infer(model, params, x, context)
+    z = bind(q, p).sample(key, temperature)
     if not isinstance(z, jax.Array) or not jnp.issubdtype(z.dtype, jnp.floating):
         latents = jax.tree.map(jnp.shape, z)
         raise TypeError(f"{type(model).__name__}: expected one array of continuous latents, got {latents}")
@@ -32,7 +31,7 @@ def encode_rows(
     model: LatentModel,
     params: Params,
     key: Key,
-    x: ArrayLike | Rows,
+    x: RowsLike,
     context: ArrayLike | None = None,
     *,
     temperature: float = 1.0,
@@ -50,7 +49,7 @@ def encode_rows(
     """
     rows = checked(model, x, context)
     keys = jax.random.split(key, len(rows.x))
-    return over_rows(_code, model, params, keys, rows, batch=1024, temperature=float(temperature))
+    return over_rows(_code, (model, params), (keys, *rows), batch=1024, temperature=float(temperature))
 
 
 def softmax_regression(
@@ -152,41 +151,25 @@ def _pairs(
     return z, integer_labels("labels", labels, len(z)), test, integer_labels("test_labels", test_labels, len(test))
 
 
-def _squared(x: Array, centres: Array) -> Array:
-    return jnp.sum(x**2, 1)[:, None] + jnp.sum(centres**2, 1)[None] - 2.0 * x @ centres.T
-
-
-def _seed(key: Key, x: Array, count: int) -> Array:
-    """k-means++: each centre a row, by the squared distance to the nearest one so far."""
-    keys = jax.random.split(key, count)
-    tiny = jnp.finfo(x.dtype).tiny
-    first = x[jax.random.randint(keys[0], (), 0, len(x))]
-
-    def add(best: Array, key: Key) -> tuple[Array, Array]:
-        centre = x[jax.random.categorical(key, jnp.log(jnp.maximum(best, tiny)))]
-        return jnp.minimum(best, jnp.sum((x - centre[None]) ** 2, 1)), centre
-
-    _, others = jax.lax.scan(add, jnp.sum((x - first[None]) ** 2, 1), keys[1:])
-    return jnp.concatenate([first[None], others])
-
-
-@functools.partial(jax.jit, static_argnames=("count", "num_steps", "num_restarts"))
-def _kmeans(key: Key, x: Array, count: int, num_steps: int, num_restarts: int) -> Array:
-    def start(key: Key) -> tuple[Array, Array]:
-        def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            centres, i, _ = carry
-            member = jax.nn.one_hot(jnp.argmin(_squared(x, centres), 1), count, dtype=x.dtype)
-            size = jnp.sum(member, 0)[:, None]
-            moved = jnp.where(size > 0, member.T @ x / jnp.maximum(size, 1.0), centres)
-            return moved, i + 1, jnp.any(moved != centres)
-
-        going = lambda carry: (carry[1] < num_steps) & carry[2]  # noqa: E731
-        centres, _, _ = jax.lax.while_loop(going, step, (_seed(key, x, count), jnp.zeros((), int), jnp.ones((), bool)))
-        distance = _squared(x, centres)
-        return jnp.sum(jnp.min(distance, 1)), jnp.argmin(distance, 1)
-
-    inertia, labels = jax.lax.map(start, jax.random.split(key, num_restarts))
-    return labels[jnp.argmin(inertia)]
+def _kmeans(
+    x: Float[np.ndarray, "N D"], count: int, steps: int, rng: np.random.Generator
+) -> tuple[float, Int[np.ndarray, " N"]]:
+    """Sum of squared distances to the centres, and the cluster of each point: Lloyd's steps from k-means++ seeds."""
+    centres = x[rng.integers(len(x), size=1)]
+    away = ((x - centres) ** 2).sum(1)
+    for _ in range(count - 1):
+        chances = np.maximum(away, np.finfo(x.dtype).tiny).astype(np.float64)
+        seed = x[rng.choice(len(x), size=1, p=chances / chances.sum())]
+        centres, away = np.concatenate([centres, seed]), np.minimum(away, ((x - seed) ** 2).sum(1))
+    labels = np.zeros(len(x), int)
+    for _ in range(steps):
+        before, centres = centres, centres.copy()
+        labels = (x @ before.T - 0.5 * (before**2).sum(1)).argmax(1)
+        for label in np.unique(labels):  # an empty cluster stays where it is
+            centres[label] = x[labels == label].mean(0)
+        if (centres == before).all():
+            break
+    return float(((x - centres[labels]) ** 2).sum()), labels
 
 
 def cluster(
@@ -222,8 +205,10 @@ def cluster(
         model = GMM(num_clusters, x.shape[1])
         params, _ = em.fit(model, key, x, num_steps=num_steps, num_restarts=num_restarts, tol=1e-6, progress=False)
         return likeliest(model, params, x.astype(np.float32))
-    rows = jnp.asarray(x - x.mean(0), jnp.float32)
-    return np.asarray(_kmeans(key, rows, num_clusters, num_steps, num_restarts), np.int32)
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    points = (x - x.mean(0)).astype(np.float32)
+    starts = [_kmeans(points, num_clusters, num_steps, rng) for _ in range(num_restarts)]
+    return min(starts, key=lambda start: start[0])[1].astype(np.int32)
 
 
 def nmi(a: ArrayLike, b: ArrayLike) -> float:

@@ -13,9 +13,9 @@ from vaejax.data.inputs import is_grey
 from vaejax.distributions import Distribution, Normal, TrilNormal, kl_per_dimension
 from vaejax.evaluate.evidence import Evidence, log_evidence_estimate
 from vaejax.evaluate.latents import active_units, aggregate_posterior, refine
-from vaejax.evaluate.rows import Rows, bounds, checked, mean_and_error, over_rows, posterior_kind
-from vaejax.models import Elbo, LatentModel
-from vaejax.types import Array, ArrayLike, Key, Params
+from vaejax.evaluate.rows import Rows, RowsLike, bounds, checked, mean_and_error, over_rows, posterior_kind
+from vaejax.models import Elbo, LatentModel, infer
+from vaejax.types import Array, ArrayLike, Context, Key, Params
 
 __all__ = ["RULES", "Diagnosis", "advise", "diagnose"]
 
@@ -41,10 +41,9 @@ class Diagnosis(NamedTuple):
     errors: dict[str, float]
 
 
-def _noise(model: LatentModel, params: Params, key: Key, row: Rows) -> dict[str, Array]:
+def _noise(model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> dict[str, Array]:
     """Divergence by latent and, of a Gaussian likelihood at a draw of z, noise, log-density and error by entry."""
-    x, context = model.event(row.x), row.context
-    p, q = model.prior(params, context), model.posterior(params, x, context)
+    x, context, p, q = infer(model, params, x, context)
     if not isinstance(q, Distribution):
         return {}
     each = kl_per_dimension(q, p)
@@ -87,10 +86,10 @@ def diagnose(
     model: LatentModel,
     params: Params,
     key: Key,
-    x: ArrayLike | Rows,
+    x: RowsLike,
     context: ArrayLike | None = None,
     *,
-    train: ArrayLike | tuple[ArrayLike, ArrayLike] | Rows | None = None,
+    train: RowsLike | tuple[ArrayLike, ArrayLike] | None = None,
     bound: Elbo | None = None,
     evidence: Evidence | None = None,
     k: int = 500,
@@ -119,33 +118,33 @@ def diagnose(
     first = lambda tree: jax.tree.map(lambda leaf: leaf[:num_rows], tree)  # noqa: E731
     rows = first(checked(model, x, context))
     key_score, key_train, key_aggregate, key_weights, key_gap = jax.random.split(key, 5)
-    bound = bounds(model, params, key_score, rows) if bound is None else first(bound)
+    elbo: Elbo = bounds(model, params, key_score, rows) if bound is None else first(bound)
     if evidence is None:
         evidence = log_evidence_estimate(model, params, key_weights, rows, k=k, progress=progress)
-    else:
-        evidence = Evidence(*first(evidence[:3]), evidence.protocol)
-    kl = bound.kl.reshape(len(rows.x), -1)
-    arrays = {"kl_per_layer": kl.mean(0)} if kl.shape[1] > 1 else {}
+    log_evidence, ess = first((evidence.log_evidence, evidence.ess))
+    kl = np.reshape(elbo.kl, (len(rows.x), -1))
+    arrays: dict[str, np.ndarray] = {"kl_per_layer": kl.mean(0)} if kl.shape[1] > 1 else {}
     numbers: dict[str, Any] = {}
     errors: dict[str, float] = {}
 
     def put(name: str, values: Any) -> None:
         numbers[name], errors[name] = mean_and_error(values)
 
-    for name, values in (("elbo", bound.value), ("log_likelihood", bound.log_likelihood), ("kl", kl.sum(1))):
+    for name, values in (("elbo", elbo.value), ("log_likelihood", elbo.log_likelihood), ("kl", kl.sum(1))):
         put(name, values)
     active = active_units(model, params, rows)
     numbers["latents"] = sum(int(np.size(leaf)) for leaf in jax.tree.leaves(active.variance))
     numbers["active_units"] = int(sum(jax.tree.leaves(active.count)))
     numbers |= {"beta": beta, "grey_bernoulli": is_grey(model, rows, None)}
-    noise = over_rows(_noise, model, params, jax.random.split(key_score, len(rows.x)), rows)
+    noise = over_rows(_noise, (model, params), (jax.random.split(key_score, len(rows.x)), *rows))
     if "kl_per_dimension" in noise:
         arrays["kl_per_dimension"] = noise["kl_per_dimension"].mean(0)
     if "sigma" in noise:
         numbers |= _of_noise(model, noise)
         errors["mean_squared_error"] = mean_and_error(noise["squared_error"])[1]
     if train is not None:
-        seen = first(checked(model, *(train if type(train) is tuple else (train, None)), "train"))
+        x, context = train if isinstance(train, tuple) and not isinstance(train, Rows) else (train, None)
+        seen = first(checked(model, x, context, "train"))
         mean, error = mean_and_error(bounds(model, params, key_train, seen).value)
         numbers["generalisation_gap"] = mean - numbers["elbo"]
         errors["generalisation_gap"] = math.hypot(error, errors["elbo"])
@@ -158,9 +157,9 @@ def diagnose(
         arrays["correlations"] = whole.correlations
         if math.isfinite(whole.total_correlation):
             numbers["total_correlation"] = whole.total_correlation
-    numbers["log_evidence"], errors["log_evidence"] = evidence.mean
+    put("log_evidence", log_evidence)
     if not model.has_evidence:
-        numbers["relative_ess"] = float(np.median(evidence.ess) / k)
+        numbers["relative_ess"] = float(np.median(ess) / k)
     if isinstance(q, Normal | TrilNormal):
         refined = refine(model, params, key_gap, rows, progress=progress)
         put("amortisation_gap", refined.best - refined.encoder)

@@ -10,9 +10,9 @@ from jaxtyping import Float, Int
 
 from vaejax.checks import require_integer
 from vaejax.distributions import Categorical, Guide
-from vaejax.evaluate.rows import Rows, checked, log_weight, mean_and_error, over_rows, row_keys
-from vaejax.models import LatentModel, log_evidence
-from vaejax.types import Array, ArrayLike, Key, Params
+from vaejax.evaluate.rows import RowsLike, checked, log_weight, mean_and_error, over_rows, row_keys
+from vaejax.models import LatentModel, infer, log_evidence
+from vaejax.types import Array, ArrayLike, Context, Key, Params
 
 __all__ = [
     "Evidence",
@@ -91,14 +91,13 @@ def separate(key: Key) -> Key:
 
 
 def _sampled(
-    model: LatentModel, params: Params, key: Key, row: Rows, *, k: int, chunk: int
+    model: LatentModel, params: Params, key: Key, x: Array, context: Context, *, k: int, chunk: int
 ) -> tuple[Array, Array, Array]:
     """The estimate of one row; its draws come in chunks and are summed as they come."""
-    x = model.event(row.x)
-    p, q = model.prior(params, row.context), model.posterior(params, x, row.context)
+    known = infer(model, params, x, context)
 
     def weight(i: Array) -> Array:
-        log_w = log_weight(model, params, jax.random.fold_in(key, i), q, p, x, row.context)
+        log_w = log_weight(model, params, jax.random.fold_in(key, i), known)
         return jnp.where(i < k, log_w, -jnp.inf)
 
     add = lambda sums, at: (_added(sums, jax.vmap(weight)(at + jnp.arange(chunk))), None)  # noqa: E731
@@ -109,7 +108,7 @@ def log_evidence_estimate(
     model: LatentModel,
     params: Params,
     key: Key,
-    x: ArrayLike | Rows,
+    x: RowsLike,
     context: ArrayLike | None = None,
     *,
     k: int = 1000,
@@ -145,30 +144,26 @@ def log_evidence_estimate(
         values = exact_log_evidence(model, params, rows)
         return Evidence(values, np.zeros_like(values), np.full_like(values, np.inf), "exact")
     chunk = math.ceil(k / math.ceil(k / chunk))  # equal chunks: none is mostly padding
-    found = over_rows(
-        _sampled, model, params, row_keys(separate(key), len(rows.x)), rows, batch=max(1, _DRAWS_AT_ONCE // chunk),
-        group=max(1, _DRAWS_A_CALL // k), title=f"k={k}", progress=progress, k=k, chunk=chunk,
+    value, error, ess = over_rows(
+        _sampled, (model, params), (row_keys(separate(key), len(rows.x)), *rows), title=f"k={k}", progress=progress,
+        batch=max(1, _DRAWS_AT_ONCE // chunk), group=max(1, _DRAWS_A_CALL // k), k=k, chunk=chunk,
     )  # fmt: skip
     given = ", given the context" if model.context_dim else ""
-    return Evidence(*found, f"importance sampling from q, k={k}{given}")
-
-
-def _exact(model: LatentModel, params: Params, _: None, row: Rows) -> Array:
-    return log_evidence(model, params, row.x, row.context)
+    return Evidence(value, error, ess, f"importance sampling from q, k={k}{given}")
 
 
 def exact_log_evidence(
-    model: LatentModel, params: Params, x: ArrayLike | Rows, context: ArrayLike | None = None
+    model: LatentModel, params: Params, x: RowsLike, context: ArrayLike | None = None
 ) -> Float[np.ndarray, " N"]:
     """Log p(x) of each row in closed form, nats, in constant memory.
 
     Raises:
       TypeError: for a model without a closed form.
     """
-    return over_rows(_exact, model, params, None, checked(model, x, context), batch=_EXACT_AT_ONCE)
+    return over_rows(log_evidence, (model, params), checked(model, x, context), batch=_EXACT_AT_ONCE)
 
 
-def _criterion(model: LatentModel, params: Params, x: ArrayLike | Rows) -> tuple[int, int, float]:
+def _criterion(model: LatentModel, params: Params, x: RowsLike) -> tuple[int, int, float]:
     """Number of parameters, number of rows, and the sum of log p(x)."""
     if model.num_parameters is None:
         raise TypeError(f"model: expected one with num_parameters, got {type(model).__name__}")
@@ -176,7 +171,7 @@ def _criterion(model: LatentModel, params: Params, x: ArrayLike | Rows) -> tuple
     return model.num_parameters, len(scores), float(scores.sum(dtype=np.float64))
 
 
-def bic(model: LatentModel, params: Params, x: ArrayLike | Rows) -> float:
+def bic(model: LatentModel, params: Params, x: RowsLike) -> float:
     r"""Bayesian information criterion, $p\ln N - 2\sum_n\log p(x_n)$: lower is better.
 
     Reference: Schwarz, 1978.
@@ -185,21 +180,21 @@ def bic(model: LatentModel, params: Params, x: ArrayLike | Rows) -> float:
     return float(count * np.log(rows) - 2.0 * total)
 
 
-def aic(model: LatentModel, params: Params, x: ArrayLike | Rows) -> float:
+def aic(model: LatentModel, params: Params, x: RowsLike) -> float:
     r"""Akaike's information criterion, $2p - 2\sum_n\log p(x_n)$: lower is better."""
     count, _, total = _criterion(model, params, x)
     return 2.0 * count - 2.0 * total
 
 
-def _shares(model: LatentModel, params: Params, _: None, row: Rows) -> Array:
-    q = model.posterior(params, model.event(row.x), row.context)
+def _shares(model: LatentModel, params: Params, x: Array, context: Context) -> Array:
+    _, _, p, q = infer(model, params, x, context)
     if isinstance(q, Guide):  # a mixture of PPCAs chooses its component first
-        q = q.links[0](model.prior(params, row.context), None)
+        q = q.links[0](p, None)
     assert isinstance(q, Categorical)
     return q.mean
 
 
-def responsibilities(model: LatentModel, params: Params, x: ArrayLike | Rows) -> Float[np.ndarray, "N K"]:
+def responsibilities(model: LatentModel, params: Params, x: RowsLike) -> Float[np.ndarray, "N K"]:
     """Posterior probability of each component of a mixture for each row.
 
     >>> import jax, vaejax as vj
@@ -210,9 +205,9 @@ def responsibilities(model: LatentModel, params: Params, x: ArrayLike | Rows) ->
     """
     if model.num_components is None:
         raise TypeError(f"model: expected a GMM or a PPCAMixture, got {type(model).__name__}")
-    return over_rows(_shares, model, params, None, checked(model, x), batch=_EXACT_AT_ONCE)
+    return over_rows(_shares, (model, params), checked(model, x), batch=_EXACT_AT_ONCE)
 
 
-def labels(model: LatentModel, params: Params, x: ArrayLike | Rows) -> Int[np.ndarray, " N"]:
+def labels(model: LatentModel, params: Params, x: RowsLike) -> Int[np.ndarray, " N"]:
     """Likeliest component of a mixture for each row, int32."""
     return responsibilities(model, params, x).argmax(1).astype(np.int32)

@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float
 
 from vaejax.checks import require_integer
 from vaejax.distributions import Bernoulli, ContinuousBernoulli, DiscretizedLogistic, Distribution, Normal, bind
-from vaejax.evaluate.rows import Rows, checked, over_rows
+from vaejax.evaluate.rows import checked, over_rows
 from vaejax.models import LatentModel
-from vaejax.types import Array, ArrayLike, Key, Params, PyTree
+from vaejax.types import Array, ArrayLike, Context, Key, Params, PyTree
 
 __all__ = ["Imputation", "entry_log_probs", "impute"]
 
@@ -65,15 +65,16 @@ def _imputed(
     model: LatentModel,
     params: Params,
     key: Key,
-    item: tuple[Rows, Bool[Array, "..."]],
+    x: Array,
+    context: Context,
+    seen: Bool[Array, "..."],
     *,
     size: int,
     num_fills: int,
     num_rounds: int,
     num_draws: int,
 ) -> tuple[Array, Array, Array, Array]:
-    (x, context), seen = item
-    x = model.event(x)
+    x, context = model.event(x), model.condition(context)
     seen = seen.reshape(x.shape)
     p = model.prior(params, context)
     likelihood = lambda z: model.likelihood(params, p.score(z)[1], context)  # noqa: E731
@@ -172,7 +173,7 @@ def impute(
     rows = checked(model, np.where(observed, x, np.zeros((), x.dtype)), context)
     size = -(-k // (num_fills + 1))
     found = over_rows(
-        _imputed, model, params, jax.random.split(key, len(x)), (rows, observed), num_draws=num_draws,
+        _imputed, (model, params), (jax.random.split(key, len(x)), *rows, observed), num_draws=num_draws,
         batch=max(1, _DRAWS_AT_ONCE // (size * (num_fills + 1))), size=size, num_fills=num_fills, num_rounds=num_rounds,
     )  # fmt: skip
     return Imputation(*found)

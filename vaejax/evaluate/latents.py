@@ -12,9 +12,18 @@ from jaxtyping import Float
 from vaejax.checks import require_integer, require_number
 from vaejax.distributions import After, Guide, Normal, TrilNormal, bind, expect
 from vaejax.evaluate.evidence import of_weights
-from vaejax.evaluate.rows import Rows, centres, checked, log_weight, mean_and_error, over_rows, posterior_kind, row_keys
-from vaejax.models import Elbo, LatentModel, elbo
-from vaejax.types import Array, ArrayLike, Key, Params, PyTree
+from vaejax.evaluate.rows import (
+    RowsLike,
+    centres,
+    checked,
+    log_weight,
+    mean_and_error,
+    over_rows,
+    posterior_kind,
+    row_keys,
+)
+from vaejax.models import Elbo, LatentModel, elbo, infer
+from vaejax.types import Array, ArrayLike, Context, Key, Params, PyTree
 
 __all__ = [
     "ActiveUnits",
@@ -39,16 +48,12 @@ class ActiveUnits(NamedTuple):
       variance: variance over the data of each latent's posterior mean, in the shape of the latents.
     """
 
-    count: int | tuple[int, ...]
+    count: Any
     variance: PyTree
 
 
 def active_units(
-    model: LatentModel,
-    params: Params,
-    x: ArrayLike | Rows,
-    context: ArrayLike | None = None,
-    threshold: float = 0.01,
+    model: LatentModel, params: Params, x: RowsLike, context: ArrayLike | None = None, threshold: float = 0.01
 ) -> ActiveUnits:
     r"""Count the latents whose posterior mean moves with the data, $\mathrm{Var}_x\,E_{q(z|x)}z_j > $ `threshold`.
 
@@ -91,16 +96,15 @@ class Aggregate(NamedTuple):
     protocol: str
 
 
-def _drawn_code(model: LatentModel, params: Params, key: Key, row: Rows) -> tuple[Any, Array, Array, Array]:
-    p = model.prior(params)
-    q = bind(model.posterior(params, model.event(row.x)), p)
+def _drawn_code(model: LatentModel, params: Params, key: Key, x: Array) -> tuple[Any, Array, Array, Array]:
+    _, _, p, q = infer(model, params, x)
+    q = bind(q, p)
     z, log_q = q.sample_and_log_prob(key)
     return q, z, log_q, p.log_prob(z)
 
 
-def _mixture(_: None, q: Any, __: None, item: tuple[Array, Array], *, total: int) -> tuple[Array, Array]:
+def _mixture(q: Any, i: Array, z: Array, *, total: int) -> tuple[Array, Array]:
     """Log q(z) of one draw under the mixture of all rows, and that of its entries, each by itself."""
-    i, z = item
     count = len(jax.tree.leaves(q)[0])
     # q(z_i | x_i) is one of the N terms of the mixture; the other N - 1 are estimated by the rows at hand.
     others = math.log((total - 1) / total / max(count - 1, 1)) if total > 1 else -math.inf
@@ -114,7 +118,7 @@ def _mixture(_: None, q: Any, __: None, item: tuple[Array, Array], *, total: int
 
 
 def aggregate_posterior(
-    model: LatentModel, params: Params, key: Key, x: ArrayLike | Rows, *, num_rows: int = 2000
+    model: LatentModel, params: Params, key: Key, x: RowsLike, *, num_rows: int = 2000
 ) -> Aggregate:
     r"""The aggregate posterior $q(z) = \frac1N\sum_n q(z|x_n)$: its information on x, and its distance from p(z).
 
@@ -147,15 +151,17 @@ def aggregate_posterior(
     if isinstance(posterior_kind(model, params, some), Guide | After):
         raise TypeError("aggregate_posterior: expected a flat model, got a hierarchy")
     count = len(some.x)
-    q, z, log_q, log_p = over_rows(_drawn_code, model, params, jax.random.split(key, count), some)
-    joint, product = over_rows(_mixture, None, q, None, (np.arange(count), z), batch=64, total=total)
+    q, z, log_q, log_p = over_rows(_drawn_code, (model, params), (jax.random.split(key, count), some.x))
+    joint, product = over_rows(_mixture, (q,), (np.arange(count), z), batch=64, total=total)
     terms = [mean_and_error(values) for values in (log_q - joint, joint - log_p, joint - product)]
     means, errors = zip(*terms, strict=True)
     z = z.reshape(count, -1).astype(np.float64)
     spread = np.maximum(z.std(0), 1e-12)
     correlations = (z - z.mean(0)).T @ (z - z.mean(0)) / count / spread[:, None] / spread[None]
     kind = "exact mixture" if total <= num_rows else f"{num_rows} rows that stand for {total}"
-    return Aggregate(*means, errors, correlations, f"{kind}, one draw a row")
+    information, divergence, total_correlation = means
+    protocol = f"{kind}, one draw a row"
+    return Aggregate(information, divergence, total_correlation, errors, correlations, protocol)
 
 
 class RateDistortion(NamedTuple):
@@ -172,12 +178,12 @@ class RateDistortion(NamedTuple):
     standard_errors: Float[np.ndarray, "E 2"]
 
 
-def _member_bounds(model: LatentModel, params: Params, key: Key, row: Rows) -> Elbo:
-    return jax.vmap(lambda params: elbo(model, params, key, row.x, row.context))(params)
+def _member_bounds(model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> Elbo:
+    return jax.vmap(lambda params: elbo(model, params, key, x, context))(params)
 
 
 def rate_distortion(
-    model: LatentModel, params: Params, key: Key, x: ArrayLike | Rows, context: ArrayLike | None = None
+    model: LatentModel, params: Params, key: Key, x: RowsLike, context: ArrayLike | None = None
 ) -> RateDistortion:
     r"""The curve $(R, D)$ of an ensemble over $\beta$: what is spent on z against what is lost of x.
 
@@ -198,7 +204,7 @@ def rate_distortion(
     (2,)
     """
     rows = checked(model, x, context)
-    found = over_rows(_member_bounds, model, params, jax.random.split(key, len(rows.x)), rows)
+    found = over_rows(_member_bounds, (model, params), (jax.random.split(key, len(rows.x)), *rows))
     rates = found.kl.reshape(*found.value.shape, -1).sum(-1)
     points = [[mean_and_error(column) for column in values.T] for values in (rates, -found.log_likelihood)]
     (rate, distortion), errors = np.moveaxis(np.asarray(points), -1, 0)
@@ -233,11 +239,19 @@ def _gaussian(free: tuple[Array, ...]) -> Normal | TrilNormal:
 
 
 def _refined(
-    model: LatentModel, params: Params, key: Key, row: Rows, *, num_steps: int, num_samples: int, rate: float
+    model: LatentModel,
+    params: Params,
+    key: Key,
+    x: Array,
+    context: Context,
+    *,
+    num_steps: int,
+    num_samples: int,
+    rate: float,
 ) -> tuple[Array, Array, Array]:
     optimizer = optax.adam(optax.cosine_decay_schedule(rate, num_steps))
-    x, context = model.event(row.x), row.context
-    p = model.prior(params, context)
+    known = infer(model, params, x, context)
+    x, context, p, q = known
 
     def bound(free: PyTree, key: Key, count: int) -> Array:
         score = lambda d: model.likelihood(params, d.h, context).log_prob(x) - jnp.sum(d.kl)  # noqa: E731
@@ -251,13 +265,13 @@ def _refined(
         new = optax.apply_updates(free, updates), after
         return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, carry), None
 
-    start = _free(model.posterior(params, x, context))
+    start = _free(q)
     key_steps, key_score = jax.random.split(key)
     (best, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), jax.random.split(key_steps, num_steps))
     before, after = (bound(free, key_score, _SCORED) for free in (start, best))
-    q = _gaussian(jax.tree.map(lambda a, b: jnp.where(after > before, a, b), best, start))
+    known = known._replace(posterior=_gaussian(jax.tree.map(lambda a, b: jnp.where(after > before, a, b), best, start)))
     keys = jax.random.split(jax.random.fold_in(key_score, 1), _WEIGHTS)
-    log_w = jax.lax.map(lambda key: log_weight(model, params, key, q, p, x, context), keys, batch_size=64)
+    log_w = jax.lax.map(lambda key: log_weight(model, params, key, known), keys, batch_size=64)
     return before, jnp.maximum(before, after), of_weights(log_w)[0]
 
 
@@ -265,7 +279,7 @@ def refine(
     model: LatentModel,
     params: Params,
     key: Key,
-    x: ArrayLike | Rows,
+    x: RowsLike,
     context: ArrayLike | None = None,
     *,
     num_steps: int = 200,
@@ -295,7 +309,7 @@ def refine(
     if not isinstance(q, Normal | TrilNormal):
         raise TypeError(f"refine: expected a Gaussian q(z|x), got {type(q).__name__}")
     found = over_rows(
-        _refined, model, params, row_keys(key, len(rows.x)), rows, batch=64, group=256, title="refining q",
+        _refined, (model, params), (row_keys(key, len(rows.x)), *rows), batch=64, group=256, title="refining q",
         progress=progress, num_steps=num_steps, num_samples=num_samples, rate=learning_rate,
     )  # fmt: skip
     return Refined(*found)

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,14 @@ from jaxtyping import Float, Int
 
 from vaejax.checks import finite_rows
 from vaejax.data.inputs import Rows, checked_rows
-from vaejax.distributions import After, Distribution, Guide, draw
-from vaejax.models import Elbo, LatentModel, elbo, encode
+from vaejax.distributions import After, Distribution, Guide, sample_latents
+from vaejax.models import Elbo, Inference, LatentModel, elbo, encode, infer
 from vaejax.progress import Bar
-from vaejax.types import Array, ArrayLike, Context, Key, Params, PyTree
+from vaejax.types import Array, ArrayLike, Key, Params, PyTree
 
 __all__ = [
     "Rows",
+    "RowsLike",
     "Score",
     "bounds",
     "centres",
@@ -35,6 +36,9 @@ __all__ = [
     "posterior_kind",
     "row_keys",
 ]
+
+RowsLike: TypeAlias = ArrayLike | Rows
+"""Rows of a user, or rows that are checked already."""
 
 _PIECE = 2**21  # distances held at once
 _PASSES = 8  # so many nearest ones are found by as many minima, more of them by a partition
@@ -68,7 +72,7 @@ def mean_score(values: ArrayLike, unit: str, protocol: str) -> Score:
     return Score(*mean_and_error(values), unit, protocol)
 
 
-def checked(model: LatentModel, x: ArrayLike | Rows, context: ArrayLike | None = None, name: str = "x") -> Rows:
+def checked(model: LatentModel, x: RowsLike, context: ArrayLike | None = None, name: str = "x") -> Rows:
     """The door: rows that fit the model, on the device; `Rows` have passed it and are not looked at again."""
     return x if isinstance(x, Rows) else checked_rows(model, x, context, name)
 
@@ -85,7 +89,7 @@ def finite_points(name: str, x: ArrayLike, dim: int | None = None, least: int = 
 def posterior_kind(model: LatentModel, params: Params, rows: Rows) -> Distribution | Guide | After:
     """The posterior of a row, its arrays replaced by their shapes."""
     row = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), rows)
-    return jax.eval_shape(lambda row: model.posterior(params, model.event(row.x), row.context), row)
+    return jax.eval_shape(lambda row: infer(model, params, *row).posterior, row)
 
 
 @functools.partial(jax.jit, static_argnames=("count",))
@@ -95,26 +99,24 @@ def row_keys(key: Key, count: int) -> Key:
 
 
 @functools.partial(jax.jit, static_argnames=("f", "batch", "options"))
-def _mapped(f: Callable, model: Any, params: PyTree, items: PyTree, batch: int, options: tuple) -> PyTree:
-    call = jax.vmap(lambda item: f(model, params, *item, **dict(options)))
-    count = len(jax.tree.leaves(items)[0])
+def _mapped(f: Callable, shared: tuple, rows: tuple, batch: int, options: tuple) -> PyTree:
+    call = jax.vmap(lambda row: f(*shared, *row, **dict(options)))
+    count = len(jax.tree.leaves(rows)[0])
     pieces = -(-count // batch)
     if pieces == 1:
-        return call(items)
+        return call(rows)
     size = -(-count // pieces)
-    if pieces * size != count:  # a rest of its own would be compiled a second time
+    if pieces * size != count:  # a rest would be compiled a second time
         index = jnp.arange(pieces * size) % count
-        items = jax.tree.map(lambda leaf: leaf[index], items)
-    found = jax.lax.map(call, jax.tree.map(lambda leaf: leaf.reshape(pieces, size, *leaf.shape[1:]), items))
+        rows = jax.tree.map(lambda leaf: leaf[index], rows)
+    found = jax.lax.map(call, jax.tree.map(lambda leaf: leaf.reshape(pieces, size, *leaf.shape[1:]), rows))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], found)
 
 
 def over_rows(
     f: Callable[..., PyTree],
-    model: LatentModel | None,
-    params: PyTree,
-    keys: Key | None,
-    rows: PyTree,
+    shared: tuple,
+    rows: tuple,
     *,
     batch: int = 256,
     group: int | None = None,
@@ -122,49 +124,42 @@ def over_rows(
     progress: bool = False,
     **options: Any,
 ) -> PyTree:
-    """`f(model, params, key, row, **options)` of every row, compiled once, in constant memory.
+    """`f(*shared, *row, **options)` of every row, compiled once, in constant memory.
 
     Args:
       f: a function of one row at the top level of a module, so that it is compiled once.
-      keys: one for each row, or `None`.
-      rows: a tree of arrays with a leading axis of rows.
+      shared: arguments that all rows share.
+      rows: trees of arrays with a leading axis of rows, or `None`.
       batch: rows at once.
       group: rows of one call, after which the bar moves; default: all rows. The last group is filled up with the
         first rows, so that one program serves all.
       title: of the bar.
-      options: static arguments of `f`.
+      progress: show the bar.
+      **options: static arguments of `f`.
 
     Returns:
       The results as NumPy arrays with a leading axis of rows.
     """
-    items, named = (keys, rows), tuple(sorted(options.items()))
-    count = len(jax.tree.leaves(items)[0])
+    named = tuple(sorted(options.items()))
+    count = len(jax.tree.leaves(rows)[0])
     size, parts = min(group or count, count), []
     with Bar(progress and count > size, count, title) as bar:
         for first in range(0, count, size):
             index = np.arange(first, first + size) % count
-            part = items if size == count else jax.tree.map(lambda leaf, index=index: leaf[index], items)
-            parts.append(jax.tree.map(np.asarray, _mapped(f, model, params, part, batch, named)))
+            part = rows if size == count else jax.tree.map(lambda leaf, index=index: leaf[index], rows)
+            parts.append(jax.tree.map(np.asarray, _mapped(f, shared, part, batch, named)))
             bar.advance(min(size, count - first), "rows")
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
 
 
-def _bound(model: LatentModel, params: Params, key: Key, row: Rows) -> Elbo:
-    return elbo(model, params, key, row.x, row.context)
-
-
 def bounds(model: LatentModel, params: Params, key: Key, rows: Rows) -> Elbo:
     """The evidence lower bound of each row with its parts, from one draw each."""
-    return over_rows(_bound, model, params, jax.random.split(key, len(rows.x)), rows)
-
-
-def _centre(model: LatentModel, params: Params, _: None, row: Rows) -> PyTree:
-    return encode(model, params, row.x, row.context)
+    return over_rows(elbo, (model, params), (jax.random.split(key, len(rows.x)), *rows))
 
 
 def centres(model: LatentModel, params: Params, rows: Rows) -> PyTree:
     """The posterior mean of each row, in the structure of the latents."""
-    return over_rows(_centre, model, params, None, rows, batch=1024)
+    return over_rows(encode, (model, params), rows, batch=1024)
 
 
 def flat(latents: PyTree) -> Float[np.ndarray, "N M"]:
@@ -172,12 +167,10 @@ def flat(latents: PyTree) -> Float[np.ndarray, "N M"]:
     return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(latents)], 1)
 
 
-def log_weight(
-    model: LatentModel, params: Params, key: Key, q: Any, p: Distribution, event: Array, context: Context
-) -> Array:
-    """Logarithm of one importance weight, log p(x, z) - log q(z), for z drawn from q."""
-    d = draw(key, q, p)
-    return model.likelihood(params, d.h, context).log_prob(event) - jnp.sum(d.kl)
+def log_weight(model: LatentModel, params: Params, key: Key, known: Inference) -> Array:
+    """Logarithm of one importance weight of a datum, log p(x, z) - log q(z), for z drawn from its q."""
+    drawn = sample_latents(key, known.posterior, known.prior)
+    return model.likelihood(params, drawn.h, known.context).log_prob(known.x) - jnp.sum(drawn.kl)
 
 
 def entropy(p: np.ndarray) -> np.ndarray:

@@ -20,10 +20,10 @@ from vaejax.evaluate.disentanglement import score as disentanglement_score
 from vaejax.evaluate.draw import draw_rows, from_prior
 from vaejax.evaluate.evidence import Evidence, log_evidence_estimate
 from vaejax.evaluate.evidence import labels as likeliest
-from vaejax.evaluate.rows import Rows, Score, bounds, centres, checked, flat, mean_score, over_rows
+from vaejax.evaluate.rows import Rows, RowsLike, Score, bounds, centres, checked, flat, mean_score, over_rows
 from vaejax.evaluate.samples import sample_quality
 from vaejax.models import Elbo, LatentModel, reconstruct
-from vaejax.types import Array, ArrayLike, Key, Params
+from vaejax.types import Array, ArrayLike, Context, Key, Params
 
 __all__ = ["Scores", "run"]
 
@@ -49,7 +49,7 @@ def run(
     model: LatentModel,
     params: Params,
     key: Key,
-    x: ArrayLike | Rows,
+    x: RowsLike,
     context: ArrayLike | None = None,
     *,
     k: int = 100,
@@ -103,12 +103,13 @@ def run(
     key_bound, key_weights = jax.random.split(key)
     key_ais, key_look, key_codes, key_draws, key_factors = jax.random.split(jax.random.fold_in(key, 1), 5)
     scores = Scores()
+    bound = evidence = None
     if model.has_density:
         evidence = log_evidence_estimate(model, params, key_weights, rows, k=k, progress=progress)
         bound = bounds(model, params, key_bound, rows)
         scores |= _likelihoods(model, evidence, bound, log_jacobian, levels, math.prod(rows.x.shape[1:]))
     keys = jax.random.split(key_bound, len(rows.x))
-    scores["reconstruction_rmse"] = _root(over_rows(_squared_error, model, params, keys, rows), rows)
+    scores["reconstruction_rmse"] = _root(over_rows(_squared_error, (model, params), (keys, *rows)), rows)
     if ais:
         scores |= _annealed(model, params, key_ais, rows, ais, k, log_jacobian, progress)
     if not quick and model.has_density and model.num_components is None:
@@ -158,9 +159,9 @@ def _likelihoods(
     return scores
 
 
-def _squared_error(model: LatentModel, params: Params, key: Key, row: Rows) -> Array:
-    again = reconstruct(model, params, key, row.x, row.context, temperature=0.0)
-    return jnp.mean((again - model.event(row.x)) ** 2)
+def _squared_error(model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> Array:
+    again = reconstruct(model, params, key, x, context, temperature=0.0)
+    return jnp.mean((again - model.event(x)) ** 2)
 
 
 def _root(squares: np.ndarray, rows: Rows) -> Score:
@@ -174,18 +175,11 @@ def _repeated(
     call: Callable[[Key], Mapping[str, float]], key: Key, unit: Callable[[str], str], protocol: str
 ) -> dict[str, Score]:
     found = [call(key) for key in jax.random.split(key, _REPEATS)]
-    return {name: mean_score([each[name] for each in found], unit(name), protocol) for name in found[0]}
+    return {name: mean_score(np.array([each[name] for each in found]), unit(name), protocol) for name in found[0]}
 
 
 def _annealed(
-    model: LatentModel,
-    params: Params,
-    key: Key,
-    rows: Rows,
-    chains: int,
-    k: int,
-    log_jacobian: float,
-    progress: bool,
+    model: LatentModel, params: Params, key: Key, rows: Rows, chains: int, k: int, log_jacobian: float, progress: bool
 ) -> dict[str, Score]:
     """Annealing of the first rows, against importance sampling of the same, and its bracket on rows of the model."""
     some = jax.tree.map(lambda leaf: leaf[:_ROWS_OF_AIS], rows)
@@ -265,11 +259,11 @@ def _of_samples(
     x = np.asarray(rows.x)[:count]
     scores: dict[str, Score] = {}
     of_data: dict[str, Score] = {}
-    for prefix, mode, reference, words in (
-        ("sample", "ancestral", x, "draws"),
-        ("mean", "mean", x if grey is None else np.asarray(grey)[:count], "means of x given sampled z"),
+    means = x if grey is None else np.asarray(grey)[:count]
+    for prefix, sampler, reference, words in (
+        ("sample", from_prior(model, params), x, "draws"),
+        ("mean", from_prior(model, params, mode="mean"), means, "means of x given sampled z"),
     ):
-        sampler = from_prior(model, params, mode=mode)
 
         def quality(key: Key, sampler=sampler, reference=reference) -> dict[str, float]:
             some = draw_rows(sampler, key, count, context)

@@ -1,15 +1,12 @@
 """Posteriors that are normalising flows of a diagonal Gaussian; the encoder gives base and flow."""
 
 import math
-from collections.abc import Callable
 
 import jax.numpy as jnp
-from jax.tree_util import Partial
 
 from vaejax.checks import require_integer, require_number
-from vaejax.distributions import Autoregressive, Flowed, Normal, Reverse
+from vaejax.distributions import Autoregressive, Flowed, Normal, PlanarStep, Reverse, Step
 from vaejax.heads.head import VectorHead, deviation
-from vaejax.kernels import planar_step
 from vaejax.networks import MADE, Network, bound, in_precision
 from vaejax.networks.combine import init_parts
 from vaejax.networks.dense import as_sizes
@@ -73,7 +70,7 @@ class Planar(_Flow):
         steps = output[2 * dim :].reshape(self.depth, 2 * dim + 1)
         axes = jnp.eye(dim, dtype=output.dtype)[jnp.arange(self.depth) % dim]
         u, w = steps[:, :dim] + _IDENTITY * axes, steps[:, dim : 2 * dim] + axes
-        return Flowed(base, tuple(Partial(planar_step, u=u[t], w=w[t], b=steps[t, -1]) for t in range(self.depth)))
+        return Flowed(base, tuple(PlanarStep(u[t], w[t], steps[t, -1]) for t in range(self.depth)))
 
 
 def _numbers(context: bool | int) -> int:
@@ -135,7 +132,7 @@ class IAF(_Flow):
         base = self.base(output)
         dim = base.loc.size
         context = (output[2 * dim :],) if self.context else ()
-        steps: list[Callable] = []
+        steps: list[Step] = []
         for t in range(self.depth):
             steps += [Reverse()] if t else []
             steps += [Autoregressive(bound(self.network(dim), params[f"step{t}"], *context))]

@@ -3,10 +3,12 @@
 from vaejax.models.autoencoder import Autoencoder as Autoencoder
 from vaejax.models.biva import BIVA as BIVA
 from vaejax.models.derived import Elbo as Elbo
+from vaejax.models.derived import Inference as Inference
 from vaejax.models.derived import decode as decode
 from vaejax.models.derived import elbo as elbo
 from vaejax.models.derived import encode as encode
 from vaejax.models.derived import importance_bound as importance_bound
+from vaejax.models.derived import infer as infer
 from vaejax.models.derived import log_evidence as log_evidence
 from vaejax.models.derived import log_joint as log_joint
 from vaejax.models.derived import reconstruct as reconstruct

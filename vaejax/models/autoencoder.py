@@ -1,36 +1,39 @@
 """The deterministic autoencoder."""
 
-import dataclasses
+from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from vaejax import heads
-from vaejax.distributions import Distribution, Drawn, Flat
+from vaejax.distributions import Flat, Known
 from vaejax.heads import Head
-from vaejax.models.coder import Coder, require_kind, set_fields
-from vaejax.models.model import Params, require_at_least
+from vaejax.models.headed import Headed, as_context_dim, as_latent_dim, as_likelihood, as_network, coder_weights
 from vaejax.networks import Network
-from vaejax.recipes import static
+from vaejax.recipes import field, static
+from vaejax.types import Array, Context, Key, Params
 
 __all__ = ["Autoencoder"]
 
 
+def _as_likelihood(head: Head | None) -> Head:
+    return as_likelihood(head or heads.normal(1.0))
+
+
 @static
-class Autoencoder(Coder):
+class Autoencoder(Headed):
     """A deterministic autoencoder, z = encoder(x): the baseline without a distribution over z.
 
     Trained by `fit` it maximises log p(x | encoder(x)), a reconstruction error and no bound on log p(x):
-    its `kl` is 0, and `sample` and `importance_bound` raise.
+    its `kl` is 0, and `sample` and `importance_bound` raise. The prior is a measure of density one everywhere.
 
     Args:
       encoder: network x -> z.
       decoder: network z -> parameters of the likelihood.
       latent_dim: length of z.
-      likelihood: a head; `heads.normal(1.0)`, the squared error, unless told otherwise.
+      likelihood: a head (default: `heads.normal(1.0)`, the squared error).
       context_dim: length of the context; 0 for none.
-      objective: what `vaejax.fit` maximises unless told otherwise.
+      objective: default of `vaejax.fit`.
 
     >>> import jax, vaejax as vj
     >>> model = vj.zoo.autoencoder((8, 8, 1), latent_dim=2)
@@ -38,48 +41,24 @@ class Autoencoder(Coder):
     (8, 8, 1)
     """
 
-    encoder: Network
-    decoder: Network
-    latent_dim: int
-    likelihood_head: Head = dataclasses.field(metadata={"argument": "likelihood"})
-    context_dim: int
-    objective: Any
+    encoder: Network = field(converter=as_network("encoder"))
+    decoder: Network = field(converter=as_network("decoder"))
+    latent_dim: int = field(converter=as_latent_dim)
+    likelihood_head: Head = field(alias="likelihood", default=None, converter=_as_likelihood)
+    context_dim: int = field(default=0, converter=as_context_dim)
+    objective: Callable[..., Any] | None = None
 
     has_density = False
 
-    def __init__(
-        self,
-        encoder: Network,
-        decoder: Network,
-        latent_dim: int,
-        likelihood: Head | None = None,
-        context_dim: int = 0,
-        objective: Any = None,
-    ):
-        set_fields(
-            self,
-            encoder=require_kind("encoder", encoder, Network),
-            decoder=require_kind("decoder", decoder, Network),
-            latent_dim=latent_dim,
-            likelihood_head=require_kind("likelihood", likelihood or heads.normal(1.0), Head),
-            context_dim=context_dim,
-            objective=objective,
-        )
-        require_at_least("latent_dim", latent_dim, 1)
-        require_at_least("context_dim", context_dim, 0)
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        return (self.latent_dim,)
 
-    def init(self, key: jax.Array) -> Params:
-        """Draw the networks' weights."""
-        return self.init_networks(key, heads.normal(1.0))
+    def weights(self, key: Key) -> Params:
+        return coder_weights(self, self.encoder, heads.normal(1.0), self.latent_dim, key)
 
-    def prior(self, params: Params, context: Any = None) -> Flat:
-        """No density over z: a measure of density one everywhere."""
+    def prior(self, params: Params, context: Context = None) -> Flat:
         return Flat()
 
-    def likelihood(self, params: Params, h: jax.Array, context: Any = None) -> Distribution:
-        """p(x | z, context)."""
-        return self.decoded(params, h, context)
-
-    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> Drawn:
-        """The code of x, a point."""
-        return Drawn(self.encoded(params, x, context), jnp.zeros(()))
+    def posterior(self, params: Params, x: Array, context: Context = None) -> Known:
+        return Known(self.encoder.apply(params["encoder"], x, *self.extra(context, x)), jnp.zeros(()))

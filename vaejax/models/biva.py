@@ -1,58 +1,55 @@
 """The bidirectional-inference variational autoencoder."""
 
-import dataclasses
+from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from vaejax.distributions import After, Chain, Distribution, Guide
+from vaejax.checks import require_integer
+from vaejax.distributions import After, Chain, Distribution, Guide, Normal, given
 from vaejax.heads import Head
-from vaejax.models.hierarchy import GAUSSIAN, Hierarchy, Layer, drawn, gaussian, give, parameters, standard
-from vaejax.models.model import Params, require_at_least
+from vaejax.models.headed import Headed, as_context_dim, as_likelihood, as_network
+from vaejax.models.hierarchy import GAUSSIAN, Layer, as_shapes, known, layers, require_layers
 from vaejax.networks import Network
-from vaejax.recipes import static
+from vaejax.recipes import field, static
+from vaejax.types import Array, Context, Params
 
 __all__ = ["BIVA"]
 
 
-def _top(layer: Layer, weights: Params, extra: tuple, h: Any) -> tuple[Distribution, Any]:
-    return standard(layer.shape), lambda z: layer(weights, z, *extra)
+def _top(p: Normal, down: Layer, extra: tuple[Array, ...], h: None) -> tuple[Distribution, Any]:
+    return p, lambda z: down(z, *extra)
 
 
-def _pair(layer: Layer, weights: Params, h: jax.Array) -> tuple[Distribution, Any]:
+def _pair(layer: Layer, h: Array) -> tuple[Distribution, Any]:
     """p(b_i | h), and the numbers of p(t_i | h), which the same network gives."""
-    for_b, for_t = jnp.split(parameters(layer, weights, h), 2, -1)
+    for_b, for_t = jnp.split(layer.parameters(h), 2, -1)
     return GAUSSIAN.apply({}, for_b), lambda b: (h, b, for_t)
 
 
-def _second(layer: Layer, weights: Params, extra: tuple, state: tuple) -> tuple[Distribution, Any]:
+def _second(down: Layer, extra: tuple[Array, ...], state: tuple[Array, Array, Array]) -> tuple[Distribution, Any]:
     """p(t_i | h); b_i and t_i then make the next h."""
     h, b, for_t = state
-    return GAUSSIAN.apply({}, for_t), lambda t: layer(weights, h, b, t, *extra)
+    return GAUSSIAN.apply({}, for_t), lambda t: down(h, b, t, *extra)
 
 
-def _rise(layer: Layer, weights: Params, up: Layer, up_weights: Params, features: tuple) -> tuple[Distribution, Any]:
+def _rise(layer: Layer, up: Layer, features: tuple[Array, ...]) -> tuple[Distribution, Any]:
     """q(b_i | d_i); b_i and d_i then make d_{i+1}, which joins the features."""
     d = features[-1]
-    return gaussian(layer, weights, d), lambda b: (*features, up(up_weights, d, b))
+    return layer.gaussian(d), lambda b: (*features, up(d, b))
 
 
-def _sink(layer: Layer, weights: Params, d: jax.Array, p: Distribution, state: tuple) -> Distribution:
+def _sink(merge: Layer, d: Array, p: Distribution, state: tuple[Array, Array, Array]) -> Distribution:
     """q(t_i | h, d_i)."""
-    return gaussian(layer, weights, state[0], d)
+    return merge.gaussian(state[0], d)
 
 
-def _then(model: "BIVA", params: Params, a: tuple, log_q: jax.Array, features: tuple) -> Guide:
+def _then(top: Layer, merges: list[Layer], a: tuple[Array, ...], log_q: Array, features: tuple[Array, ...]) -> Guide:
     """The guide once the bottom-up latents are drawn."""
-    last = len(a)
-    first = gaussian(model.layer("rises", last, model.latent_shapes[0]), params["rises"][f"layer{last}"], features[-1])
-    links = [Partial(give, first)]
-    for j, shape in enumerate(model.latent_shapes[1:]):
-        i = last - 1 - j
-        down = Partial(_sink, model.layer("merges", j, shape), params["merges"][f"layer{j}"], features[i])
-        links += [drawn(a[i], log_q[i]), down]
+    links = [given(top.gaussian(features[-1]))]
+    for i, merge in zip(reversed(range(len(a))), merges, strict=True):
+        links += [known(a[i], log_q[i]), Partial(_sink, merge, features[i])]
     return Guide(tuple(links))
 
 
@@ -62,7 +59,7 @@ def _risen(z: tuple) -> tuple:
 
 
 @static
-class BIVA(Hierarchy):
+class BIVA(Headed):
     r"""A hierarchy whose layers below the top have two latents: $b_i$ of the way up and $t_i$ of the way down.
 
     $$p(x, z) = p(x|h_0)\,N(z_L; 0, I)\prod_{i<L} p(b_i|h_i)\,p(t_i|h_i), \qquad
@@ -84,10 +81,10 @@ class BIVA(Hierarchy):
       downs: L networks, top first: $g_L, \dots, g_1$.
       decoder: network $h_0$ -> parameters of the likelihood; its output says the shape of a datum.
       latent_shapes: of $z_L$, and of both latents of each layer below, top first: at least two.
-      likelihood: a head, `heads.bernoulli()` unless told otherwise.
+      likelihood: a head (default: `heads.bernoulli()`).
       context_dim: length of the context; where there is one it is the last input of `ups[0]`, of `downs` and of the
         decoder.
-      objective: what `vaejax.fit` maximises unless told otherwise.
+      objective: default of `vaejax.fit`.
       remat: as in `Ladder`.
 
     Reference: Maaløe, Fraccaro, Liévin and Winther, 2019, equations 3-6.
@@ -104,54 +101,35 @@ class BIVA(Hierarchy):
     priors: tuple[Network, ...]
     merges: tuple[Network, ...]
     downs: tuple[Network, ...]
-    decoder: Network
-    latent_shapes: tuple[tuple[int, ...], ...]
-    likelihood_head: Head = dataclasses.field(metadata={"argument": "likelihood"})
-    context_dim: int
-    objective: Any
+    decoder: Network = field(converter=as_network("decoder"))
+    latent_shapes: tuple[tuple[int, ...], ...] = field(converter=as_shapes)
+    likelihood_head: Head = field(alias="likelihood", default=None, converter=as_likelihood)
+    context_dim: int = field(default=0, converter=as_context_dim)
+    objective: Callable[..., Any] | None = None
     remat: bool = False
 
-    def __init__(
-        self,
-        ups: tuple[Network, ...],
-        rises: tuple[Network, ...],
-        priors: tuple[Network, ...],
-        merges: tuple[Network, ...],
-        downs: tuple[Network, ...],
-        decoder: Network,
-        latent_shapes: tuple[int | tuple[int, ...], ...],
-        likelihood: Head | None = None,
-        context_dim: int = 0,
-        objective: Any = None,
-        remat: bool = False,
-    ):
-        count = len(latent_shapes)
-        require_at_least("number of latent_shapes", count, 2)
-        networks = {"ups": (ups, count), "rises": (rises, count), "priors": (priors, count - 1)}
-        networks |= {"merges": (merges, count - 1), "downs": (downs, count)}
-        self._set(decoder, latent_shapes, likelihood, context_dim, objective, remat, networks)
+    def __post_init__(self):
+        require_integer("number of latent_shapes", len(self.latent_shapes), 2)
+        require_layers(self, len(self.latent_shapes), below_top=("priors", "merges"))
 
     @property
     def networks(self) -> dict[str, tuple[Network, ...]]:
-        """The tuples of networks."""
-        return {name: getattr(self, name) for name in ("ups", "rises", "priors", "merges", "downs")}
+        parts = {"ups": self.ups, "rises": self.rises, "priors": self.priors}
+        return parts | {"merges": self.merges, "downs": self.downs}
 
-    def prior(self, params: Params, context: Any = None) -> Distribution:
-        """p(z | context), from the top down."""
-        extra, downs = self.extra(context), params["downs"]
-        links = [Partial(_top, self.layer("downs", 0, self.latent_shapes[0]), downs["layer0"], extra)]
-        for j, shape in enumerate(self.latent_shapes[1:]):
-            both = (*shape[:-1], 2 * shape[-1])
-            links.append(Partial(_pair, self.layer("priors", j, both), params["priors"][f"layer{j}"]))
-            links.append(Partial(_second, self.layer("downs", j + 1), downs[f"layer{j + 1}"], extra))
+    def prior(self, params: Params, context: Context = None) -> Chain:
+        extra, (top, *below) = self.extra(context), self.latent_shapes
+        pairs = layers(self, params, "priors", ((*shape[:-1], 2 * shape[-1]) for shape in below))
+        first, *downs = layers(self, params, "downs")
+        links = [Partial(_top, Normal.standard(top), first, extra)]
+        for pair, down in zip(pairs, downs, strict=True):
+            links += [Partial(_pair, pair), Partial(_second, down, extra)]
         return Chain(None, tuple(links))
 
-    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> After:
-        """q(z | x, context): the way up, then the way down."""
-        x, ups = self.event(x), params["ups"]
-        features = (self.layer("ups", 0)(ups["layer0"], x, *self.extra(context, x.dtype)),)
-        links = []
-        for i, shape in enumerate(reversed(self.latent_shapes[1:])):
-            up = self.layer("ups", i + 1), ups[f"layer{i + 1}"]
-            links.append(Partial(_rise, self.layer("rises", i, shape), params["rises"][f"layer{i}"], *up))
-        return After(Chain(features, tuple(links)), Partial(_then, self, params), Partial(_risen))
+    def posterior(self, params: Params, x: Array, context: Context = None) -> After:
+        first, *ups = layers(self, params, "ups")
+        *rises, top = layers(self, params, "rises", reversed(self.latent_shapes))
+        links = tuple(Partial(_rise, rise, up) for rise, up in zip(rises, ups, strict=True))
+        merges = layers(self, params, "merges", self.latent_shapes[1:])
+        way_up = Chain((first(x, *self.extra(context, x)),), links)
+        return After(way_up, Partial(_then, top, merges), Partial(_risen))

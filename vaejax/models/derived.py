@@ -5,29 +5,55 @@ those first with `functools.partial`.
 """
 
 import functools
+import typing
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
-from vaejax.distributions import Bound, Distribution, Draw, bind, draw, expect
+from vaejax.checks import require_choice, require_integer
+from vaejax.distributions import After, Distribution, Guide, GuidedChain, Heat, Latents, bind, expect, sample_latents
 from vaejax.kernels import importance_weighted_bound
-from vaejax.models.model import LatentModel, Params
+from vaejax.models.model import LatentModel
+from vaejax.types import Array, ArrayLike, Context, Key, Mode, Params, Scalar
 
 __all__ = [
     "Elbo",
+    "Inference",
     "decode",
     "elbo",
     "emit",
     "encode",
     "importance_bound",
+    "infer",
     "log_evidence",
     "log_joint",
     "reconstruct",
     "sample",
 ]
 
-MODES = ("ancestral", "mean", "offset")
+
+class Inference(NamedTuple):
+    """A datum, checked, with its prior and its posterior.
+
+    Attributes:
+      x: `model.event(x)`.
+      context: `model.condition(context)`.
+      prior: p(z | context).
+      posterior: p(z | x, context) where it is exact, else q.
+    """
+
+    x: Array
+    context: Array | None
+    prior: Distribution
+    posterior: Distribution | Guide | After
+
+
+def infer(model: LatentModel, params: Params, x: ArrayLike, context: Context = None) -> Inference:
+    """Prior and posterior of one datum: the beginning of all that is derived from a model."""
+    x, context = model.event(x), model.condition(context)
+    return Inference(x, context, model.prior(params, context), model.posterior(params, x, context))
 
 
 class Elbo(NamedTuple):
@@ -39,20 +65,20 @@ class Elbo(NamedTuple):
       kl: `()` for a flat model, `(L,)` per layer for a hierarchy.
     """
 
-    value: jax.Array
-    log_likelihood: jax.Array
-    kl: jax.Array
+    value: Scalar
+    log_likelihood: Scalar
+    kl: Float[Array, "*layers"]
 
 
 @functools.partial(jax.jit, static_argnames=("num_samples", "analytic"))
 def elbo(
     model: LatentModel,
     params: Params,
-    key: jax.Array,
-    x: jax.Array,
-    context: Any = None,
+    key: Key,
+    x: ArrayLike,
+    context: Context = None,
     *,
-    beta: jax.Array | float = 1.0,
+    beta: Float[ArrayLike, ""] = 1.0,
     num_samples: int = 1,
     analytic: bool = True,
 ) -> Elbo:
@@ -64,11 +90,6 @@ def elbo(
     in closed form where there is one.
 
     Args:
-      model: the model.
-      params: its parameters.
-      key: a PRNG key.
-      x: one datum.
-      context: what the model is conditioned on, if anything.
       beta: weight of the divergence.
       num_samples: draws to average over.
       analytic: `False` draws every latent and uses log q - log p on the draw.
@@ -85,14 +106,12 @@ def elbo(
     >>> bool(jnp.allclose(bound.value, vj.log_evidence(model, params, jnp.zeros(5)), atol=1e-5))
     True
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
-    x = model.event(x)
-    p, q = model.prior(params, context), model.posterior(params, x, context)
+    require_integer("num_samples", num_samples)
+    x, context, p, q = infer(model, params, x, context)
 
-    def score(d: Draw) -> Elbo:
-        log_likelihood = model.likelihood(params, d.h, context).log_prob(x)
-        return Elbo(log_likelihood - beta * jnp.sum(d.kl), log_likelihood, d.kl)
+    def score(drawn: Latents) -> Elbo:
+        log_likelihood = model.likelihood(params, drawn.h, context).log_prob(x)
+        return Elbo(log_likelihood - beta * jnp.sum(drawn.kl), log_likelihood, drawn.kl)
 
     each = jax.vmap(lambda key: expect(key, q, p, score, analytic=analytic))(jax.random.split(key, num_samples))
     return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), each)
@@ -100,19 +119,14 @@ def elbo(
 
 @functools.partial(jax.jit, static_argnames=("k",))
 def importance_bound(
-    model: LatentModel, params: Params, key: jax.Array, x: jax.Array, context: Any = None, *, k: int
-) -> jax.Array:
+    model: LatentModel, params: Params, key: Key, x: ArrayLike, context: Context = None, *, k: int
+) -> Scalar:
     r"""Importance-weighted bound of one datum, $\ln\frac1k\sum_i p(x,z_i)/q(z_i|x)$ with $z_i \sim q$.
 
     Its expectation never falls with `k` and never passes log p(x); with an exact posterior every
     weight is p(x) and the bound is exact.
 
     Args:
-      model: the model.
-      params: its parameters.
-      key: a PRNG key.
-      x: one datum.
-      context: what the model is conditioned on, if anything.
       k: number of draws.
 
     Returns:
@@ -120,30 +134,29 @@ def importance_bound(
 
     Reference: Burda, Grosse and Salakhutdinov, 2016.
     """
-    if k < 1:
-        raise ValueError(f"k: expected at least 1, got {k}")
+    require_integer("k", k)
     if not model.has_density:
         raise TypeError(f"{type(model).__name__} has no density p(x) to bound")
-    x = model.event(x)
-    p, q = model.prior(params, context), model.posterior(params, x, context)
+    x, context, p, q = infer(model, params, x, context)
 
-    def weigh(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        d = draw(key, q, p)
-        return model.likelihood(params, d.h, context).log_prob(x), jnp.sum(d.kl)
+    def weigh(key: Key) -> tuple[Scalar, Scalar]:
+        drawn = sample_latents(key, q, p)
+        return model.likelihood(params, drawn.h, context).log_prob(x), jnp.sum(drawn.kl)
 
     log_px, log_ratio = jax.vmap(weigh)(jax.random.split(key, k))
     return importance_weighted_bound(log_px, jnp.zeros_like(log_ratio), log_ratio)
 
 
 @jax.jit
-def log_joint(model: LatentModel, params: Params, x: jax.Array, z: Any, context: Any = None) -> jax.Array:
+def log_joint(model: LatentModel, params: Params, x: ArrayLike, z: Any, context: Context = None) -> Scalar:
     """Joint log-density log p(z) + log p(x | z) of one datum and its latents, nats."""
+    context = model.condition(context)
     log_p, h = model.prior(params, context).score(z)
     return log_p + model.likelihood(params, h, context).log_prob(model.event(x))
 
 
 @jax.jit
-def log_evidence(model: LatentModel, params: Params, x: jax.Array, context: Any = None) -> jax.Array:
+def log_evidence(model: LatentModel, params: Params, x: ArrayLike, context: Context = None) -> Scalar:
     """Log p(x) of one datum in closed form, nats.
 
     Raises:
@@ -155,40 +168,31 @@ def log_evidence(model: LatentModel, params: Params, x: jax.Array, context: Any 
     >>> round(float(vj.log_evidence(model, params, jnp.zeros(2))), 4)
     -1.8379
     """
-    return model.marginal(params, context).log_prob(model.event(x))
+    return model.marginal(params, model.condition(context)).log_prob(model.event(x))
 
 
-def emit(likelihood: Distribution, key: jax.Array, mode: str, offset: jax.Array | float) -> jax.Array:
-    """What a likelihood gives out: a draw, its mean, or its mean and so many standard deviations."""
-    match mode:
-        case "ancestral":
-            return likelihood.sample(key)
-        case "mean":
-            return likelihood.mean
-        case "offset":
-            return likelihood.mean + offset * likelihood.stddev
-        case _:
-            raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
+def emit(likelihood: Distribution, key: Key, mode: Mode, offset: Float[ArrayLike, ""]) -> Array:
+    """Output of a likelihood: a draw, its mean, or its mean and so many standard deviations."""
+    require_choice("mode", mode, typing.get_args(Mode))
+    if mode == "ancestral":
+        return likelihood.sample(key)
+    return likelihood.mean if mode == "mean" else likelihood.mean + offset * likelihood.stddev
 
 
 @functools.partial(jax.jit, static_argnames=("mode",))
 def sample(
     model: LatentModel,
     params: Params,
-    key: jax.Array,
-    context: Any = None,
+    key: Key,
+    context: Context = None,
     *,
-    mode: str = "ancestral",
-    temperature: jax.Array | float = 1.0,
-    offset: jax.Array | float = 0.0,
-) -> jax.Array:
+    mode: Mode = "ancestral",
+    temperature: Heat = 1.0,
+    offset: Float[ArrayLike, ""] = 0.0,
+) -> Array:
     r"""Draw one x: z from the prior, then x from the likelihood.
 
     Args:
-      model: the model.
-      params: its parameters.
-      key: a PRNG key.
-      context: what the model is conditioned on, if anything.
       mode: `"ancestral"` draws x with the decoder's noise, which is the model; `"mean"` returns
         $\mu(z)$, a different process; `"offset"` returns $\mu(z) + \text{offset}\cdot\sigma(z)$.
       temperature: spread of the latents' draw, one number or one per layer of a hierarchy.
@@ -204,6 +208,7 @@ def sample(
     (3, 5)
     """
     key_z, key_x = jax.random.split(key)
+    context = model.condition(context)
     _, h = model.prior(params, context).run(key_z, temperature)
     return emit(model.likelihood(params, h, context), key_x, mode, offset)
 
@@ -212,14 +217,14 @@ def sample(
 def reconstruct(
     model: LatentModel,
     params: Params,
-    key: jax.Array,
-    x: jax.Array,
-    context: Any = None,
+    key: Key,
+    x: ArrayLike,
+    context: Context = None,
     *,
-    mode: str = "mean",
-    temperature: jax.Array | float = 1.0,
-    offset: jax.Array | float = 0.0,
-) -> jax.Array:
+    mode: Mode = "mean",
+    temperature: Heat = 1.0,
+    offset: Float[ArrayLike, ""] = 0.0,
+) -> Array:
     """Draw z from the posterior of x and return its x again.
 
     Args as in `sample`; `temperature` is the spread of the posterior's draw, and 0 takes its centre.
@@ -228,22 +233,23 @@ def reconstruct(
       One datum, in the form that the likelihood scores.
     """
     key_z, key_x = jax.random.split(key)
-    p = model.prior(params, context)
-    q = bind(model.posterior(params, model.event(x), context), p)
+    _, context, p, q = infer(model, params, x, context)
+    q = bind(q, p)
     z, h = q.run(key_z, temperature)
-    if not isinstance(q, Bound):
+    if not isinstance(q, GuidedChain):
         h = p.score(z)[1]
     return emit(model.likelihood(params, h, context), key_x, mode, offset)
 
 
 @jax.jit
-def encode(model: LatentModel, params: Params, x: jax.Array, context: Any = None) -> Any:
+def encode(model: LatentModel, params: Params, x: ArrayLike, context: Context = None) -> Any:
     """Mean of the posterior of one datum (of a mixture: the responsibilities of its components)."""
-    q = model.posterior(params, model.event(x), context)
-    return bind(q, model.prior(params, context)).mean
+    _, _, p, q = infer(model, params, x, context)
+    return bind(q, p).mean
 
 
 @jax.jit
-def decode(model: LatentModel, params: Params, z: Any, context: Any = None) -> jax.Array:
+def decode(model: LatentModel, params: Params, z: Any, context: Context = None) -> Array:
     """Mean of x given the latents."""
+    context = model.condition(context)
     return model.likelihood(params, model.prior(params, context).score(z)[1], context).mean

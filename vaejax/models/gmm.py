@@ -1,18 +1,18 @@
 """The Gaussian mixture model."""
 
-from typing import Any
+import typing
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Int
 
+from vaejax.checks import require_choice, require_integer
 from vaejax.distributions import Categorical, Mixture, Normal, TrilNormal
-from vaejax.models.model import LatentModel, Params, flat_event, require_at_least, require_no_context
+from vaejax.models.model import LatentModel
 from vaejax.recipes import field, static
-from vaejax.types import Covariance
+from vaejax.types import Array, Context, Covariance, Key, Params
 
 __all__ = ["GMM"]
-
-COVARIANCES = ("full", "tied", "diag", "spherical")
 
 
 @static
@@ -41,21 +41,18 @@ class GMM(LatentModel):
     has_evidence = True
 
     def __post_init__(self):
-        """Check the sizes and the name of the covariance."""
-        require_at_least("num_components", self.num_components, 1)
-        require_at_least("dim", self.dim, 1)
-        if self.covariance not in COVARIANCES:
-            raise ValueError(f"covariance: expected one of {', '.join(COVARIANCES)}, got {self.covariance!r}")
+        require_integer("num_components", self.num_components)
+        require_integer("dim", self.dim)
+        require_choice("covariance", self.covariance, typing.get_args(Covariance))
 
     @property
     def num_parameters(self) -> int:
-        """Number of free parameters, for BIC and AIC."""
         k, d = self.num_components, self.dim
         spread = {"full": k * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": k * d, "spherical": k}
         return (k - 1) + k * d + spread[self.covariance]
 
-    def init(self, key: jax.Array) -> Params:
-        """Equal weights, unit covariances, means from N(0, I)."""
+    def init(self, key: Key) -> Params:
+        # Equal weights, unit covariances, means from N(0, I).
         k, d = self.num_components, self.dim
         params = {"logits": jnp.zeros(k), "means": jax.random.normal(key, (k, d))}
         match self.covariance:
@@ -81,29 +78,18 @@ class GMM(LatentModel):
             case _:
                 return Normal(means, jnp.broadcast_to(jnp.exp(params["log_scale"])[:, None], shape))
 
-    def prior(self, params: Params, context: Any = None) -> Categorical:
-        """p(z): the weights."""
-        require_no_context(self, context)
+    def prior(self, params: Params, context: Context = None) -> Categorical:
         return Categorical(params["logits"])
 
-    def likelihood(self, params: Params, h: jax.Array, context: Any = None) -> TrilNormal | Normal:
-        """p(x | z): component `h`."""
-        require_no_context(self, context)
+    def likelihood(self, params: Params, h: Int[Array, ""], context: Context = None) -> TrilNormal | Normal:
         return jax.tree.map(lambda leaf: leaf[h], self.components(params))
 
-    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> Categorical:
-        """p(z | x), exact: the responsibilities."""
-        return Categorical(self.marginal(params, context).component_log_probs(self.event(x)))
+    def posterior(self, params: Params, x: Array, context: Context = None) -> Categorical:
+        return Categorical(self.marginal(params).component_log_probs(x))
 
-    def marginal(self, params: Params, context: Any = None) -> Mixture:
-        """p(x)."""
-        require_no_context(self, context)
+    def marginal(self, params: Params, context: Context = None) -> Mixture:
         return Mixture(params["logits"], self.components(params))
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         return (self.dim,)
-
-    def event(self, x: jax.Array) -> jax.Array:
-        """The datum as a vector."""
-        return flat_event(x, self.dim)

@@ -1,83 +1,127 @@
-"""What models whose likelihood is the head of a network have in common."""
+"""Models whose likelihood is a head that reads a decoder's output."""
 
-import abc
 import functools
-import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions import Distribution
+from vaejax import heads
+from vaejax.checks import require_integer, require_kind
+from vaejax.distributions import Distribution, expect
 from vaejax.heads import Head
-from vaejax.models.model import LatentModel, Params, flat_event
+from vaejax.models.model import LatentModel
 from vaejax.networks import Network
+from vaejax.types import Array, Context, Key, Params, Scale
 
-__all__ = ["Headed", "output_shape", "require_kind", "set_fields"]
+__all__ = ["Headed", "as_context_dim", "as_latent_dim", "as_likelihood", "as_network", "coder_weights", "output_shape"]
 
 
 class Headed(LatentModel):
-    """What models with a likelihood head and a context share, whatever their latents are."""
+    """A decoder, a likelihood head and a context, whatever the latents are."""
 
+    decoder: Network
     likelihood_head: Head
-    context_dim: int
+    remat: bool = False
 
-    @functools.cached_property
-    @abc.abstractmethod
+    @property
+    def networks(self) -> dict[str, tuple[Network, ...]]:
+        """Tuples of networks, where the model has any, by the names of their parameters."""
+        return {}
+
+    def weights(self, key: Key) -> Params:
+        """Draw all parameters but those of the likelihood head: here the decoder's and those of `networks`."""
+        key, key_decoder = jax.random.split(key)
+        params: Params = {"decoder": self.decoder.init(key_decoder)}
+        for name, parts in self.networks.items():
+            key, *keys = jax.random.split(key, len(parts) + 1)
+            params[name] = {f"layer{i}": part.init(k) for i, (part, k) in enumerate(zip(parts, keys, strict=True))}
+        return params
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape of h, the state that the decoder reads."""
+        return _state_shape(self)
+
+    @property
     def event_shape(self) -> tuple[int, ...]:
-        """Shape of a datum, as the decoder and the likelihood say it."""
+        return _event_shape(self)
+
+    def shape_after(self, network: Network, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the network's output for an input of this shape, and the context."""
+        return output_shape(network, shape, *([(self.context_dim,)] if self.context_dim else []))
 
     @property
     def support(self) -> tuple[float, float] | None:
-        """Range of the data that the likelihood allows."""
         return self.likelihood_head.support
 
     @property
     def levels(self) -> int | None:
-        """Number of grey values that the likelihood counts, or `None`."""
         return self.likelihood_head.levels
 
     @property
     def binary(self) -> bool:
-        """Whether the likelihood is one of zeros and ones only."""
         return self.likelihood_head.binary
 
     @property
-    def scale(self) -> float | str | None:
+    def scale(self) -> float | Scale | None:
         return self.likelihood_head.scale
 
     @property
     def scale_floor(self) -> float:
         return self.likelihood_head.floor
 
-    def extra(self, context: Any, dtype: Any = float) -> tuple[jax.Array, ...]:
-        """What networks are given beside x or z: the context, where the model has one.
+    def extra(self, context: Context, like: Any = float) -> tuple[Array, ...]:
+        """Input of networks beside x or z: the context, where the model has one, in the precision of `like`."""
+        vector = self.condition(context)
+        return () if vector is None else (vector.astype(jnp.result_type(like)),)
 
-        An integer label becomes a one-hot vector.
-        """
-        name = type(self).__name__
-        if not self.context_dim:
-            if context is not None:
-                raise ValueError(f"{name} has context_dim=0: expected context=None, got {context!r}")
-            return ()
-        wanted = f"a vector of {self.context_dim} numbers or a label below {self.context_dim}"
-        if context is None:
-            raise ValueError(f"{name} has context_dim={self.context_dim}: expected {wanted}, got None")
-        context = jnp.asarray(context)
-        if context.ndim == 0 and jnp.issubdtype(context.dtype, jnp.integer):
-            known = (context >= 0) & (context < self.context_dim)  # an unknown label must not pass for no label
-            context = jnp.where(known, jax.nn.one_hot(context, self.context_dim, dtype=dtype), jnp.nan)
-        if context.shape != (self.context_dim,):
-            raise ValueError(f"context: expected {wanted}, got shape {context.shape}")
-        return (context.astype(dtype),)
+    def init(self, key: Key) -> Params:
+        _require_pass(self)
+        return _params(self, key)
 
-    def emitted(self, params: Params, output: jax.Array) -> Distribution:
-        """The likelihood's distribution, from the decoder's output."""
-        return self.likelihood_head.apply(params.get("likelihood", {}), output)
+    def likelihood(self, params: Params, h: Array, context: Context = None) -> Distribution:
+        if jnp.shape(h) != self.state_shape:
+            raise ValueError(f"z: expected shape {self.state_shape}, got {jnp.shape(h)}; batch with jax.vmap")
+        apply = jax.checkpoint(self.decoder.apply) if self.remat else self.decoder.apply
+        return self.likelihood_head.apply(
+            params.get("likelihood", {}), apply(params["decoder"], h, *self.extra(context, h))
+        )
 
-    def event(self, x: jax.Array) -> jax.Array:
-        """The datum as floating point in the model's shape; uint8 pixels are scaled to [0, 1]."""
-        return flat_event(x, math.prod(self.event_shape)).reshape(self.event_shape)
+
+def _params(model: Headed, key: Key) -> Params:
+    head = model.likelihood_head.init(jax.random.fold_in(key, 3), model.event_shape)
+    return model.weights(key) | ({"likelihood": head} if head else {})
+
+
+def _some_context(model: Headed) -> Array | None:
+    return jnp.zeros(model.context_dim) if model.context_dim else None
+
+
+@functools.cache
+def _state_shape(model: Headed) -> tuple[int, ...]:
+    def state(key: Key) -> Array:
+        return model.prior(model.weights(key), _some_context(model)).run(key)[1]
+
+    return jax.eval_shape(state, jax.random.key(0)).shape
+
+
+@functools.cache
+def _event_shape(model: Headed) -> tuple[int, ...]:
+    return model.likelihood_head.event_shape(model.shape_after(model.decoder, model.state_shape))
+
+
+@functools.cache
+def _require_pass(model: Headed) -> None:
+    """One abstract pass over all networks, which checks that their shapes fit together."""
+
+    def bound(key: Key) -> Array:
+        params, x, context = _params(model, key), jnp.zeros(model.event_shape), _some_context(model)
+        p, q = model.prior(params, context), model.posterior(params, x, context)
+        return expect(key, q, p, lambda drawn: model.likelihood(params, drawn.h, context).log_prob(x))
+
+    jax.eval_shape(bound, jax.random.key(0))
 
 
 @functools.cache
@@ -87,14 +131,30 @@ def output_shape(network: Network, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     return jax.eval_shape(network.apply, weights, *(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)).shape
 
 
-def set_fields(model: Any, **fields: Any) -> None:
-    """Set the fields of a frozen dataclass from its own `__init__`."""
-    for name, value in fields.items():
-        object.__setattr__(model, name, value)
+def coder_weights(model: Headed, encoder: Network, codes: Head, latent_dim: int, key: Key) -> Params:
+    """Weights of an encoder and a decoder, drawn once the encoder's output is what the head of the codes reads."""
+    key_encoder, key_decoder = jax.random.split(key)
+    shape, expected = model.shape_after(encoder, model.event_shape), codes.output_shape((latent_dim,))
+    if shape != expected:
+        raise ValueError(f"encoder: expected an output of shape {expected} for {latent_dim} latents, got {shape}")
+    return {"encoder": encoder.init(key_encoder), "decoder": model.decoder.init(key_decoder)}
 
 
-def require_kind(name: str, value: Any, kind: type) -> Any:
-    """Raise `TypeError` unless `value` is of this kind; return it."""
-    if not isinstance(value, kind):
-        raise TypeError(f"{name}: expected a vaejax {kind.__name__}, got {type(value).__name__}")
-    return value
+def as_network(name: str) -> Callable[[Network], Network]:
+    """The check of an argument that is a network."""
+    return lambda network: require_kind(name, network, Network)
+
+
+def as_likelihood(head: Head | None) -> Head:
+    """The head, by default Bernoulli."""
+    return require_kind("likelihood", head or heads.bernoulli(), Head)
+
+
+def as_context_dim(dim: int) -> int:
+    """The length of a context, checked."""
+    return require_integer("context_dim", dim, 0)
+
+
+def as_latent_dim(dim: int) -> int:
+    """The length of a vector of latents, checked."""
+    return require_integer("latent_dim", dim)

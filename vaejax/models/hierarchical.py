@@ -1,25 +1,25 @@
 """The plain hierarchy, whose posterior climbs from latent to latent."""
 
-import dataclasses
+from collections.abc import Callable
 from typing import Any
 
-import jax
 from jax.tree_util import Partial
 
-from vaejax.distributions import After, Chain, Distribution, Guide
+from vaejax.distributions import After, Chain, Guide, Normal, fixed, given
 from vaejax.heads import Head
-from vaejax.models.hierarchy import Hierarchy, Layer, conditional, drawn, gaussian, give, standard, top
-from vaejax.models.model import Params
+from vaejax.models.headed import Headed, as_context_dim, as_likelihood, as_network
+from vaejax.models.hierarchy import Layer, as_shapes, conditional, known, layers, require_layers
 from vaejax.networks import Network
-from vaejax.recipes import static
+from vaejax.recipes import field, static
+from vaejax.types import Array, Context, Params
 
 __all__ = ["HierarchicalVAE"]
 
 
-def _then(layer: Layer, weights: Params, extra: tuple, a: tuple, log_q: jax.Array, h: Any) -> Guide:
+def _then(top: Layer, extra: tuple[Array, ...], a: tuple[Array, ...], log_q: Array, h: Array) -> Guide:
     """The top latent from the one below it; the others were drawn."""
-    rest = (drawn(z, log_q[i]) for i, z in reversed(list(enumerate(a))))
-    return Guide((Partial(give, gaussian(layer, weights, h, *extra)), *rest))
+    drawn = (known(z, log_q[i]) for i, z in reversed(list(enumerate(a))))
+    return Guide((given(top.gaussian(h, *extra)), *drawn))
 
 
 def _below(z: tuple) -> tuple:
@@ -28,7 +28,7 @@ def _below(z: tuple) -> tuple:
 
 
 @static
-class HierarchicalVAE(Hierarchy):
+class HierarchicalVAE(Headed):
     r"""The plain hierarchical VAE of L layers: the posterior is bottom-up, the prior top-down.
 
     $$q(z|x) = q(z_1|x)\prod_{i<L} q(z_{i+1}|z_i), \qquad
@@ -42,9 +42,9 @@ class HierarchicalVAE(Hierarchy):
       downs: as in `Ladder`.
       decoder: as in `Ladder`.
       latent_shapes: as in `Ladder`, top first.
-      likelihood: a head, `heads.bernoulli()` unless told otherwise.
+      likelihood: a head (default: `heads.bernoulli()`).
       context_dim: length of the context, the second input of every network; 0 for none.
-      objective: what `vaejax.fit` maximises unless told otherwise.
+      objective: default of `vaejax.fit`.
       remat: as in `Ladder`.
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, equations 1 and 6; Sønderby et al., 2016, figure 1a.
@@ -58,47 +58,30 @@ class HierarchicalVAE(Hierarchy):
 
     ups: tuple[Network, ...]
     downs: tuple[Network, ...]
-    decoder: Network
-    latent_shapes: tuple[tuple[int, ...], ...]
-    likelihood_head: Head = dataclasses.field(metadata={"argument": "likelihood"})
-    context_dim: int
-    objective: Any
+    decoder: Network = field(converter=as_network("decoder"))
+    latent_shapes: tuple[tuple[int, ...], ...] = field(converter=as_shapes)
+    likelihood_head: Head = field(alias="likelihood", default=None, converter=as_likelihood)
+    context_dim: int = field(default=0, converter=as_context_dim)
+    objective: Callable[..., Any] | None = None
     remat: bool = False
 
-    def __init__(
-        self,
-        ups: tuple[Network, ...],
-        downs: tuple[Network, ...],
-        decoder: Network,
-        latent_shapes: tuple[int | tuple[int, ...], ...],
-        likelihood: Head | None = None,
-        context_dim: int = 0,
-        objective: Any = None,
-        remat: bool = False,
-    ):
-        networks = {"ups": (ups, len(latent_shapes)), "downs": (downs, len(latent_shapes) - 1)}
-        self._set(decoder, latent_shapes, likelihood, context_dim, objective, remat, networks)
+    def __post_init__(self):
+        require_layers(self, len(self.latent_shapes), below_top=("downs",))
 
     @property
     def networks(self) -> dict[str, tuple[Network, ...]]:
-        """The tuples of networks."""
         return {"ups": self.ups, "downs": self.downs}
 
-    def _links(self, name: str, params: Params, extra: tuple, shapes: tuple) -> list[Partial]:
-        layers = (self.layer(name, i, shape) for i, shape in enumerate(shapes))
-        return [Partial(conditional, layer, params[name][f"layer{i}"], extra) for i, layer in enumerate(layers)]
+    def prior(self, params: Params, context: Context = None) -> Chain:
+        top, *below = self.latent_shapes
+        extra = self.extra(context)
+        rest = (conditional(layer, extra) for layer in layers(self, params, "downs", below))
+        return Chain(None, (fixed(Normal.standard(top)), *rest))
 
-    def prior(self, params: Params, context: Any = None) -> Distribution:
-        """p(z | context), from the top down."""
-        rest = self._links("downs", params, self.extra(context), self.latent_shapes[1:])
-        return Chain(None, (Partial(top, standard(self.latent_shapes[0])), *rest))
-
-    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> Guide | After:
-        """q(z | x, context), from the bottom up."""
-        x, extra = self.event(x), self.extra(context, x.dtype)
-        last = len(self.ups) - 1
-        layer, weights = self.layer("ups", last, self.latent_shapes[0]), params["ups"][f"layer{last}"]
-        if last == 0:
-            return Guide((Partial(give, gaussian(layer, weights, x, *extra)),))
-        links = self._links("ups", params, extra, self.latent_shapes[:0:-1])
-        return After(Chain(x, tuple(links)), Partial(_then, layer, weights, extra), Partial(_below))
+    def posterior(self, params: Params, x: Array, context: Context = None) -> Guide | After:
+        extra = self.extra(context, x)
+        *below, top = layers(self, params, "ups", reversed(self.latent_shapes))
+        if not below:
+            return Guide((given(top.gaussian(x, *extra)),))
+        links = tuple(conditional(layer, extra) for layer in below)
+        return After(Chain(x, links), Partial(_then, top, extra), Partial(_below))

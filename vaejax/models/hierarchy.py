@@ -1,183 +1,122 @@
-"""What models with several layers of latents have in common: networks in tuples, a walk from the top down."""
+"""Parts that hierarchies share: tuples of networks, each with its weights and its place, and links of a walk.
 
-import abc
-import functools
+Latents, and all that belongs to them, come top first, networks as they are computed.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from vaejax import heads
-from vaejax.distributions import Distribution, Drawn, Normal, expect
-from vaejax.heads import Head
-from vaejax.models.headed import Headed, require_kind, set_fields
-from vaejax.models.model import Params, require_at_least
+from vaejax.checks import require_integer, require_kind
+from vaejax.distributions import Distribution, Known, given, same
+from vaejax.models.headed import Headed
 from vaejax.networks import Network
-from vaejax.recipes import static
+from vaejax.recipes import pytree
+from vaejax.types import Array, Params
 
-__all__ = ["Hierarchy", "Layer", "conditional", "gaussian", "give", "passed", "standard", "top"]
+__all__ = [
+    "GAUSSIAN",
+    "Layer",
+    "as_shapes",
+    "climb",
+    "conditional",
+    "known",
+    "layers",
+    "require_layers",
+]
 
 GAUSSIAN = heads.normal("per_pixel", floor=1e-3)  # softplus scales, which the floor keeps away from zero
+Shape = tuple[int, ...]
 
 
-@static
+@pytree
 class Layer:
-    """One network in its place: what runs it, and checks what comes out."""
+    """One network in its place, with its weights.
 
-    network: Network
-    name: str
-    shape: tuple[int, ...]
-    remat: bool
+    Attributes:
+      weights: of the network.
+      network: the recipe.
+      name: in errors.
+      shape: of the latent whose parameters it gives; `()` where it gives none.
+      remat: as in `Ladder`.
+    """
 
-    def __call__(self, weights: Params, *inputs: jax.Array) -> jax.Array:
-        """The network's output."""
+    weights: Params
+    network: Network = dataclasses.field(metadata={"static": True})
+    name: str = dataclasses.field(metadata={"static": True})
+    shape: Shape = dataclasses.field(metadata={"static": True})
+    remat: bool = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, *inputs: Array) -> Array:
+        """Output of the network."""
         apply = jax.checkpoint(self.network.apply) if self.remat else self.network.apply
-        return apply(weights, *inputs)
+        return apply(self.weights, *inputs)
+
+    def parameters(self, *inputs: Array) -> Array:
+        """The two numbers that the network gives for each entry of its latent, checked."""
+        output, expected = self(*inputs), GAUSSIAN.output_shape(self.shape)
+        if output.shape != expected:
+            problem = f"expected an output of shape {expected} for a latent of shape {self.shape}, got {output.shape}"
+            raise ValueError(f"{self.name}: {problem}")
+        return output
+
+    def gaussian(self, *inputs: Array) -> Distribution:
+        """The diagonal Gaussian over its latent that the network gives."""
+        return GAUSSIAN.apply({}, self.parameters(*inputs))
 
 
-def gaussian(layer: Layer, weights: Params, *inputs: jax.Array) -> Distribution:
-    """The diagonal Gaussian over a latent of the layer's shape that the network gives."""
-    return GAUSSIAN.apply({}, parameters(layer, weights, *inputs))
+def layers(model: Headed, params: Params, name: str, shapes: Iterable[Shape] = ()) -> list[Layer]:
+    """The networks of a tuple, each with the shape of the latent whose parameters it gives."""
+    parts = zip(model.networks[name], itertools.chain(shapes, itertools.repeat(())), strict=False)
+    return [
+        Layer(params[name][f"layer{i}"], network, f"{name}[{i}]", shape, model.remat)
+        for i, (network, shape) in enumerate(parts)
+    ]
 
 
-def parameters(layer: Layer, weights: Params, *inputs: jax.Array) -> jax.Array:
-    """The two numbers that the network gives for each entry of a latent."""
-    output, wanted = layer(weights, *inputs), GAUSSIAN.output_shape(layer.shape)
-    if output.shape != wanted:
-        message = f"expected an output of shape {wanted} for a latent of shape {layer.shape}, got {output.shape}"
-        raise ValueError(f"{layer.name}: {message}")
-    return output
+def climb(ups: list[Layer], x: Array, extra: tuple[Array, ...]) -> list[Array]:
+    """Features on the way up, bottom first: the first network reads x and the context, each other the one before."""
+    inputs, features = (x, *extra), []
+    for up in ups:
+        inputs = (up(*inputs),)
+        features += inputs
+    return features
 
 
-def passed(z: Any) -> Any:
-    """The latent itself as the next state."""
-    return z
+def _conditional(layer: Layer, extra: tuple[Array, ...], h: Array) -> tuple[Distribution, Any]:
+    return layer.gaussian(h, *extra), same
 
 
-def standard(shape: tuple[int, ...]) -> Normal:
-    """N(0, I)."""
-    return Normal(jnp.zeros(shape), jnp.ones(shape))
+def conditional(layer: Layer, extra: tuple[Array, ...]) -> Partial:
+    """A chain's link of a latent that depends on the one before it, and on nothing else."""
+    return Partial(_conditional, layer, extra)
 
 
-def top(p: Distribution, h: Any) -> tuple[Distribution, Any]:
-    """A link that ignores the state."""
-    return p, passed
-
-
-def conditional(layer: Layer, weights: Params, extra: tuple, h: Any) -> tuple[Distribution, Any]:
-    """The link of a latent that depends on the one before it, and on nothing else."""
-    return gaussian(layer, weights, h, *extra), passed
-
-
-def give(q: Distribution, p: Distribution, h: Any) -> Distribution:
-    """A guide's link that is known already."""
-    return q
-
-
-def drawn(z: Any, log_q: jax.Array) -> Partial:
+def known(z: Any, log_q: Array) -> Any:
     """A guide's link of a latent that was drawn on the way up."""
-    return Partial(give, Drawn(z, log_q))
+    return given(Known(z, log_q))
 
 
-class Hierarchy(Headed):
-    """What hierarchies share. Latents, and all that belongs to them, come top first, networks as they are computed."""
-
-    decoder: Network
-    latent_shapes: tuple[tuple[int, ...], ...]
-    objective: Any
-    remat: bool
-
-    def _set(
-        self,
-        decoder: Network,
-        latent_shapes: Any,
-        likelihood: Head | None,
-        context_dim: int,
-        objective: Any,
-        remat: bool,
-        networks: dict[str, tuple[tuple[Network, ...], int]],
-    ) -> None:
-        """Check and set the fields; `networks` has the tuples of networks with the length that each must have."""
-        shapes = tuple(tuple(s) if isinstance(s, tuple | list) else (s,) for s in latent_shapes)
-        require_at_least("number of latent_shapes", len(shapes), 1)
-        for shape in shapes:
-            if not shape or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in shape):
-                raise ValueError(f"latent_shapes: expected sizes or shapes of positive integers, got {latent_shapes}")
-        for name, (parts, count) in networks.items():
-            if len(parts) != count:
-                wanted = f"{count} networks for {len(shapes)} layers of latents"
-                raise ValueError(f"{name}: expected {wanted}, got {len(parts)}")
-        tuples = {
-            name: tuple(require_kind(f"{name}[{i}]", part, Network) for i, part in enumerate(parts))
-            for name, (parts, _) in networks.items()
-        }
-        set_fields(
-            self,
-            decoder=require_kind("decoder", decoder, Network),
-            latent_shapes=shapes,
-            likelihood_head=require_kind("likelihood", likelihood or heads.bernoulli(), Head),
-            context_dim=context_dim,
-            objective=objective,
-            remat=remat,
-            **tuples,
-        )
-        require_at_least("context_dim", context_dim, 0)
-
-    @property
-    @abc.abstractmethod
-    def networks(self) -> dict[str, tuple[Network, ...]]:
-        """The tuples of networks by the names of their fields, which are those of their parameters."""
-
-    def layer(self, name: str, i: int, shape: tuple[int, ...] = ()) -> Layer:
-        """Network i of a tuple, for a latent of this shape where it gives the parameters of one."""
-        return Layer(getattr(self, name)[i], f"{name}[{i}]", shape, self.remat)
-
-    def weights(self, key: jax.Array) -> Params:
-        """Draw the weights of all networks."""
-        key, key_decoder = jax.random.split(key)
-        params: Params = {"decoder": self.decoder.init(key_decoder)}
-        for name, parts in self.networks.items():
-            key, *keys = jax.random.split(key, len(parts) + 1)
-            params[name] = {f"layer{i}": part.init(k) for i, (part, k) in enumerate(zip(parts, keys, strict=True))}
-        return params
-
-    @functools.cached_property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of a datum, as the decoder and the likelihood say it."""
-        return _event_shape(self)
-
-    def init(self, key: jax.Array) -> Params:
-        """Draw the networks' weights."""
-        params = self.weights(key)
-        head = self.likelihood_head.init(jax.random.fold_in(key, 2), self.event_shape)
-        params |= {"likelihood": head} if head else {}
-        jax.eval_shape(self._pass, params, jax.ShapeDtypeStruct(self.event_shape, jnp.float32), _context(self))
-        return params
-
-    def _pass(self, params: Params, x: jax.Array, context: Any) -> jax.Array:
-        """One pass over all networks, whose shapes it checks."""
-        p, q = self.prior(params, context), self.posterior(params, x, context)
-        return expect(jax.random.key(0), q, p, lambda d: self.likelihood(params, d.h, context).log_prob(x))
-
-    def output(self, params: Params, h: Any, context: Any) -> jax.Array:
-        """The decoder's output for the last state of the walk."""
-        layer = Layer(self.decoder, "decoder", (), self.remat)
-        return layer(params["decoder"], h, *self.extra(context, jnp.result_type(h)))
-
-    def likelihood(self, params: Params, h: Any, context: Any = None) -> Distribution:
-        """p(x | h, context)."""
-        return self.emitted(params, self.output(params, h, context))
+def as_shapes(shapes: tuple[int | Shape, ...]) -> tuple[Shape, ...]:
+    """Shapes of latents; a number stands for a vector of that length."""
+    require_integer("number of latent_shapes", len(shapes))
+    tuples = tuple(shape if isinstance(shape, tuple) else (shape,) for shape in shapes)
+    sizes = list(itertools.chain.from_iterable(tuples))
+    if not all(tuples) or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sizes):
+        raise ValueError(f"latent_shapes: expected sizes or shapes of positive integers, got {shapes}")
+    return tuples
 
 
-def _context(model: Hierarchy) -> Any:
-    return jax.ShapeDtypeStruct((model.context_dim,), jnp.float32) if model.context_dim else None
-
-
-@functools.cache
-def _event_shape(model: Hierarchy) -> tuple[int, ...]:
-    def output(key: jax.Array, context: Any) -> jax.Array:
-        params = model.weights(key)
-        return model.output(params, model.prior(params, context).run(key)[1], context)
-
-    return model.likelihood_head.event_shape(jax.eval_shape(output, jax.random.key(0), _context(model)).shape)
+def require_layers(model: Headed, count: int, below_top: tuple[str, ...]) -> None:
+    """Check that each tuple has a network for each layer of latents; those of `below_top` have none for the top."""
+    for name, parts in model.networks.items():
+        expected = count - (name in below_top)
+        if len(parts) != expected:
+            raise ValueError(f"{name}: expected {expected} networks for {count} layers of latents, got {len(parts)}")
+        for i, part in enumerate(parts):
+            require_kind(f"{name}[{i}]", part, Network)

@@ -1,29 +1,29 @@
 """The ladder variational autoencoder."""
 
-import dataclasses
+from collections.abc import Callable
 from typing import Any
 
-import jax
 from jax.tree_util import Partial
 
-from vaejax.distributions import Chain, Distribution, Guide, Normal
+from vaejax.distributions import Chain, Guide, Normal, fixed, given
 from vaejax.heads import Head
 from vaejax.kernels import precision_product
-from vaejax.models.hierarchy import Hierarchy, conditional, gaussian, give, standard, top
-from vaejax.models.model import Params
+from vaejax.models.headed import Headed, as_context_dim, as_likelihood, as_network
+from vaejax.models.hierarchy import as_shapes, climb, conditional, layers, require_layers
 from vaejax.networks import Network
-from vaejax.recipes import static
+from vaejax.recipes import field, static
+from vaejax.types import Array, Context, Params
 
 __all__ = ["Ladder"]
 
 
-def _merge(evidence: Any, p: Any, h: Any) -> Normal:
-    """A guide's link: the product of what was seen on the way up with what is expected on the way down."""
+def _merge(evidence: Normal, p: Normal, h: Array) -> Normal:
+    """A guide's link: evidence from the way up times expectation from the way down."""
     return Normal(*precision_product(p.loc, p.scale, evidence.loc, evidence.scale))
 
 
 @static
-class Ladder(Hierarchy):
+class Ladder(Headed):
     r"""A ladder of L layers of latents: deterministic upwards, stochastic downwards.
 
     $$p(x, z) = p(x|z_1)\,N(z_L; 0, I)\prod_{i<L} N(z_i; \mu_i(z_{i+1}), \sigma_i^2(z_{i+1}))$$
@@ -42,10 +42,10 @@ class Ladder(Hierarchy):
       downs: L - 1 networks, top first: $z_{i+1}$ to $2 M_i$ numbers, the parameters of $p(z_i|z_{i+1})$.
       decoder: network $z_1$ -> parameters of the likelihood; its output says the shape of a datum.
       latent_shapes: of the latents, top first; a number stands for a vector of that length.
-      likelihood: a head, `heads.bernoulli()` unless told otherwise.
+      likelihood: a head (default: `heads.bernoulli()`).
       context_dim: length of the context; where there is one it is the second input of `ups[0]`, of `downs` and of
         the decoder.
-      objective: what `vaejax.fit` maximises unless told otherwise.
+      objective: default of `vaejax.fit`.
       remat: compute the networks again on the way back instead of keeping what they computed (`jax.checkpoint`).
 
     Parameters: a dict for each argument that holds networks, and `likelihood` where the head has any.
@@ -64,49 +64,28 @@ class Ladder(Hierarchy):
     ups: tuple[Network, ...]
     evidence: tuple[Network, ...]
     downs: tuple[Network, ...]
-    decoder: Network
-    latent_shapes: tuple[tuple[int, ...], ...]
-    likelihood_head: Head = dataclasses.field(metadata={"argument": "likelihood"})
-    context_dim: int
-    objective: Any
+    decoder: Network = field(converter=as_network("decoder"))
+    latent_shapes: tuple[tuple[int, ...], ...] = field(converter=as_shapes)
+    likelihood_head: Head = field(alias="likelihood", default=None, converter=as_likelihood)
+    context_dim: int = field(default=0, converter=as_context_dim)
+    objective: Callable[..., Any] | None = None
     remat: bool = False
 
-    def __init__(
-        self,
-        ups: tuple[Network, ...],
-        evidence: tuple[Network, ...],
-        downs: tuple[Network, ...],
-        decoder: Network,
-        latent_shapes: tuple[int | tuple[int, ...], ...],
-        likelihood: Head | None = None,
-        context_dim: int = 0,
-        objective: Any = None,
-        remat: bool = False,
-    ):
-        count = len(latent_shapes)
-        networks = {"ups": (ups, count), "evidence": (evidence, count), "downs": (downs, count - 1)}
-        self._set(decoder, latent_shapes, likelihood, context_dim, objective, remat, networks)
+    def __post_init__(self):
+        require_layers(self, len(self.latent_shapes), below_top=("downs",))
 
     @property
     def networks(self) -> dict[str, tuple[Network, ...]]:
-        """The tuples of networks."""
         return {"ups": self.ups, "evidence": self.evidence, "downs": self.downs}
 
-    def prior(self, params: Params, context: Any = None) -> Distribution:
-        """p(z | context), from the top down."""
-        extra, first = self.extra(context), Partial(top, standard(self.latent_shapes[0]))
-        rest = (
-            Partial(conditional, self.layer("downs", i, shape), params["downs"][f"layer{i}"], extra)
-            for i, shape in enumerate(self.latent_shapes[1:])
-        )
-        return Chain(None, (first, *rest))
+    def prior(self, params: Params, context: Context = None) -> Chain:
+        top, *below = self.latent_shapes
+        extra = self.extra(context)
+        rest = (conditional(layer, extra) for layer in layers(self, params, "downs", below))
+        return Chain(None, (fixed(Normal.standard(top)), *rest))
 
-    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> Guide:
-        """q(z | x, context), relative to the prior."""
-        d, inputs, seen = self.event(x), self.extra(context, x.dtype), []
-        for i, shape in enumerate(reversed(self.latent_shapes)):
-            d = self.layer("ups", i)(params["ups"][f"layer{i}"], d, *inputs)
-            seen.append(gaussian(self.layer("evidence", i, shape), params["evidence"][f"layer{i}"], d))
-            inputs = ()
-        first, *rest = reversed(seen)
-        return Guide((Partial(give, first), *(Partial(_merge, evidence) for evidence in rest)))
+    def posterior(self, params: Params, x: Array, context: Context = None) -> Guide:
+        features = climb(layers(self, params, "ups"), x, self.extra(context, x))
+        evidence = layers(self, params, "evidence", reversed(self.latent_shapes))
+        *below, top = (layer.gaussian(d) for layer, d in zip(evidence, features, strict=True))
+        return Guide((given(top), *(Partial(_merge, q) for q in reversed(below))))

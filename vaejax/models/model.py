@@ -1,15 +1,17 @@
 """One interface for every latent-variable model: a prior, a likelihood and a posterior."""
 
 import abc
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from vaejax.distributions import After, Distribution, Guide
-from vaejax.types import Params
+from vaejax.types import Array, ArrayLike, Context, Key, Params, Scale
 
-__all__ = ["LatentModel", "Params", "flat_event", "require_at_least"]
+__all__ = ["LatentModel"]
 
 
 class LatentModel(abc.ABC):
@@ -24,37 +26,26 @@ class LatentModel(abc.ABC):
       params: its parameters, a nested dict of arrays as `model.init(key)` gives.
       key: a PRNG key, `jax.random.key(seed)`.
       x: one datum, or rows (N, ...) in `vaejax.evaluate`: floats in the form that the likelihood scores, or uint8
-        pixels, which are scaled to [0, 1].
+        pixels, which are scaled to [0, 1]. Any shape of the right size is reshaped.
       context: the condition of a model with a `context_dim`: a label or a vector, one for each datum.
       progress: show a bar, on a terminal or in a notebook.
 
-    Attributes:
+    The three functions themselves take x as `model.event(x)`; the derived functions see to that, once a datum.
+
+    Attributes, beside the properties below:
       context_dim: length of the context; 0 for an unconditional model.
-      support: `(least, greatest)` value of the data, or `None` for the real line.
-      levels: number of grey values on a grid over [0, 1] where the likelihood is a probability of them, or `None`.
-      binary: whether only zeros and ones have a likelihood; the score of other values is none.
-      objective: default of `vaejax.fit`; `None` is `objectives.for_model`'s choice.
+      objective: default of `vaejax.fit`; `None` is the choice of `objectives.for_model`.
       has_density: whether the model has a density p(x) at all.
       has_evidence: whether `marginal` gives it in closed form.
       num_components: number of classes of a mixture, or `None`.
-      num_parameters: number of free parameters for BIC and AIC, or `None` where they mean nothing.
-      scale: the standard deviation of a Gaussian likelihood: a number where it is fixed, how it is learned
-        (`"shared"`, `"optimal"`, `"per_pixel_constant"`, `"per_pixel"`), or `None` for other likelihoods.
-      scale_floor: the least such deviation.
-      em_step: the EM step that the model brings (`vaejax.em`), or `None`.
+      em_step: the EM step that the model brings (`vaejax.em.EMStep`), or `None`.
     """
 
-    context_dim: Any = 0
-    support: Any = None
-    levels: Any = None
-    binary: Any = False
-    objective: Any = None
+    context_dim: int = 0
+    objective: Callable[..., Any] | None = None
     has_density: bool = True
     has_evidence: bool = False
     num_components: Any = None
-    num_parameters: Any = None
-    scale: Any = None
-    scale_floor: Any = 0.0
     em_step: Any = None
 
     @property
@@ -63,51 +54,92 @@ class LatentModel(abc.ABC):
         """Shape of one datum as the likelihood scores it."""
 
     @abc.abstractmethod
-    def init(self, key: jax.Array) -> Params:
+    def init(self, key: Key) -> Params:
         """Draw initial parameters, a nested dict of arrays."""
 
     @abc.abstractmethod
-    def prior(self, params: Params, context: Any = None) -> Distribution:
+    def prior(self, params: Params, context: Context = None) -> Distribution:
         """p(z | context)."""
 
     @abc.abstractmethod
-    def likelihood(self, params: Params, h: Any, context: Any = None) -> Distribution:
+    def likelihood(self, params: Params, h: Any, context: Context = None) -> Distribution:
         """p(x | h, context): h is z itself in a flat model, the last top-down state in a hierarchy."""
 
     @abc.abstractmethod
-    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> Distribution | Guide | After:
+    def posterior(self, params: Params, x: Array, context: Context = None) -> Distribution | Guide | After:
         """p(z | x) where it is exact, else q(z | x, context)."""
 
-    def marginal(self, params: Params, context: Any = None) -> Distribution:
+    def marginal(self, params: Params, context: Context = None) -> Distribution:
         """p(x | context) in closed form, for the models that have one."""
         raise TypeError(
             f"{type(self).__name__} has no evidence in closed form: estimate it with vaejax.importance_bound"
         )
 
-    def event(self, x: jax.Array) -> jax.Array:
-        """The datum in the form that the likelihood scores, checked."""
-        return x
+    @property
+    def support(self) -> tuple[float, float] | None:
+        """Least and greatest value of the data, or `None` for the real line."""
+        return None
 
+    @property
+    def levels(self) -> int | None:
+        """Number of grey values on a grid over [0, 1] where the likelihood is a probability of them, or `None`."""
+        return None
 
-def flat_event(x: jax.Array, dim: int) -> jax.Array:
-    """One datum as a vector: images are flattened, uint8 pixels scaled to [0, 1]."""
-    x = jnp.asarray(x)
-    if x.size != dim:
-        raise ValueError(f"x: expected one datum with {dim} entries, got shape {x.shape}; batch with jax.vmap")
-    if x.dtype == jnp.uint8:
-        x = x / 255.0
-    elif not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"x: expected floating-point values or uint8 pixels, got {x.dtype}")
-    return x.reshape(dim)
+    @property
+    def binary(self) -> bool:
+        """Whether only zeros and ones have a likelihood; the score of other values is none."""
+        return False
 
+    @property
+    def scale(self) -> float | Scale | None:
+        """Standard deviation of a Gaussian likelihood: a number where it is fixed, else how it is learned."""
+        return None
 
-def require_at_least(name: str, value: Any, least: int) -> None:
-    """Raise `ValueError` unless `value` is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+    @property
+    def scale_floor(self) -> float:
+        """Least standard deviation that is learned."""
+        return 0.0
 
+    @property
+    def num_parameters(self) -> int | None:
+        """Number of free parameters for BIC and AIC, or `None` where they mean nothing."""
+        return None
 
-def require_no_context(model: LatentModel, context: Any) -> None:
-    """Raise `ValueError` where an unconditional model is given a context."""
-    if context is not None:
-        raise ValueError(f"{type(model).__name__} is unconditional: expected context=None, got {context!r}")
+    @property
+    def stages(self) -> tuple["LatentModel", ...]:
+        """Models that are trained side by side, each on a bound of its own, in the place of a bound of this one."""
+        return ()
+
+    def stage_contexts(self, context: Context) -> tuple[Context, ...]:
+        """The context for each stage: one without a context has none, unless all are without."""
+        return tuple(context if stage.context_dim or not self.context_dim else None for stage in self.stages)
+
+    def event(self, x: ArrayLike) -> Array:
+        """The datum as floating point in the model's shape, checked; uint8 pixels are scaled to [0, 1]."""
+        x, shape = jnp.asarray(x), self.event_shape
+        if x.size != math.prod(shape):
+            entries = f"{math.prod(shape)} entries"
+            raise ValueError(f"x: expected one datum with {entries}, got shape {x.shape}; batch with jax.vmap")
+        if x.dtype == jnp.uint8:
+            x = x / 255.0
+        elif not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(f"x: expected floating-point values or uint8 pixels, got {x.dtype}")
+        return x.reshape(shape)
+
+    def condition(self, context: Context) -> Array | None:
+        """The context as a vector, checked: a label becomes a one-hot vector. `None` for an unconditional model."""
+        name, dim = type(self).__name__, self.context_dim
+        if not dim:
+            if context is not None:
+                raise ValueError(f"{name} has context_dim=0: expected context=None, got {context!r}")
+            return None
+        expected = f"a vector of {dim} numbers or a label below {dim}"
+        if context is None:
+            raise ValueError(f"{name} has context_dim={dim}: expected {expected}, got None")
+        context = jnp.asarray(context)
+        if context.ndim == 0 and jnp.issubdtype(context.dtype, jnp.integer):
+            known = (context >= 0) & (context < dim)  # an unknown label must not pass for no label
+            context = jnp.where(known, jax.nn.one_hot(context, dim), jnp.nan)
+        if context.shape != (dim,):
+            raise ValueError(f"context: expected {expected}, got shape {context.shape}")
+        return context

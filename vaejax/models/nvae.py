@@ -1,26 +1,26 @@
 """Deep hierarchies with residual posteriors, after the Nouveau VAE."""
 
-import dataclasses
+from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from vaejax.distributions import Chain, Distribution, Guide, Normal
+from vaejax.distributions import Chain, Guide, Normal
 from vaejax.heads import Head
-from vaejax.models.hierarchy import Hierarchy, Layer, parameters, standard
-from vaejax.models.model import Params
+from vaejax.models.headed import Headed, as_context_dim, as_likelihood, as_network
+from vaejax.models.hierarchy import Layer, as_shapes, climb, layers, require_layers
 from vaejax.networks import Network
-from vaejax.recipes import static
+from vaejax.recipes import field, static
+from vaejax.types import Array, Context, Key, Params
 
 __all__ = ["NVAE", "residual_normal"]
 
 _BOUND = 5.0
 
 
-def residual_normal(p: Normal, shift: jax.Array, ratio: jax.Array) -> Normal:
-    r"""The posterior q told relative to p, $N(\mu_p + \Delta\mu, (\sigma_p\Delta\sigma)^2)$.
+def residual_normal(p: Normal, shift: Array, ratio: Array) -> Normal:
+    r"""The posterior q relative to p, $N(\mu_p + \Delta\mu, (\sigma_p\Delta\sigma)^2)$.
 
     Its divergence is $\frac12(\Delta\mu^2/\sigma_p^2 + \Delta\sigma^2 - \ln\Delta\sigma^2 - 1)$.
 
@@ -32,28 +32,28 @@ def residual_normal(p: Normal, shift: jax.Array, ratio: jax.Array) -> Normal:
     return Normal(p.loc + shift, p.scale * ratio)
 
 
-def _loc_and_scale(layer: Layer, weights: Params, *inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _loc_and_scale(layer: Layer, *inputs: Array) -> tuple[Array, Array]:
     """A location, and a scale whose logarithm is bounded softly, so that no step can end in overflow."""
-    loc, raw = jnp.split(parameters(layer, weights, *inputs), 2, -1)
+    loc, raw = jnp.split(layer.parameters(*inputs), 2, -1)
     return loc, jnp.exp(_BOUND * jnp.tanh(raw / _BOUND))
 
 
-def _first(down: Layer, weights: Params, extra: tuple, h: jax.Array) -> tuple[Normal, Any]:
-    return standard(down.shape), lambda z: down(weights, h, z, *extra)
+def _first(p: Normal, down: Layer, extra: tuple[Array, ...], h: Array) -> tuple[Normal, Any]:
+    return p, lambda z: down(h, z, *extra)
 
 
-def _group(layer: Layer, weights: Params, down: Layer, down_weights: Params, extra: tuple, h: jax.Array):
+def _group(prior: Layer, down: Layer, extra: tuple[Array, ...], h: Array) -> tuple[Normal, Any]:
     """p(z_i | h); z_i and h then make the next h."""
-    return Normal(*_loc_and_scale(layer, weights, h)), lambda z: down(down_weights, h, z, *extra)
+    return Normal(*_loc_and_scale(prior, h)), lambda z: down(h, z, *extra)
 
 
-def _residual(layer: Layer, weights: Params, features: jax.Array, p: Normal, h: jax.Array) -> Normal:
+def _residual(layer: Layer, d: Array, p: Normal, h: Array) -> Normal:
     """A guide's link: q(z_i | x, h) relative to p(z_i | h)."""
-    return residual_normal(p, *_loc_and_scale(layer, weights, features, h))
+    return residual_normal(p, *_loc_and_scale(layer, d, h))
 
 
 @static
-class NVAE(Hierarchy):
+class NVAE(Headed):
     r"""A deep hierarchy of L groups of latents that share one deterministic path, with residual posteriors.
 
     $$p(x, z) = p(x|h_0)\,N(z_L; 0, I)\prod_{i<L} N(z_i; \mu_i(h_i), \sigma_i^2(h_i)), \qquad
@@ -75,10 +75,10 @@ class NVAE(Hierarchy):
       decoder: network $h_0$ -> parameters of the likelihood; its output says the shape of a datum.
       start_shape: of $h_L$, a learned constant.
       latent_shapes: of the latents, top first.
-      likelihood: a head, `heads.bernoulli()` unless told otherwise.
+      likelihood: a head (default: `heads.bernoulli()`).
       context_dim: length of the context; where there is one it is the last input of `ups[0]`, of `downs` and of the
         decoder.
-      objective: what `vaejax.fit` maximises unless told otherwise.
+      objective: default of `vaejax.fit`.
       remat: as in `Ladder`.
 
     Reference: Vahdat and Kautz, 2020. Differs: no flows in q, no spectral
@@ -94,66 +94,33 @@ class NVAE(Hierarchy):
     residuals: tuple[Network, ...]
     priors: tuple[Network, ...]
     downs: tuple[Network, ...]
-    decoder: Network
+    decoder: Network = field(converter=as_network("decoder"))
     start_shape: tuple[int, ...]
-    latent_shapes: tuple[tuple[int, ...], ...]
-    likelihood_head: Head = dataclasses.field(metadata={"argument": "likelihood"})
-    context_dim: int
-    objective: Any
+    latent_shapes: tuple[tuple[int, ...], ...] = field(converter=as_shapes)
+    likelihood_head: Head = field(alias="likelihood", default=None, converter=as_likelihood)
+    context_dim: int = field(default=0, converter=as_context_dim)
+    objective: Callable[..., Any] | None = None
     remat: bool = False
 
-    def __init__(
-        self,
-        ups: tuple[Network, ...],
-        residuals: tuple[Network, ...],
-        priors: tuple[Network, ...],
-        downs: tuple[Network, ...],
-        decoder: Network,
-        start_shape: tuple[int, ...],
-        latent_shapes: tuple[int | tuple[int, ...], ...],
-        likelihood: Head | None = None,
-        context_dim: int = 0,
-        objective: Any = None,
-        remat: bool = False,
-    ):
-        count = len(latent_shapes)
-        networks = {"ups": (ups, count), "residuals": (residuals, count)}
-        networks |= {"priors": (priors, count - 1), "downs": (downs, count)}
-        self._set(decoder, latent_shapes, likelihood, context_dim, objective, remat, networks)
-        object.__setattr__(self, "start_shape", tuple(start_shape))
+    def __post_init__(self):
+        require_layers(self, len(self.latent_shapes), below_top=("priors",))
 
     @property
     def networks(self) -> dict[str, tuple[Network, ...]]:
-        """The tuples of networks."""
-        return {name: getattr(self, name) for name in ("ups", "residuals", "priors", "downs")}
+        return {"ups": self.ups, "residuals": self.residuals, "priors": self.priors, "downs": self.downs}
 
-    def weights(self, key: jax.Array) -> Params:
-        """Draw the weights of all networks; the constant at the top starts at zero."""
+    def weights(self, key: Key) -> Params:
         return super().weights(key) | {"start": jnp.zeros(self.start_shape)}
 
-    def prior(self, params: Params, context: Any = None) -> Distribution:
-        """p(z | context), from the top down."""
-        extra, links = self.extra(context), []
-        for j, shape in enumerate(self.latent_shapes):
-            down = self.layer("downs", j, shape), params["downs"][f"layer{j}"]
-            if j == 0:
-                links.append(Partial(_first, *down, extra))
-            else:
-                group = self.layer("priors", j - 1, shape), params["priors"][f"layer{j - 1}"]
-                links.append(Partial(_group, *group, *down, extra))
-        return Chain(params["start"], tuple(links))
+    def prior(self, params: Params, context: Context = None) -> Chain:
+        extra, (top, *below) = self.extra(context), self.latent_shapes
+        first, *downs = layers(self, params, "downs")
+        priors = layers(self, params, "priors", below)
+        groups = (Partial(_group, prior, down, extra) for prior, down in zip(priors, downs, strict=True))
+        return Chain(params["start"], (Partial(_first, Normal.standard(top), first, extra), *groups))
 
-    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> Guide:
-        """q(z | x, context), relative to the prior."""
-        d, inputs, features = self.event(x), self.extra(context, x.dtype), []
-        for i in range(len(self.ups)):
-            d = self.layer("ups", i)(params["ups"][f"layer{i}"], d, *inputs)
-            features.append(d)
-            inputs = ()
-        each = zip(reversed(features), self.latent_shapes, strict=True)
-        return Guide(
-            tuple(
-                Partial(_residual, self.layer("residuals", j, shape), params["residuals"][f"layer{j}"], d)
-                for j, (d, shape) in enumerate(each)
-            )
-        )
+    def posterior(self, params: Params, x: Array, context: Context = None) -> Guide:
+        features = climb(layers(self, params, "ups"), x, self.extra(context, x))
+        residuals = layers(self, params, "residuals", self.latent_shapes)
+        pairs = zip(residuals, reversed(features), strict=True)
+        return Guide(tuple(Partial(_residual, layer, d) for layer, d in pairs))

@@ -1,71 +1,70 @@
 """Linear Gaussian models: probabilistic PCA and factor analysis."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
+from vaejax.checks import require_integer
 from vaejax.distributions import LowRankNormal, Normal, TrilNormal
 from vaejax.kernels import linear_gaussian_posterior
-from vaejax.models.model import LatentModel, Params, flat_event, require_at_least, require_no_context
+from vaejax.models.model import LatentModel
 from vaejax.recipes import static
+from vaejax.types import Array, Context, Key, Params
 
 __all__ = ["PPCA", "FactorAnalysis"]
 
 
 class _LinearGaussian(LatentModel):
-    """What the two share: z ~ N(0, I), x | z ~ N(W z + mean, diag(scale^2)), and its exact posterior."""
+    """z ~ N(0, I), x | z ~ N(W z + mean, diag(scale^2)), with its exact posterior and p(x) = N(mean, W W^T + ...)."""
 
     dim: int
     latent_dim: int
     has_evidence = True
 
     def __post_init__(self):
-        require_at_least("dim", self.dim, 2)
-        require_at_least("latent_dim", self.latent_dim, 1)
-        if self.latent_dim >= self.dim:
-            raise ValueError(f"latent_dim: expected less than dim = {self.dim}, got {self.latent_dim}")
-
-    def _scale(self, params: Params) -> jax.Array:
-        return jnp.broadcast_to(jnp.exp(params["log_scale"]), (self.dim,))
-
-    def prior(self, params: Params, context: Any = None) -> Normal:
-        """p(z) = N(0, I)."""
-        require_no_context(self, context)
-        zero = jnp.zeros(self.latent_dim, params["weight"].dtype)
-        return Normal(zero, jnp.ones_like(zero))
-
-    def likelihood(self, params: Params, h: jax.Array, context: Any = None) -> Normal:
-        """p(x | z)."""
-        require_no_context(self, context)
-        return Normal(params["weight"] @ h + params["mean"], self._scale(params))
-
-    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> TrilNormal:
-        """p(z | x), exact."""
-        require_no_context(self, context)
-        residual = self.event(x) - params["mean"]
-        return TrilNormal(*linear_gaussian_posterior(residual, params["weight"], self._scale(params)))
-
-    def marginal(self, params: Params, context: Any = None) -> LowRankNormal:
-        """p(x) = N(mean, W W^T + diag(scale^2))."""
-        require_no_context(self, context)
-        return LowRankNormal(params["mean"], params["weight"], self._scale(params))
+        require_latents(self.dim, self.latent_dim)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         return (self.dim,)
 
-    def event(self, x: jax.Array) -> jax.Array:
-        """The datum as a vector."""
-        return flat_event(x, self.dim)
+    @property
+    def num_scales(self) -> int:
+        """Number of noise variances."""
+        return 1
 
-    def _rotation_free(self) -> int:
+    @property
+    def num_parameters(self) -> int:
         d, m = self.dim, self.latent_dim
-        return d + d * m - m * (m - 1) // 2
+        return d + d * m - m * (m - 1) // 2 + self.num_scales  # W counts up to a rotation
 
-    def _init(self, key: jax.Array, log_scale: jax.Array) -> Params:
+    def init(self, key: Key) -> Params:
         weight = 0.1 * jax.random.normal(key, (self.dim, self.latent_dim))
+        log_scale = jnp.zeros(self.num_scales if self.num_scales > 1 else ())
         return {"mean": jnp.zeros(self.dim), "weight": weight, "log_scale": log_scale}
+
+    def _scale(self, params: Params) -> Float[Array, " D"]:
+        return jnp.broadcast_to(jnp.exp(params["log_scale"]), (self.dim,))
+
+    def prior(self, params: Params, context: Context = None) -> Normal:
+        return Normal.standard(self.latent_dim, like=params["weight"])
+
+    def likelihood(self, params: Params, h: Float[Array, " M"], context: Context = None) -> Normal:
+        return Normal(params["weight"] @ h + params["mean"], self._scale(params))
+
+    def posterior(self, params: Params, x: Float[Array, " D"], context: Context = None) -> TrilNormal:
+        return TrilNormal(*linear_gaussian_posterior(x - params["mean"], params["weight"], self._scale(params)))
+
+    def marginal(self, params: Params, context: Context = None) -> LowRankNormal:
+        return LowRankNormal(params["mean"], params["weight"], self._scale(params))
+
+
+def require_latents(dim: int, latent_dim: int) -> None:
+    """Check that there are fewer latents than entries."""
+    require_integer("dim", dim, 2)
+    require_integer("latent_dim", latent_dim)
+    if latent_dim >= dim:
+        raise ValueError(f"latent_dim: expected less than dim = {dim}, got {latent_dim}")
 
 
 @static
@@ -90,15 +89,6 @@ class PPCA(_LinearGaussian):
     dim: int
     latent_dim: int
 
-    @property
-    def num_parameters(self) -> int:
-        """Number of free parameters (W counts up to a rotation), for BIC and AIC."""
-        return self._rotation_free() + 1
-
-    def init(self, key: jax.Array) -> Params:
-        """Zero mean, small random W, unit noise."""
-        return self._init(key, jnp.zeros(()))
-
 
 @static
 class FactorAnalysis(_LinearGaussian):
@@ -121,10 +111,5 @@ class FactorAnalysis(_LinearGaussian):
     latent_dim: int
 
     @property
-    def num_parameters(self) -> int:
-        """Number of free parameters (W counts up to a rotation), for BIC and AIC."""
-        return self._rotation_free() + self.dim
-
-    def init(self, key: jax.Array) -> Params:
-        """Zero mean, small random W, unit noise."""
-        return self._init(key, jnp.zeros(self.dim))
+    def num_scales(self) -> int:
+        return self.dim

@@ -1,32 +1,35 @@
 """Mixtures of probabilistic principal component analysers."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from vaejax.distributions import Categorical, Chain, Distribution, Guide, LowRankNormal, Mixture, Normal, TrilNormal
+from vaejax.checks import require_integer
+from vaejax.distributions import (
+    Categorical,
+    Chain,
+    Guide,
+    LowRankNormal,
+    Mixture,
+    Normal,
+    TrilNormal,
+    fixed,
+    given,
+)
 from vaejax.kernels import linear_gaussian_posterior
-from vaejax.models.model import LatentModel, Params, flat_event, require_at_least, require_no_context
+from vaejax.models.model import LatentModel
+from vaejax.models.ppca import require_latents
 from vaejax.recipes import field, static
+from vaejax.types import Array, Context, Key, Params
 
 __all__ = ["PPCAMixture"]
 
 
-def _choose(logits: jax.Array, h: None):
-    return Categorical(logits), lambda k: k
-
-
-def _place(z: Normal, k: jax.Array):
+def _place(z: Normal, k: Array):
     return z, lambda z: (k, z)
 
 
-def _weigh(q: Categorical, p: Distribution, h: None):
-    return q
-
-
-def _locate(each: TrilNormal, p: Distribution, k: jax.Array):
+def _locate(each: TrilNormal, p: Normal, k: Array) -> TrilNormal:
     return jax.tree.map(lambda leaf: leaf[k], each)
 
 
@@ -56,21 +59,15 @@ class PPCAMixture(LatentModel):
     has_evidence = True
 
     def __post_init__(self):
-        """Check the sizes."""
-        require_at_least("num_components", self.num_components, 1)
-        require_at_least("dim", self.dim, 2)
-        require_at_least("latent_dim", self.latent_dim, 1)
-        if self.latent_dim >= self.dim:
-            raise ValueError(f"latent_dim: expected less than dim = {self.dim}, got {self.latent_dim}")
+        require_integer("num_components", self.num_components)
+        require_latents(self.dim, self.latent_dim)
 
     @property
     def num_parameters(self) -> int:
-        """Number of free parameters (each W counts up to a rotation), for BIC and AIC."""
         k, d, m = self.num_components, self.dim, self.latent_dim
-        return (k - 1) + k * (d + d * m - m * (m - 1) // 2 + 1)
+        return (k - 1) + k * (d + d * m - m * (m - 1) // 2 + 1)  # each W counts up to a rotation
 
-    def init(self, key: jax.Array) -> Params:
-        """Equal weights, means from N(0, I), small random W, unit noise."""
+    def init(self, key: Key) -> Params:
         k, d, m = self.num_components, self.dim, self.latent_dim
         key_means, key_weights = jax.random.split(key)
         return {
@@ -80,37 +77,25 @@ class PPCAMixture(LatentModel):
             "log_scale": jnp.zeros(k),
         }
 
-    def prior(self, params: Params, context: Any = None) -> Chain:
-        """p(k) p(z)."""
-        require_no_context(self, context)
-        zero = jnp.zeros(self.latent_dim, params["weights"].dtype)
-        return Chain(None, (Partial(_choose, params["logits"]), Partial(_place, Normal(zero, jnp.ones_like(zero)))))
+    def prior(self, params: Params, context: Context = None) -> Chain:
+        z = Normal.standard(self.latent_dim, like=params["weights"])
+        return Chain(None, (fixed(Categorical(params["logits"])), Partial(_place, z)))
 
-    def likelihood(self, params: Params, h: tuple, context: Any = None) -> Normal:
-        """p(x | k, z)."""
-        require_no_context(self, context)
+    def likelihood(self, params: Params, h: tuple[Array, Array], context: Context = None) -> Normal:
         k, z = h
         loc = params["weights"][k] @ z + params["means"][k]
         return Normal(loc, jnp.broadcast_to(jnp.exp(params["log_scale"][k]), (self.dim,)))
 
-    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> Guide:
-        """p(k | x) p(z | k, x), exact."""
-        x = self.event(x)
-        logits = self.marginal(params, context).component_log_probs(x)
+    def posterior(self, params: Params, x: Array, context: Context = None) -> Guide:
+        logits = self.marginal(params).component_log_probs(x)
         residual = x[None] - params["means"]
         each = jax.vmap(linear_gaussian_posterior)(residual, params["weights"], jnp.exp(params["log_scale"]))
-        return Guide((Partial(_weigh, Categorical(logits)), Partial(_locate, TrilNormal(*each))))
+        return Guide((given(Categorical(logits)), Partial(_locate, TrilNormal(*each))))
 
-    def marginal(self, params: Params, context: Any = None) -> Mixture:
-        """p(x)."""
-        require_no_context(self, context)
+    def marginal(self, params: Params, context: Context = None) -> Mixture:
         scale = jnp.broadcast_to(jnp.exp(params["log_scale"])[:, None], (self.num_components, self.dim))
         return Mixture(params["logits"], LowRankNormal(params["means"], params["weights"], scale))
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         return (self.dim,)
-
-    def event(self, x: jax.Array) -> jax.Array:
-        """The datum as a vector."""
-        return flat_event(x, self.dim)

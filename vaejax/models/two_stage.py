@@ -1,17 +1,34 @@
 """The two-stage variational autoencoder."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax.tree_util import Partial
 
-from vaejax.distributions import After, Chain, Distribution, Drawn, Guide
-from vaejax.models.coder import require_kind
-from vaejax.models.model import LatentModel, Params
+from vaejax.checks import require_kind
+from vaejax.distributions import After, Chain, Distribution, Guide, Known, fixed, given, same
+from vaejax.models.model import LatentModel
 from vaejax.models.vae import VAE
 from vaejax.recipes import static
+from vaejax.types import Array, Context, Key, Params, Scale
 
 __all__ = ["TwoStage"]
+
+
+def _codes(second: VAE, params: Params, context: Context, u: Array) -> tuple[Distribution, Any]:
+    """A chain's link: p(z | u)."""
+    return second.likelihood(params, u, context), same
+
+
+def _then(second: VAE, params: Params, context: Context, first: tuple[Array], log_q: Array, h: Array) -> Guide:
+    """The guide once z is drawn: q(u | z), then z."""
+    (z,) = first
+    return Guide((given(second.posterior(params, z, context)), given(Known(z, log_q[0]))))
+
+
+def _select(latents: tuple) -> tuple:
+    return latents[1:]
 
 
 @static
@@ -34,7 +51,7 @@ class TwoStage(LatentModel):
     Attributes:
       first: a `VAE` of x.
       second: a `VAE` of vectors as long as the first's z, with a likelihood on the real line.
-      objective: what `vaejax.fit` maximises unless told otherwise; `None` is `objectives.two_stage()`.
+      objective: default of `vaejax.fit`; `None` is `objectives.two_stage()`.
 
     A context goes to the stages that have one. Parameters: `first`, `second`. Latents are pairs (u, z).
 
@@ -49,103 +66,66 @@ class TwoStage(LatentModel):
 
     first: VAE
     second: VAE
-    objective: Any = None
+    objective: Callable[..., Any] | None = None
 
     def __post_init__(self):
-        """Check that the stages fit together."""
-        for name in ("first", "second"):
-            stage = require_kind(name, getattr(self, name), VAE)
-            if getattr(stage.likelihood_head, "scale", None) == "optimal":
+        for name, stage in (("first", self.first), ("second", self.second)):
+            if require_kind(name, stage, VAE).scale == "optimal":
                 raise ValueError(f'{name}: expected heads.normal("shared") or another head, got "optimal"')
         codes, support = self.second.event_shape, self.second.support
         if codes != (self.first.latent_dim,) or support is not None:
-            wanted = f"a VAE of vectors with {self.first.latent_dim} real entries, the latents of the first stage"
-            raise ValueError(f"second: expected {wanted}, got one of shape {codes} with support {support}")
+            expected = f"a VAE of vectors with {self.first.latent_dim} real entries, the latents of the first stage"
+            raise ValueError(f"second: expected {expected}, got one of shape {codes} with support {support}")
         sizes = {self.first.context_dim, self.second.context_dim} - {0}
         if len(sizes) > 1:
-            raise ValueError(
-                f"second: expected context_dim 0 or {self.first.context_dim}, got {self.second.context_dim}"
-            )
+            dims = f"expected context_dim 0 or {self.first.context_dim}, got {self.second.context_dim}"
+            raise ValueError(f"second: {dims}")
 
     @property
-    def context_dim(self) -> int:
-        """Length of the context of the stages that have one."""
+    def stages(self) -> tuple[VAE, VAE]:
+        return self.first, self.second
+
+    @property
+    def context_dim(self) -> int:  # type: ignore[override]
         return max(self.first.context_dim, self.second.context_dim)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """Shape of a datum."""
         return self.first.event_shape
 
     @property
-    def support(self) -> Any:
-        """Range of the data that the likelihood allows."""
+    def support(self) -> tuple[float, float] | None:
         return self.first.support
 
     @property
-    def levels(self) -> Any:
-        """Number of grey values that the likelihood counts, or `None`."""
+    def levels(self) -> int | None:
         return self.first.levels
 
     @property
-    def binary(self) -> Any:
-        """Whether the likelihood is one of zeros and ones only."""
+    def binary(self) -> bool:
         return self.first.binary
 
-    def contexts(self, context: Any) -> tuple[Any, Any]:
-        """The context that each stage is given."""
-        stages = self.first, self.second
-        if context is None or not self.context_dim:
-            return context, context  # the stages say what is wrong with it
-        return tuple(context if stage.context_dim else None for stage in stages)  # type: ignore[return-value]
+    @property
+    def scale(self) -> float | Scale | None:
+        return self.first.scale
 
-    def init(self, key: jax.Array) -> Params:
-        """Draw the weights of both stages."""
+    @property
+    def scale_floor(self) -> float:
+        return self.first.scale_floor
+
+    def init(self, key: Key) -> Params:
         key_first, key_second = jax.random.split(key)
         return {"first": self.first.init(key_first), "second": self.second.init(key_second)}
 
-    def prior(self, params: Params, context: Any = None) -> Chain:
-        """p(u), then p(z | u); the state handed down to the likelihood is z."""
-        _, below = self.contexts(context)
-        top = self.second.prior(params["second"], below)
-        return Chain(None, (Partial(_top, top), Partial(_codes, self, params["second"], below)))
+    def prior(self, params: Params, context: Context = None) -> Chain:
+        _, below = self.stage_contexts(context)
+        top = fixed(self.second.prior(params["second"], below))
+        return Chain(None, (top, Partial(_codes, self.second, params["second"], below)))
 
-    def likelihood(self, params: Params, h: jax.Array, context: Any = None) -> Distribution:
-        """p(x | z) of the first stage."""
-        return self.first.likelihood(params["first"], h, self.contexts(context)[0])
+    def likelihood(self, params: Params, h: Array, context: Context = None) -> Distribution:
+        return self.first.likelihood(params["first"], h, self.stage_contexts(context)[0])
 
-    def posterior(self, params: Params, x: jax.Array, context: Any = None) -> After:
-        """q(z | x) of the first stage, drawn first, then q(u | z) of the second."""
-        own, below = self.contexts(context)
-        codes = Chain(None, (Partial(_top, self.first.posterior(params["first"], x, own)),))
-        return After(codes, Partial(_then, self, params["second"], below), Partial(_select))
-
-    def event(self, x: jax.Array) -> jax.Array:
-        """The datum as floating point in the model's shape."""
-        return self.first.event(x)
-
-
-def _same(z: Any) -> Any:
-    return z
-
-
-def _top(p: Distribution, h: Any) -> tuple[Distribution, Any]:
-    return p, _same
-
-
-def _codes(model: TwoStage, params: Params, context: Any, u: jax.Array) -> tuple[Distribution, Any]:
-    return model.second.likelihood(params, u, context), _same
-
-
-def _given(q: Distribution, p: Distribution, h: Any) -> Distribution:
-    return q
-
-
-def _then(model: TwoStage, params: Params, context: Any, first: tuple, log_q: jax.Array, h: Any) -> Guide:
-    (z,) = first
-    top = model.second.posterior(params, z, context)
-    return Guide((Partial(_given, top), Partial(_given, Drawn(z, log_q[0]))))
-
-
-def _select(latents: tuple) -> tuple:
-    return latents[1:]
+    def posterior(self, params: Params, x: Array, context: Context = None) -> After:
+        above, below = self.stage_contexts(context)
+        first = Chain(None, (fixed(self.first.posterior(params["first"], x, above)),))
+        return After(first, Partial(_then, self.second, params["second"], below), Partial(_select))

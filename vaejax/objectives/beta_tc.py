@@ -5,18 +5,11 @@ import math
 import jax
 import jax.numpy as jnp
 
+from vaejax.checks import require_integer
 from vaejax.distributions import Normal
 from vaejax.kernels import normal_log_prob
-from vaejax.objectives.objective import (
-    Objective,
-    Terms,
-    assemble,
-    mean_terms,
-    noise_variance,
-    over_batch,
-    require_count,
-    require_known,
-)
+from vaejax.models import infer
+from vaejax.objectives.objective import Objective, Terms, assemble, mean_terms, over_batch
 from vaejax.recipes import static
 
 __all__ = ["beta_tc"]
@@ -28,14 +21,14 @@ class _BetaTC(Objective):
     num_data: int
     alpha: float
     gamma: float
-    accepts = ("beta",)
 
-    def __call__(self, model, params, key, x, context, step, hparams):
-        require_known(self, hparams)
+    @property
+    def accepts(self) -> tuple[str, ...]:
+        return ("beta",)
 
+    def of_batch(self, model, params, key, x, context, step, hparams):
         def one(key, x, context):
-            x = model.event(x)
-            p, q = model.prior(params, context), model.posterior(params, x, context)
+            x, context, p, q = infer(model, params, x, context)
             if not (isinstance(q, Normal) and isinstance(p, Normal)):
                 raise ValueError(
                     "beta_tc: expected a diagonal Gaussian posterior and prior, got "
@@ -45,7 +38,7 @@ class _BetaTC(Objective):
             each = jax.vmap(normal_log_prob)
             parts = each(z, q.loc, q.stddev), each(z, p.loc, p.stddev)
             likelihood = model.likelihood(params, z, context)
-            return q, z, likelihood.log_prob(x), noise_variance(likelihood), *parts
+            return q, z, likelihood.log_prob(x), likelihood.noise_variance, *parts
 
         q, z, log_px, variance, log_q, log_p = over_batch(one, key, x, context)
         count = len(z)
@@ -85,5 +78,4 @@ def beta_tc(weight: float, *, num_data: int, alpha: float = 1.0, gamma: float = 
 
     Reference: Chen, Li, Grosse and Duvenaud, 2018, equation 4; their stratified estimator.
     """
-    require_count("num_data", num_data)
-    return _BetaTC(weight, num_data, alpha, gamma)
+    return _BetaTC(weight, require_integer("num_data", num_data), alpha, gamma)

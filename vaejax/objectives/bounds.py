@@ -3,33 +3,31 @@
 import jax
 import jax.numpy as jnp
 
-from vaejax.distributions import bind, draw
+from vaejax.checks import require_integer
+from vaejax.distributions import bind, sample_latents
 from vaejax.kernels import importance_weighted_bound
-from vaejax.objectives.objective import (
-    WEIGHTS,
-    Objective,
-    Terms,
-    assemble,
-    mean_terms,
-    noise_variance,
-    over_batch,
-    require_count,
-    require_known,
-    terms_of,
-)
-from vaejax.recipes import static
+from vaejax.models import infer
+from vaejax.objectives.objective import WEIGHTS, Objective, Terms, assemble, mean_terms, over_batch, terms_of
+from vaejax.recipes import field, static
 
-__all__ = ["elbo", "iwae", "stl"]
+__all__ = ["as_draws", "elbo", "iwae", "stl"]
+
+
+def as_draws(count: int) -> int:
+    """The number of draws for each datum, checked."""
+    return require_integer("num_samples", count)
 
 
 @static
 class _Elbo(Objective):
-    num_samples: int
+    num_samples: int = field(converter=as_draws)
     analytic: bool
-    accepts = WEIGHTS
 
-    def __call__(self, model, params, key, x, context, step, hparams):
-        require_known(self, hparams)
+    @property
+    def accepts(self) -> tuple[str, ...]:
+        return WEIGHTS
+
+    def of_batch(self, model, params, key, x, context, step, hparams):
         one = lambda key, x, c: terms_of(model, params, key, x, c, self.num_samples, self.analytic)  # noqa: E731
         return assemble(mean_terms(over_batch(one, key, x, context)), hparams)
 
@@ -55,29 +53,28 @@ def elbo(*, num_samples: int = 1, analytic: bool = True) -> Objective:
     >>> bool(jnp.isclose(value, info["log_likelihood"] - 2.0 * info["kl"]))
     True
     """
-    require_count("num_samples", num_samples)
     return _Elbo(num_samples, analytic)
 
 
 @static
 class _STL(Objective):
-    num_samples: int
-    accepts = ("beta",)
+    num_samples: int = field(converter=as_draws)
 
-    def __call__(self, model, params, key, x, context, step, hparams):
-        require_known(self, hparams)
+    @property
+    def accepts(self) -> tuple[str, ...]:
+        return ("beta",)
 
+    def of_batch(self, model, params, key, x, context, step, hparams):
         def one(key, x, context):
-            x = model.event(x)
-            p, q = model.prior(params, context), model.posterior(params, x, context)
+            x, context, p, q = infer(model, params, x, context)
             still = jax.lax.stop_gradient(bind(q, p))
 
             def score(key):
-                d = draw(key, q, p)
-                likelihood = model.likelihood(params, d.h, context)
+                drawn = sample_latents(key, q, p)
+                likelihood = model.likelihood(params, drawn.h, context)
                 # The same number with another gradient: log q sees its parameters through the draw alone.
-                log_q, log_p = still.log_prob(d.z), -jnp.sum(d.entropy) - jnp.sum(d.kl)
-                return Terms(likelihood.log_prob(x), log_q - log_p, None, -log_q, noise_variance(likelihood))
+                log_q, log_p = still.log_prob(drawn.z), -jnp.sum(drawn.entropy) - jnp.sum(drawn.kl)
+                return Terms(likelihood.log_prob(x), log_q - log_p, None, -log_q, likelihood.noise_variance)
 
             return mean_terms(jax.vmap(score)(jax.random.split(key, self.num_samples)))
 
@@ -95,7 +92,6 @@ def stl(*, num_samples: int = 1) -> Objective:
 
     Reference: Roeder, Wu and Duvenaud, 2017, section 3.
     """
-    require_count("num_samples", num_samples)
     return _STL(num_samples)
 
 
@@ -103,19 +99,15 @@ def stl(*, num_samples: int = 1) -> Objective:
 class _IWAE(Objective):
     k: int
 
-    def __call__(self, model, params, key, x, context, step, hparams):
-        require_known(self, hparams)
-
+    def of_batch(self, model, params, key, x, context, step, hparams):
         def one(key, x, context):
-            x = model.event(x)
-            p, q = model.prior(params, context), model.posterior(params, x, context)
+            x, context, p, q = infer(model, params, x, context)
 
             def weigh(key):
-                d = draw(key, q, p)
-                likelihood = model.likelihood(params, d.h, context)
-                return Terms(
-                    likelihood.log_prob(x), jnp.sum(d.kl), None, jnp.sum(d.entropy), noise_variance(likelihood)
-                )
+                drawn = sample_latents(key, q, p)
+                likelihood = model.likelihood(params, drawn.h, context)
+                kl, entropy = jnp.sum(drawn.kl), jnp.sum(drawn.entropy)
+                return Terms(likelihood.log_prob(x), kl, None, entropy, likelihood.noise_variance)
 
             terms = jax.vmap(weigh)(jax.random.split(key, self.k))
             bound = importance_weighted_bound(terms.log_likelihood, jnp.zeros_like(terms.kl), terms.kl)
@@ -139,5 +131,4 @@ def iwae(k: int) -> Objective:
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, equation 8.
     """
-    require_count("k", k)
-    return _IWAE(k)
+    return _IWAE(require_integer("k", k))

@@ -1,15 +1,17 @@
 """Variations of an objective: the weight of the divergence, its warm-up, free bits."""
 
-import dataclasses
+from typing import Literal
 
 import jax.numpy as jnp
 
-from vaejax.models import LatentModel, TwoStage
+from vaejax.checks import require_choice, require_integer, require_number
+from vaejax.models import LatentModel
 from vaejax.objectives.bounds import elbo
-from vaejax.objectives.objective import Objective, require_count
-from vaejax.objectives.sigma import has_optimal_scale, optimal_sigma
+from vaejax.objectives.objective import Calibration, HParams, Objective
+from vaejax.objectives.sigma import optimal_sigma
 from vaejax.objectives.two_stage import two_stage
-from vaejax.recipes import static
+from vaejax.recipes import field, static
+from vaejax.types import Array
 
 __all__ = ["beta", "for_model", "free_bits", "warm_up"]
 
@@ -18,24 +20,29 @@ class _Around(Objective):
     """An objective that changes the hparams of another one."""
 
     inner: Objective
+    name: str = "beta"
+
+    def __post_init__(self):
+        if not isinstance(self.inner, Objective):
+            raise TypeError(f"expected an objective of vaejax.objectives, got {type(self.inner).__name__}")
+        if self.name not in (self.inner.accepts or ()):
+            raise ValueError(f"{type(self.inner).__name__.strip('_')} has no {self.name} to change")
+
+    def change(self, step: Array | int, hparams: HParams) -> Array | float:
+        """The hparam that the inner objective is given."""
+        raise NotImplementedError
 
     @property
-    def accepts(self):
+    def accepts(self) -> tuple[str, ...] | None:
         return self.inner.accepts
 
     @property
-    def calibration(self):
+    def calibration(self) -> Calibration | None:
         return self.inner.calibration
 
-    @property
-    def evaluation(self):
-        return dataclasses.replace(self, inner=self.inner.evaluation)  # type: ignore[type-var]
-
-    def _require(self, name: str) -> None:
-        if not isinstance(self.inner, Objective):
-            raise TypeError(f"expected an objective of vaejax.objectives, got {type(self.inner).__name__}")
-        if name not in self.inner.accepts:
-            raise ValueError(f"{type(self.inner).__name__.strip('_')} has no {name} to change")
+    def of_batch(self, model, params, key, x, context, step, hparams):
+        changed = hparams | {self.name: self.change(step, hparams)}
+        return self.inner(model, params, key, x, context, step, changed)
 
 
 @static
@@ -43,12 +50,12 @@ class _Beta(_Around):
     weight: float
     inner: Objective
 
-    def __post_init__(self):
-        self._require("beta")
+    @property
+    def evaluation(self) -> Objective:
+        return _Beta(self.weight, self.inner.evaluation)
 
-    def __call__(self, model, params, key, x, context, step, hparams):
-        weight = self.weight * hparams.get("beta", 1.0)
-        return self.inner(model, params, key, x, context, step, hparams | {"beta": weight})
+    def change(self, step: Array | int, hparams: HParams) -> Array | float:
+        return self.weight * hparams.get("beta", 1.0)
 
 
 @static
@@ -56,30 +63,26 @@ class _WarmUp(_Around):
     num_steps: int
     inner: Objective
 
-    def __post_init__(self):
-        self._require("beta")
-
     @property
-    def evaluation(self):
+    def evaluation(self) -> Objective:
         return self.inner.evaluation
 
-    def __call__(self, model, params, key, x, context, step, hparams):
-        weight = jnp.minimum(1.0, step / self.num_steps) * hparams.get("beta", 1.0)
-        return self.inner(model, params, key, x, context, step, hparams | {"beta": weight})
+    def change(self, step: Array | int, hparams: HParams) -> Array | float:
+        return jnp.minimum(1.0, step / self.num_steps) * hparams.get("beta", 1.0)
 
 
 @static
 class _FreeBits(_Around):
     nats: float
-    name: str
+    name: str = field()
     inner: Objective
 
-    def __post_init__(self):
-        self._require(self.name)
+    @property
+    def evaluation(self) -> Objective:
+        return _FreeBits(self.nats, self.name, self.inner.evaluation)
 
-    def __call__(self, model, params, key, x, context, step, hparams):
-        nats = hparams.get(self.name, self.nats)
-        return self.inner(model, params, key, x, context, step, hparams | {self.name: nats})
+    def change(self, step: Array | int, hparams: HParams) -> Array | float:
+        return hparams.get(self.name, self.nats)
 
 
 def beta(weight: float, objective: Objective | None = None) -> Objective:
@@ -87,14 +90,12 @@ def beta(weight: float, objective: Objective | None = None) -> Objective:
 
     Args:
       weight: $\beta$.
-      objective: what to change; `elbo()` unless told otherwise.
+      objective: what to change (default: `elbo()`).
 
     Reference: Higgins et al., 2017. With a Gaussian likelihood of fixed $\sigma$ it is the ELBO of the model
     with noise $\beta\sigma^2$.
     """
-    if not weight >= 0:
-        raise ValueError(f"weight: expected a non-negative number, got {weight!r}")
-    return _Beta(weight, objective or elbo())
+    return _Beta(require_number("weight", weight, least=0.0), objective or elbo())
 
 
 def warm_up(num_steps: int, objective: Objective | None = None) -> Objective:
@@ -102,35 +103,33 @@ def warm_up(num_steps: int, objective: Objective | None = None) -> Objective:
 
     Args:
       num_steps: N, steps until the full weight.
-      objective: what to change; `elbo()` unless told otherwise. Held-out data have the full weight.
+      objective: what to change (default: `elbo()`). Held-out data have the full weight.
 
     Reference: Sønderby et al., 2016, section 3.2.
     """
-    require_count("num_steps", num_steps)
-    return _WarmUp(num_steps, objective or elbo())
+    return _WarmUp(require_integer("num_steps", num_steps), objective or elbo())
 
 
-def free_bits(nats: float, objective: Objective | None = None, *, per: str = "dimension") -> Objective:
+def free_bits(
+    nats: float, objective: Objective | None = None, *, per: Literal["dimension", "layer"] = "dimension"
+) -> Objective:
     r"""Count each part of the divergence as at least `nats`, $\sum_j\max(\lambda, E_{\text{batch}}KL_j)$.
 
     Args:
       nats: $\lambda$.
-      objective: what to change; `elbo()` unless told otherwise.
+      objective: what to change (default: `elbo()`).
       per: `"dimension"`, for a diagonal Gaussian posterior and prior, or `"layer"`.
 
     Reference: Kingma et al., 2016, section 2.5 and appendix C.8.
     """
-    if per not in ("dimension", "layer"):
-        raise ValueError(f"per: expected dimension or layer, got {per!r}")
-    if not nats >= 0:
-        raise ValueError(f"nats: expected a non-negative number, got {nats!r}")
-    return _FreeBits(nats, "free_bits" if per == "dimension" else "free_bits_per_layer", objective or elbo())
+    name = "free_bits" if require_choice("per", per, ("dimension", "layer")) == "dimension" else "free_bits_per_layer"
+    return _FreeBits(require_number("nats", nats, least=0.0), name, objective or elbo())
 
 
 def for_model(model: LatentModel) -> Objective:
-    """What `fit` maximises unless told otherwise: the model's own objective, or the ELBO."""
+    """Default of `fit`: the model's objective, else a bound that can train the model."""
     if model.objective is not None:
-        return model.objective
-    if isinstance(model, TwoStage):
+        return model.objective  # type: ignore[return-value]
+    if model.stages:
         return two_stage()
-    return optimal_sigma() if has_optimal_scale(model) else elbo()
+    return optimal_sigma() if model.scale == "optimal" else elbo()

@@ -1,15 +1,16 @@
-"""What an objective is, and the terms of the bound that most of them share."""
+"""The interface of an objective, and the terms of the bound that most of them share."""
 
 import abc
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
-from vaejax.distributions import Draw, Normal, expect, kl_per_dimension
-from vaejax.models import LatentModel
-from vaejax.models.model import Params
+from vaejax.distributions import Distribution, Latents, expect, kl_per_dimension
+from vaejax.models import LatentModel, infer
+from vaejax.types import Array, Context, Key, Params, PyTree, Scalar
 
 __all__ = [
     "WEIGHTS",
@@ -20,15 +21,15 @@ __all__ = [
     "Terms",
     "assemble",
     "mean_terms",
-    "noise_variance",
     "over_batch",
-    "require_count",
-    "require_known",
     "terms_of",
 ]
 
-Info = dict[str, jax.Array]
-HParams = dict[str, Any]
+Info: TypeAlias = dict[str, Array]
+HParams: TypeAlias = dict[str, Any]
+T = TypeVar("T")
+
+WEIGHTS = ("beta", "free_bits", "free_bits_per_layer")
 
 
 class Calibration(NamedTuple):
@@ -39,31 +40,58 @@ class Calibration(NamedTuple):
       absorb: `absorb(model, params, mean of the statistic) -> params`.
     """
 
-    statistic: Callable[..., jax.Array]
-    absorb: Callable[[LatentModel, Params, jax.Array], Params]
+    statistic: Callable[[LatentModel, Params, Key, Array, Context], Float[Array, " B"]]
+    absorb: Callable[[LatentModel, Params, Scalar], Params]
 
 
 class Objective(abc.ABC):
-    """A function of a batch to maximise, hashable and compared by value.
+    """A function of a batch to maximise, hashable and compared by value."""
 
-    Attributes:
-      accepts: names that `hparams` may hold, a tuple.
-      calibration: a `Calibration`, if a parameter is set in closed form.
-    """
+    @property
+    def accepts(self) -> tuple[str, ...] | None:
+        """Names that `hparams` may hold; `None` for any."""
+        return ()
 
-    accepts: Any = ()
-    calibration: Any = None
+    @property
+    def calibration(self) -> Calibration | None:
+        """The parameter that is set in closed form, if there is one."""
+        return None
 
     @property
     def evaluation(self) -> "Objective":
         """The objective on held-out data: nothing is fitted to them, and a warm-up is over."""
         return self
 
-    @abc.abstractmethod
     def __call__(
-        self, model: LatentModel, params: Params, key: jax.Array, x: Any, context: Any, step: Any, hparams: HParams
-    ) -> tuple[jax.Array, Info]:
-        """Value of a batch and what to record of it."""
+        self,
+        model: LatentModel,
+        params: Params,
+        key: Key,
+        x: Array,
+        context: Context,
+        step: Array | int,
+        hparams: HParams,
+    ) -> tuple[Scalar, Info]:
+        """Value of a batch, and averages to record of it."""
+        accepts = hparams if self.accepts is None else self.accepts
+        unknown = sorted(set(hparams) - set(accepts))
+        if unknown:
+            name = type(self).__name__.strip("_")
+            raise ValueError(f"hparams: {name} accepts {', '.join(accepts) or 'none'}, got {', '.join(unknown)}")
+        return self.of_batch(model, params, key, x, context, step, hparams)
+
+    @abc.abstractmethod
+    def of_batch(
+        self,
+        model: LatentModel,
+        params: Params,
+        key: Key,
+        x: Array,
+        context: Context,
+        step: Array | int,
+        hparams: HParams,
+    ) -> tuple[Scalar, Info]:
+        """Value and averages of a batch, with hparams that the objective accepts."""
 
 
 class Terms(NamedTuple):
@@ -72,36 +100,35 @@ class Terms(NamedTuple):
     Attributes:
       log_likelihood: $E_q \log p(x|z)$.
       kl: `()`, or `(L,)` per layer of a hierarchy.
-      kl_per_dimension: `(M,)` where q and p are diagonal Gaussians over one vector, else `None`.
+      kl_per_dimension: where q and p are diagonal Gaussians over one vector, else `None`.
       entropy: of q, summed.
       variance: mean $\sigma^2$ of a Gaussian likelihood, else `None`.
     """
 
-    log_likelihood: jax.Array
-    kl: jax.Array
-    kl_per_dimension: jax.Array | None
-    entropy: jax.Array
-    variance: jax.Array | None
+    log_likelihood: Scalar
+    kl: Float[Array, "*layers"]
+    kl_per_dimension: Float[Array, " M"] | None
+    entropy: Scalar
+    variance: Scalar | None
 
 
 def terms_of(
     model: LatentModel,
     params: Params,
-    key: jax.Array,
-    x: Any,
-    context: Any,
+    key: Key,
+    x: Array,
+    context: Context,
     num_samples: int,
     analytic: bool,
-    score: Callable[[Any, jax.Array], jax.Array] = lambda likelihood, x: likelihood.log_prob(x),
+    score: Callable[[Distribution, Array], Scalar] = lambda likelihood, x: likelihood.log_prob(x),
 ) -> Terms:
     """The terms of one datum, in one pass over its networks; `score` stands in for the log-likelihood."""
-    x = model.event(x)
-    p, q = model.prior(params, context), model.posterior(params, x, context)
+    x, context, p, q = infer(model, params, x, context)
     dimensions = kl_per_dimension(q, p) if analytic else None
 
-    def gather(d: Draw) -> Terms:
-        likelihood = model.likelihood(params, d.h, context)
-        return Terms(score(likelihood, x), d.kl, dimensions, jnp.sum(d.entropy), noise_variance(likelihood))
+    def gather(drawn: Latents) -> Terms:
+        likelihood = model.likelihood(params, drawn.h, context)
+        return Terms(score(likelihood, x), drawn.kl, dimensions, jnp.sum(drawn.entropy), likelihood.noise_variance)
 
     one = lambda key: expect(key, q, p, gather, analytic=analytic)  # noqa: E731
     if num_samples == 1:
@@ -109,22 +136,17 @@ def terms_of(
     return mean_terms(jax.vmap(one)(jax.random.split(key, num_samples)))
 
 
-def noise_variance(likelihood: Any) -> jax.Array | None:
-    """Mean variance of a Gaussian likelihood's entries, else `None`."""
-    return jnp.mean(likelihood.scale**2) if isinstance(likelihood, Normal) else None
-
-
-def over_batch(f: Callable[..., Any], key: jax.Array, x: Any, context: Any) -> Any:
+def over_batch(f: Callable[[Key, Array, Context], T], key: Key, x: Array, context: Context) -> T:
     """`f(key, x, context)` for each datum of a batch."""
     return jax.vmap(f)(jax.random.split(key, jnp.shape(x)[0]), x, context)
 
 
-def mean_terms(terms: Any) -> Any:
+def mean_terms(terms: PyTree) -> Any:
     """Average over the leading axis."""
     return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), terms)
 
 
-def assemble(terms: Terms, hparams: HParams) -> tuple[jax.Array, Info]:
+def assemble(terms: Terms, hparams: HParams) -> tuple[Scalar, Info]:
     """Value and info of a batch from the average of its terms."""
     weight = jnp.asarray(hparams.get("beta", 1.0), terms.log_likelihood.dtype)
     penalty = total = jnp.sum(terms.kl)
@@ -152,22 +174,3 @@ def assemble(terms: Terms, hparams: HParams) -> tuple[jax.Array, Info]:
     if terms.variance is not None:
         info["implied_variance"] = weight * terms.variance
     return terms.log_likelihood - weight * penalty, info
-
-
-def require_count(name: str, value: Any) -> None:
-    """Raise `ValueError` unless `value` is a positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
-
-
-def require_known(objective: Objective, hparams: HParams) -> None:
-    """Raise `ValueError` for hyperparameters that the objective does not read."""
-    unknown = sorted(set(hparams) - set(objective.accepts))
-    if unknown:
-        raise ValueError(
-            f"hparams: {type(objective).__name__.strip('_')} accepts {', '.join(objective.accepts) or 'none'}, "
-            f"got {', '.join(unknown)}"
-        )
-
-
-WEIGHTS = ("beta", "free_bits", "free_bits_per_layer")

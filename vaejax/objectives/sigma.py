@@ -5,73 +5,69 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
-from vaejax.objectives.bounds import elbo
+from vaejax.models import LatentModel
+from vaejax.objectives.bounds import as_draws, elbo
 from vaejax.objectives.objective import (
     WEIGHTS,
     Calibration,
     Objective,
+    Terms,
     assemble,
     mean_terms,
     over_batch,
-    require_count,
-    require_known,
     terms_of,
 )
-from vaejax.recipes import static
+from vaejax.recipes import field, static
+from vaejax.types import Array, Context, Key, Params, Scalar
 
-__all__ = ["has_optimal_scale", "optimal_sigma"]
-
-
-def has_optimal_scale(model: Any) -> bool:
-    """Whether the likelihood is `heads.normal("optimal")`, which this objective alone can train."""
-    return model.scale == "optimal"
+__all__ = ["optimal_sigma"]
 
 
-def _size_and_floor(model: Any) -> tuple[int, float]:
-    return math.prod(model.event_shape), model.scale_floor
+def _error(likelihood: Any, x: Array) -> Scalar:
+    return jnp.sum((x - likelihood.loc) ** 2)
 
 
 @static
 class _OptimalSigma(Objective):
-    num_samples: int
+    num_samples: int = field(converter=as_draws)
     analytic: bool
-    accepts = WEIGHTS
 
     @property
-    def calibration(self):
+    def accepts(self) -> tuple[str, ...]:
+        return WEIGHTS
+
+    @property
+    def calibration(self) -> Calibration:
         return Calibration(self.statistic, self.absorb)
 
     @property
-    def evaluation(self):
+    def evaluation(self) -> Objective:
         return elbo(num_samples=self.num_samples, analytic=self.analytic)
 
-    def __call__(self, model, params, key, x, context, step, hparams):
-        require_known(self, hparams)
+    def of_batch(self, model, params, key, x, context, step, hparams):
         terms = mean_terms(self._errors(model, params, key, x, context))
-        size, floor = _size_and_floor(model)
-        errors = terms.log_likelihood
+        size, floor, errors = math.prod(model.event_shape), model.scale_floor, terms.log_likelihood
         variance = jax.lax.stop_gradient(jnp.maximum(errors / size, floor**2))
         log_likelihood = -0.5 * size * jnp.log(2.0 * math.pi * variance) - 0.5 * errors / variance
         return assemble(terms._replace(log_likelihood=log_likelihood, variance=variance), hparams)
 
-    def _errors(self, model, params, key, x, context):
+    def _errors(self, model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> Terms:
         """The terms of each datum, with its squared error in place of the log-likelihood."""
-        if not has_optimal_scale(model):
+        if model.scale != "optimal":
             raise ValueError(f"optimal_sigma: expected a model with heads.normal('optimal'), got {model}")
-        error = lambda likelihood, x: jnp.sum((x - likelihood.loc) ** 2)  # noqa: E731
-        one = lambda key, x, c: terms_of(model, params, key, x, c, self.num_samples, self.analytic, error)  # noqa: E731
+        one = lambda key, x, c: terms_of(model, params, key, x, c, self.num_samples, self.analytic, _error)  # noqa: E731
         return over_batch(one, key, x, context)
 
-    def statistic(self, model, params, key, x, context):
+    def statistic(self, model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> Float[Array, " B"]:
         """Sum of squared errors of each datum."""
         return self._errors(model, params, key, x, context).log_likelihood
 
-    def absorb(self, model, params, mean):
+    def absorb(self, model: LatentModel, params: Params, mean: Scalar) -> Params:
         """Store the logarithm of the root of the mean squared error."""
-        size, floor = _size_and_floor(model)
-        old = params["likelihood"]["log_scale"]
-        new = 0.5 * jnp.log(jnp.maximum(mean / size, max(floor**2, 1e-30)))
+        old, floor = params["likelihood"]["log_scale"], model.scale_floor
+        new = 0.5 * jnp.log(jnp.maximum(mean / math.prod(model.event_shape), max(floor**2, 1e-30)))
         return params | {"likelihood": {"log_scale": new.astype(old.dtype)}}
 
 
@@ -89,5 +85,4 @@ def optimal_sigma(*, num_samples: int = 1, analytic: bool = True) -> Objective:
 
     Reference: Rybkin, Daniilidis and Levine, 2021, section 3.3.
     """
-    require_count("num_samples", num_samples)
     return _OptimalSigma(num_samples, analytic)

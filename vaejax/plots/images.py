@@ -143,8 +143,8 @@ def panels(
       prior: give all panels of points the same sides, and mark N(0, I) by circles at one and two standard deviations.
     """
     extents = extents or {}
-    points = {name: np.asarray(part[0]) for name, part in parts.items() if isinstance(part, tuple)}
-    reach = 1.05 * max([2.0, *(float(np.abs(x).max()) for x in points.values() if x.size)]) if prior else None
+    points = {name: (np.asarray(part[0]), part[1]) for name, part in parts.items() if isinstance(part, tuple)}
+    reach = 1.05 * max([2.0, *(float(np.abs(x).max()) for x, _ in points.values() if x.size)]) if prior else None
     grids = {name: _canvas(part, across) for name, part in parts.items() if not isinstance(part, tuple)}
     aspects = [grids[name][0].shape[0] / grids[name][0].shape[1] if name in grids else 1.0 for name in parts]
     columns = min(columns, len(parts))
@@ -157,14 +157,14 @@ def panels(
     for axes in grid.flat[len(parts) :]:
         axes.set_axis_off()
     shown = None
-    for axes, (name, part) in zip(grid.flat, parts.items(), strict=False):
+    for axes, name in zip(grid.flat, parts, strict=False):
         if name in grids:
             canvas, counts = grids[name]
             shown = axes.imshow(canvas, cmap="gray", vmin=limits[0], vmax=limits[1], interpolation="nearest")
             _mark(axes, canvas, counts, (), extents.get(name), LATENTS)
             axes.set_title(name, fontsize=10)
         else:
-            _points(axes, points[name], part[1], reach)
+            _points(axes, *points[name], reach)
             label(axes, LATENTS, name)
     if shown:
         figure.colorbar(shown, ax=list(grid.flat), fraction=0.03, pad=0.01, label="pixel")
@@ -176,9 +176,9 @@ def _points(axes: "Axes", x: np.ndarray, labels: ArrayLike | None, reach: float 
     from matplotlib.patches import Circle
 
     for i, name in enumerate([None] if labels is None else np.unique(labels)):
-        own = x if name is None else x[np.asarray(labels) == name]
+        points = x if name is None else x[np.asarray(labels) == name]
         marker, size = (".", dot_size(x)) if name is None else (f"${name}$", 16)
-        axes.scatter(own[:, 0], own[:, 1], s=size, marker=marker, color=f"C{i}", linewidths=0.2, alpha=0.7)
+        axes.scatter(points[:, 0], points[:, 1], s=size, marker=marker, color=f"C{i}", linewidths=0.2, alpha=0.7)
     axes.set_aspect("equal", adjustable="datalim" if reach is None else "box")
     if reach is not None:
         for radius, style in ((1.0, "-"), (2.0, "--")):

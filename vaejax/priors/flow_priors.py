@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 
 from vaejax.checks import require_integer
-from vaejax.distributions import Autoregressive, Coupling, Flowed, Inverted, Reverse
+from vaejax.distributions import Autoregressive, Coupling, Flowed, Inverted, Reverse, Step
 from vaejax.networks import MADE, MLP, Network, bound, in_precision
 from vaejax.networks.combine import init_parts
 from vaejax.networks.dense import as_sizes
@@ -36,7 +36,7 @@ class _Flow(Prior):
         """The network of a step, whose settings it checks."""
 
     @abc.abstractmethod
-    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Callable, ...]:
+    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Step, ...]:
         """Step t, as one or several of a `Flowed`."""
 
     def init(self, key: Key, latent_dim: int, event_shape: tuple[int, ...]) -> Params:
@@ -53,7 +53,7 @@ class _Autoregressive(_Flow):
     def network(self, dim: int) -> Network:
         return MADE(dim, self.hidden, activation=self.activation)
 
-    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Callable, ...]:
+    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Step, ...]:
         undone = Inverted(Autoregressive(conditioner, gated=False))
         return (Reverse(), undone) if t else (undone,)
 
@@ -68,7 +68,7 @@ class _Coupling(_Flow):
         small = lambda weights: weights | {last: jax.tree.map(lambda leaf: 0.1 * leaf, weights[last])}  # noqa: E731
         return {name: small(weights) for name, weights in params.items()}
 
-    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Callable, ...]:
+    def steps(self, t: int, conditioner: Callable[[Array], Array]) -> tuple[Step, ...]:
         return (Coupling(conditioner, 1 - t % 2),)
 
 

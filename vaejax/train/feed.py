@@ -80,7 +80,7 @@ class Memory(Feed):
         return Scan(self.rows, jnp.zeros((*key.shape, self.count), jnp.int32), 0, 1), self.steps
 
     def scans(self, key: Key, at: Position, length: int) -> Generator[tuple[Scan, Position], None, None]:
-        order = shuffle(self.setup, key, at.epoch, self._positions, count=self.count)
+        order = shuffle(key, at.epoch, self._positions, count=self.count)
         for first in range(at.step, self.steps, length):
             after = Position(at.epoch, min(first + length, self.steps))
             yield Scan(self.rows, order, first, self.steps), after
@@ -135,7 +135,7 @@ class Streamed(Feed):
         self.head = self._checked(piece.x, piece.y, "data, the first piece")
 
     def _checked(self, x: np.ndarray, y: np.ndarray | None, name: str) -> Rows:
-        return checked_rows(self.setup.model, Split(x), y if self._labelled else None, name, self.setup.transform)
+        return checked_rows(self.setup.model, Split(x), y, name, self.setup.transform)
 
     def example(self, key: Key) -> tuple[Scan, int]:
         size = self.setup.batch_size
@@ -215,7 +215,11 @@ class Streamed(Feed):
             x, y = Stream.parts(piece)
             if x.shape == shape and (y is None or y.ndim <= 1):  # one row
                 x, y = x[None], None if y is None else y[None]
-            y = self._labels_of(x, y)
+            if self._labelled and y is None:
+                raise ValueError('context="labels": the pieces of the stream have no labels; give pairs (rows, labels)')
+            y = y if self._labelled else None
+            if y is not None and y.shape[:1] != x.shape[:1]:
+                raise ValueError(f"data: expected a label for each of {len(x)} rows of a piece, got shape {y.shape}")
             kind = kind or (x.dtype, x.shape[1:])
             if not x.ndim or (x.dtype, x.shape[1:]) != kind:
                 expected = f"pieces of {kind[0]} rows of shape {kind[1]}, as the first one"
@@ -223,15 +227,6 @@ class Streamed(Feed):
             if skip < len(x):
                 yield _Part(x[skip:], None if y is None else y[skip:], state, skip)
             skip = max(0, skip - len(x))
-
-    def _labels_of(self, x: np.ndarray, y: np.ndarray | None) -> np.ndarray | None:
-        if not self._labelled:
-            return None
-        if y is None:
-            raise ValueError('context="labels": the pieces of the stream have no labels; give pairs (rows, labels)')
-        if y.shape[:1] != x.shape[:1]:
-            raise ValueError(f"data: expected a label for each of {len(x)} rows of a piece, got shape {y.shape}")
-        return y
 
     def calibrated(self, state: TrainState, epoch: int, length: int) -> TrainState:
         """The state with the parameters in closed form, from the whole batches of another pass."""

@@ -4,7 +4,7 @@ from __future__ import annotations  # signatures show the names of types
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,6 @@ from vaejax.models import LatentModel
 from vaejax.networks import in_precision
 from vaejax.objectives import Objective
 from vaejax.objectives.objective import HParams, Info
-from vaejax.objectives.sigma import has_optimal_scale
 from vaejax.recipes import static
 from vaejax.train import processes
 from vaejax.train.feed import Feed, Memory, Position, Streamed
@@ -70,8 +69,7 @@ def fit(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     >>> result.history["validation_elbo"].shape
     (2,)
     """
-    key_init, key = jax.random.split(key)
-    return _train(model, _start(model.init, key_init, options.init), key, data, options)
+    return _train(model, key, data, options)
 
 
 @keywords(Options)
@@ -102,11 +100,11 @@ def fit_ensemble(model: LatentModel, keys: Key, data: Data, options: Options) ->
         raise ValueError(f"keys: expected a vector of PRNG keys, got shape {jnp.shape(keys)}")
     if jax.process_count() > 1:
         raise ValueError("fit_ensemble: expected one process; members are split over the devices of one (mesh=)")
-    both = jax.vmap(jax.random.split)(keys)
-    return _train(model, _start(jax.vmap(model.init), both[:, 0], options.init), both[:, 1], data, options)
+    return _train(model, keys, data, options)
 
 
-def _train(model: LatentModel, params: Params, key: Key, data: Data, options: Options) -> Fit:
+def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
+    """Check everything, then draw the parameters and train; a vector of keys trains members."""
     members = len(key) if key.ndim else None
     objective = _objective(model, options.objective)
     source = _source(model, data, options)
@@ -124,9 +122,11 @@ def _train(model: LatentModel, params: Params, key: Key, data: Data, options: Op
     precise = model if options.compute_dtype is None else in_precision(model, options.compute_dtype)
     optimizer, average = options.optimizer or _ADAM, options.average
     setup = Setup(precise, objective, optimizer, options.transform, size, average, mesh, members is not None)
+    keys = setup.over_members(jax.random.split)(key)
+    params = _start(setup.over_members(model.init), keys[..., 0], options.init)
     begin = lambda params, key: initial_state(params, key, optimizer, average > 0, held is not None)  # noqa: E731
-    state = setup.over_members(begin)(params, key)
-    hparams = _inject(state, _hparams(options.hparams, members), objective)
+    state = setup.over_members(begin)(params, keys[..., 1])
+    hparams = _inject(state, options.hparams or {}, objective, key.shape)
     feed: Feed = (
         Memory(setup, source) if isinstance(source, Rows) else Streamed(setup, source, options.context is not None)
     )
@@ -139,9 +139,9 @@ def _train(model: LatentModel, params: Params, key: Key, data: Data, options: Op
         over = NamedSharding(mesh, PartitionSpec("data"))
         state, hparams = processes.replicated(both, mesh) if members is None else jax.device_put(both, over)
     history = History([_GREY] if is_grey(model, feed.head, options.transform) else ())
-    start = Checkpoint(Position(0, 0), state, history, [], np.zeros(members or 1, int))
+    first = Checkpoint(Position(0, 0), state, history, [], np.zeros(members or 1, int))
     with processes.together(saved=options.checkpoint is not None), run as directory:
-        return run_epochs(setup, options, feed, held, hparams, start, directory)
+        return run_epochs(setup, options, feed, held, hparams, first, directory)
 
 
 @static
@@ -149,16 +149,19 @@ class _Function(Objective):
     """A user's function of a batch as an objective, which may read any hyperparameter."""
 
     function: Callable[..., tuple[Array, Info]]
-    accepts = None
 
-    def __call__(self, model, params, key, x, context, step, hparams):
+    @property
+    def accepts(self) -> None:
+        return None
+
+    def of_batch(self, model, params, key, x, context, step, hparams):
         return self.function(model, params, key, x, context, step, hparams)
 
 
 def _objective(model: LatentModel, given: Objective | Callable[..., tuple[Array, Info]] | None) -> Objective:
     objective = objectives.for_model(model) if given is None else given
     objective = objective if isinstance(objective, Objective) else _Function(objective)
-    if has_optimal_scale(model) and objective.calibration is None:
+    if model.scale == "optimal" and objective.calibration is None:
         raise ValueError("heads.normal('optimal') is trained by objectives.optimal_sigma(), which alone sets its scale")
     return objective
 
@@ -184,21 +187,17 @@ def _start(init: Callable[[Key], Params], key: Key, given: Params | None) -> Par
     return jax.tree.map(jnp.array, given)
 
 
-def _hparams(given: Mapping[str, Any] | None, members: int | None) -> HParams:
-    hparams = {name: jnp.asarray(value) for name, value in (given or {}).items()}
-    for name, value in hparams.items():
-        if members is not None and value.shape[:1] != (members,):
-            raise ValueError(f"hparams[{name!r}]: expected one value for each of {members} members, got {value}")
-    return hparams
-
-
-def _inject(state: TrainState, hparams: HParams, objective: Objective) -> HParams:
+def _inject(
+    state: TrainState, given: Mapping[str, ArrayLike], objective: Objective, members: tuple[int, ...]
+) -> HParams:
     """Hand the optimiser its hyperparameters; return those that are left, the objective's."""
     left, accepted = {}, objective.accepts
     is_injected = lambda node: hasattr(node, "hyperparams")  # noqa: E731
     injected = [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_injected) if is_injected(node)]
     known = sorted({name for node in injected for name in node.hyperparams})
-    for name, value in hparams.items():
+    for name, value in given.items():
+        if jnp.shape(value)[: len(members)] != members:
+            raise ValueError(f"hparams[{name!r}]: expected one value for each of {members[0]} members, got {value}")
         owners = [node for node in injected if name in node.hyperparams]
         if any(name in getattr(node, "hyperparams_states", {}) for node in owners):
             raise ValueError(f"hparams[{name!r}]: the optimiser has a schedule for it; inject a number instead")
@@ -210,5 +209,5 @@ def _inject(state: TrainState, hparams: HParams, objective: Objective) -> HParam
                 f"{', '.join(known) or 'none (see optax.inject_hyperparams)'}, got {name}"
             )
         if not owners:
-            left[name] = value
+            left[name] = jnp.asarray(value)
     return left

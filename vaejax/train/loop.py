@@ -18,6 +18,7 @@ from vaejax.train.processes import local
 from vaejax.train.runs import Checkpoint, Run
 from vaejax.train.state import Fit, StepLog, TrainState, joined
 from vaejax.train.step import Scan, Setup, evaluate, run_steps
+from vaejax.types import Params
 
 __all__ = ["run_epochs"]
 
@@ -69,11 +70,13 @@ def run_epochs(
     return Fit(params, best, history, state)
 
 
-def _best(state: TrainState) -> dict:
+def _best(state: TrainState) -> Params:
     """The best parameters; of a member that was never scored with a finite number the last ones."""
     if state.best is None:
         return state.current
     known = np.isfinite(np.asarray(state.best_value))
+    if known.all():
+        return state.best
     shaped = lambda leaf: known.reshape(known.shape + (1,) * (np.ndim(leaf) - known.ndim))  # noqa: E731
     return jax.tree.map(lambda best, last: jnp.where(shaped(best), best, last), state.best, state.current)
 

@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from filelock import FileLock
 
 from vaejax.data.inputs import Rows
 from vaejax.files import brief, lock, read_json, write_json
@@ -95,7 +97,7 @@ class Run:
 
     @contextlib.contextmanager
     def _catching_signals(self) -> Iterator[None]:
-        def stop(number: int, frame: Any) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
             if self._signalled:  # the second time: at once
                 raise KeyboardInterrupt(self.farewell)
             self._signalled = True
@@ -147,7 +149,7 @@ class Run:
         about: dict[str, Any] = position._asdict()
         arrays: dict[str, Any] = {"state": {name: _flat(value) for name, value in state._asdict().items()}}
         arrays |= {"in_row": in_row, "log": joined(logs)._asdict() if logs else {}}
-        arrays |= {"history": history.arrays()} | ({"batches": history.batches} if len(history) else {})
+        arrays |= {"history": history.columns} | ({"batches": history.batches} if len(history) else {})
         about["sha256"] = digest(arrays)
         items = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
         with self._writing():
@@ -160,16 +162,14 @@ class Run:
         for arrays, about in whole_checkpoints(self._manager, self.path):
             fields = fresh.state._asdict()
             state = TrainState(**{name: _unflat(value, arrays["state"][name]) for name, value in fields.items()})
-            history = (
-                fresh.history.filled(arrays["history"], arrays["batches"]) if "batches" in arrays else fresh.history
-            )
+            history = History(fresh.history.notes, arrays["history"], arrays.get("batches"))
             logs = [StepLog(**arrays["log"])] if arrays["log"] else []
             position = Position(about["epoch"], about["step"], about["marks"])
             return Checkpoint(position, state, history, logs, arrays["in_row"])
         return fresh
 
 
-def _claim(path: Path, identity: dict[str, Any], resume: bool) -> Any:
+def _claim(path: Path, identity: dict[str, Any], resume: bool) -> FileLock:
     """The lock of the directory, which is this run's; the first of several processes takes it for all of them."""
     try:
         path.mkdir(parents=True, exist_ok=True)

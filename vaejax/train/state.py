@@ -103,52 +103,48 @@ class History(Mapping[str, np.ndarray]):
     skipped), `validation_` before them (held-out data), `step`, `skipped` (so far) and `seconds`.
 
     Attributes:
+      columns: its arrays by name, with the epochs as first axis.
       batches: the objective's value at every step, nan where it was skipped.
       notes: remarks on the numbers.
     """
 
-    def __init__(self, notes: Sequence[str] = ()):
-        self.notes = tuple(notes)
-        self.batches: Float[np.ndarray, "*members steps"] = np.zeros(0)
-        self._columns: dict[str, list[np.ndarray]] = {}
+    def __init__(
+        self,
+        notes: Sequence[str] = (),
+        columns: Mapping[str, Shaped[np.ndarray, "epochs ..."]] | None = None,
+        batches: Float[np.ndarray, "*members steps"] | None = None,
+    ):
+        self.notes, self.columns = tuple(notes), dict(columns or {})
+        self.batches = np.zeros(0) if batches is None else batches
 
     def append(self, row: Mapping[str, np.ndarray], batches: Float[np.ndarray, "*members steps"]) -> None:
         """Add an epoch."""
-        self.batches = np.concatenate([self.batches, batches], -1) if self._columns else batches
+        self.batches = np.concatenate([self.batches, batches], -1) if self.columns else batches
         for name, value in row.items():
-            self._columns.setdefault(name, []).append(value)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The numbers by name, for a checkpoint; epochs are the first axis."""
-        return {name: np.stack(column) for name, column in self._columns.items()}
-
-    def filled(self, arrays: Mapping[str, np.ndarray], batches: np.ndarray) -> "History":
-        """A history with these notes and the numbers that `arrays` and `batches` gave."""
-        history = History(self.notes)
-        history.batches, history._columns = batches, {name: list(column) for name, column in arrays.items()}
-        return history
+            before = self.columns.get(name, np.zeros((0, *np.shape(value)), np.asarray(value).dtype))
+            self.columns[name] = np.concatenate([before, np.asarray(value)[None]])
 
     def __getitem__(self, name: str) -> Shaped[np.ndarray, "..."]:
-        if name not in self._columns:
+        if name not in self.columns:
             raise KeyError(f"{name!r}: the history has {', '.join(self) or 'no epoch yet'}")
-        values = self._columns[name]
-        return np.stack(values, 1 if self.batches.ndim == 2 and np.ndim(values[0]) else 0)
+        column = self.columns[name]
+        return column.swapaxes(0, 1) if self.batches.ndim == 2 and column.ndim > 1 else column
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
+        return iter(self.columns)
 
     def __len__(self) -> int:
-        return len(self._columns)
+        return len(self.columns)
 
     def __repr__(self) -> str:
-        epochs = len(next(iter(self._columns.values()), ()))
+        epochs = len(next(iter(self.columns.values()), ()))
         notes = "".join(f"; {note}" for note in self.notes)
         return f"History({epochs} epochs: {', '.join(self)}{notes})"
 
     def to_csv(self, path: str | Path) -> None:
         """Write a table with one line an epoch; entries of vectors and members of ensembles are numbered columns."""
         flat = {}
-        for name, column in self.arrays().items():
+        for name, column in self.columns.items():
             for index in np.ndindex(column.shape[1:]):
                 flat["_".join([name, *map(str, index)])] = column[(slice(None), *index)].tolist()
         text = io.StringIO()

@@ -7,6 +7,7 @@ from vaejax import heads
 from vaejax.heads import Head
 from vaejax.models import BIVA, NVAE, HierarchicalVAE, Ladder
 from vaejax.networks import MLP, Cell, ConvDecoder, ConvEncoder, ConvLayer, Network, Sequential, Skip
+from vaejax.types import Activation
 from vaejax.zoo.shapes import sizes_of
 
 __all__ = ["biva", "hierarchical_vae", "ladder", "nvae"]
@@ -24,7 +25,7 @@ def _units(hidden: tuple[int, ...] | None, latent_dims: tuple[int, ...]) -> tupl
 
 
 def _decoder(
-    shape: tuple[int, ...], in_size: int, units: int, head: Head, channels: tuple[int, ...], activation: str
+    shape: tuple[int, ...], in_size: int, units: int, head: Head, channels: tuple[int, ...], activation: Activation
 ) -> Network:
     out = head.output_shape(shape)
     if channels:
@@ -38,7 +39,7 @@ def ladder(
     *,
     hidden: tuple[int, ...] | None = None,
     channels: tuple[int, ...] = (),
-    activation: str = "leaky_relu",
+    activation: Activation = "leaky_relu",
     likelihood: Head | None = None,
     context_dim: int = 0,
     **options: Any,
@@ -71,7 +72,9 @@ def ladder(
     return Ladder(tuple(ups), evidence, downs, decoder, tuple(latent_dims), head, context_dim, **options)
 
 
-def _downs(dims: tuple[int, ...], units: tuple[int, ...], context_dim: int, activation: str) -> tuple[Network, ...]:
+def _downs(
+    dims: tuple[int, ...], units: tuple[int, ...], context_dim: int, activation: Activation
+) -> tuple[Network, ...]:
     """From each latent but the lowest to the parameters of the one below, top first."""
     pairs = zip(dims[1:], units[:-1], dims[:-1], strict=True)
     return tuple(MLP((above + context_dim, b, b, 2 * m), activation) for above, b, m in pairs)[::-1]
@@ -83,7 +86,7 @@ def hierarchical_vae(
     *,
     hidden: tuple[int, ...] | None = None,
     channels: tuple[int, ...] = (),
-    activation: str = "leaky_relu",
+    activation: Activation = "leaky_relu",
     likelihood: Head | None = None,
     context_dim: int = 0,
     **options: Any,
@@ -109,7 +112,7 @@ def biva(
     latent_dims: tuple[int, ...],
     *,
     width: int = 512,
-    activation: str = "leaky_relu",
+    activation: Activation = "leaky_relu",
     likelihood: Head | None = None,
     context_dim: int = 0,
     **options: Any,
@@ -149,7 +152,7 @@ def nvae(
     latent_channels: int = 8,
     cells: int = 1,
     expand: int = 3,
-    activation: str = "silu",
+    activation: Activation = "silu",
     likelihood: Head | None = None,
     context_dim: int = 0,
     **options: Any,

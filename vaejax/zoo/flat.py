@@ -6,8 +6,9 @@ from typing import Any
 from vaejax import heads, objectives
 from vaejax.heads import Head
 from vaejax.models import VAE, Autoencoder, TwoStage
-from vaejax.models.vae import posterior_head
+from vaejax.models.vae import as_posterior
 from vaejax.networks import MLP, Constant, ConvDecoder, ConvEncoder, Linear, Parallel
+from vaejax.types import Activation
 from vaejax.zoo.shapes import sizes_of as _shape
 
 __all__ = [
@@ -27,10 +28,10 @@ __all__ = [
 
 
 def _codes(posterior: str | Head, latent_dim: int) -> int:
-    return math.prod(posterior_head(posterior).output_shape((latent_dim,)))
+    return math.prod(as_posterior(posterior).output_shape((latent_dim,)))
 
 
-def _decoder(shape: tuple[int, ...], in_size: int, hidden: tuple[int, ...], head: Head, activation: str) -> MLP:
+def _decoder(shape: tuple[int, ...], in_size: int, hidden: tuple[int, ...], head: Head, activation: Activation) -> MLP:
     out = head.output_shape(shape)
     return MLP((in_size, *hidden, math.prod(out)), activation, out_shape=out)
 
@@ -40,7 +41,7 @@ def vae(
     latent_dim: int,
     *,
     hidden: tuple[int, ...] = (512, 512),
-    activation: str = "relu",
+    activation: Activation = "relu",
     posterior: str | Head = "diag",
     likelihood: Head | None = None,
     context_dim: int = 0,
@@ -127,7 +128,7 @@ def two_stage(
     second_dim: int | None = None,
     hidden: tuple[int, ...] = (512, 512),
     second_hidden: tuple[int, ...] | None = None,
-    activation: str = "relu",
+    activation: Activation = "relu",
     context_dim: int = 0,
     objective: Any = None,
     **options: Any,
@@ -213,7 +214,7 @@ def autoencoder(
     latent_dim: int,
     *,
     hidden: tuple[int, ...] = (512, 512),
-    activation: str = "relu",
+    activation: Activation = "relu",
     likelihood: Head | None = None,
     **options: Any,
 ) -> Autoencoder:

@@ -14,12 +14,10 @@ from tests import zoo
 KEY = jax.random.key(0)
 
 
-@pytest.mark.parametrize(
-    "name", ["gmm-full", "ppca-mixture", "sigma", "vamp-prior", "conditional", "convolutional", "iaf", "two-stage"]
-)
+@pytest.mark.parametrize("name", ["gmm-full", "vamp-prior", "conditional", "two-stage"])
 def test_models_come_back_with_the_same_numbers(name, tmp_path):
     model = (zoo.EXACT | zoo.AMORTIZED)[name]
-    params = model.init(KEY)
+    params = jax.jit(model.init)(KEY)
     vj.save(tmp_path / "run" / "model", model, params)
     again, loaded = vj.load(tmp_path / "run" / "model")
     assert again == model
@@ -110,9 +108,9 @@ def test_what_version_0_1_wrote_is_read():
         prior=vj.priors.mixture(2),
         objective=vj.objectives.warm_up(10, vj.objectives.beta(2.0, vj.objectives.optimal_sigma())),
     )
-    wanted = json.loads((folder / "expected.json").read_text())
+    expected = json.loads((folder / "expected.json").read_text())
     x = jnp.linspace(0.0, 1.0, 12).reshape(4, 3, 1)
-    np.testing.assert_allclose(vj.encode(model, params, x, jnp.asarray(1)), wanted, rtol=1e-5)
+    np.testing.assert_allclose(vj.encode(model, params, x, jnp.asarray(1)), expected, rtol=1e-5)
 
 
 def test_a_failed_save_leaves_nothing(tmp_path, monkeypatch):
