@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments.images import coders, recognition, strangeness
+from experiments.images import codes, recognition, strangeness
 
 
 def test_a_share_of_the_pixels_is_a_fair_coin():
@@ -32,8 +32,8 @@ def test_scores_of_models_that_have_learned_nothing():
 
 def test_bits_and_errors_of_codes_that_hold_the_labels_and_lose_half_the_image():
     labels = np.arange(200) % 10
-    codes, x = np.eye(10, dtype=np.float32)[labels], np.random.default_rng(0).random((200, 4)).astype(np.float32)
-    found = coders.probes(coders.Coded(codes, codes, x + 0.5, 7.0, kl=np.log(8)), labels, vj.data.Split(x, labels))
+    each, x = np.eye(10, dtype=np.float32)[labels], np.random.default_rng(0).random((200, 4)).astype(np.float32)
+    found = codes.probes(codes.Coded(each, each, x + 0.5, 7.0, kl=np.log(8)), labels, vj.data.Split(x, labels))
     assert found["linear"] == found["knn"] == 1.0 and found["bits"] == 7.0
     assert found["rmse"] == pytest.approx(0.5, rel=1e-5) and found["kl_bits"] == pytest.approx(3.0)
 
