@@ -10,7 +10,7 @@ SHORT := tests/kernels tests/test_laws.py tests/train/test_saved.py tests/cli
 .PHONY: demo test slow short lowest lint bench peers clean
 
 demo: $(VENV)/installed
-	$(BIN)/python -m experiments.demo
+	$(BIN)/python -m experiments.tables.demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal

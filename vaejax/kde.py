@@ -34,7 +34,7 @@ class KDE(Distribution):
     scale: Float[Array, ""]
     has_stddev = True
 
-    def sample(self, key: Key, temperature: Array | float = 1.0) -> Float[Array, " D"]:
+    def sample(self, key: Key, temperature: ArrayLike = 1.0) -> Float[Array, " D"]:
         """Draw a data point, then the kernel's noise at `temperature`."""
         key_point, key_noise = jax.random.split(key)
         point = self.points[jax.random.randint(key_point, (), 0, len(self.points))]

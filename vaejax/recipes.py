@@ -92,8 +92,9 @@ def _shown(self: Any) -> str:
 def _hashable(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray | jax.Array) and np.ndim(value) == 0:
         return value.item()
-    is_plain = isinstance(value, list | tuple) and type(value) in (list, tuple)
-    return tuple(map(_hashable, value)) if is_plain else value
+    if type(value) is list or type(value) is tuple:
+        return tuple(map(_hashable, value))
+    return value
 
 
 def recipe_name(cls: type) -> str:

@@ -141,7 +141,7 @@ def _minutes(found: dict[str, Any]) -> str:
 
 
 def _answer(name: str, found: dict[str, Any]) -> str:
-    """One experiment: what was asked, predicted and measured, with its first picture."""
+    """One story: question, prediction, answer and first picture."""
     picture = found["figures"][0]
     larger = "" if found["size"] == "full" else f", larger: `python -m experiments {name} --full`"
     seeds, how = found["config"]["seeds"], found["protocol"]

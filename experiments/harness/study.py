@@ -1,4 +1,4 @@
-"""What every experiment is made of: cells that are computed once, fits that are shared, pictures, and the record.
+"""Record of a story: cells that are computed once, fits that are shared, pictures, tables, answer.
 
 A study computes cells (numbers, kept as JSON as soon as they are there) from fits (kept as the run folders of
 `vj.fit`), so that a killed experiment goes on where it was, and an experiment uses the fits of another.
@@ -37,7 +37,7 @@ LARGEST_PICTURE = 200_000  # bytes
 
 @dataclasses.dataclass(frozen=True)
 class Base:
-    """What every experiment's `Config` has."""
+    """Settings of every story."""
 
     out: Path = Path("results")
     """Folder of the results; each experiment has one of its own in it."""

@@ -6,14 +6,19 @@ sigma, for a component of a GMM and for a VAE; without end downwards with K = 1.
 """
 
 import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import Any
 
+import jax
 import numpy as np
 
 import vaejax as vj
+from experiments.harness.grid import Grid, plus_minus
 from experiments.harness.study import Study
-from experiments.images import aggregates
 from experiments.mixtures import plain_em
 from experiments.shared import pixels
+from experiments.shared.phrases import verdict
 from experiments.shared.scores import scores
 
 ORDER = 70
@@ -37,6 +42,41 @@ class Config(pixels.Config):
         return dataclasses.replace(super().smoke(), floors=(0.1, 0.001), part=1000)
 
 
+def information(model: Any, params: Any, x: np.ndarray, seed: int) -> dict[str, float]:
+    """I(x; z) and KL[q(z) || p(z)], nats: the mean KL[q(z|x) || p(z)] is their sum."""
+    whole = vj.evaluate.aggregate_posterior(model, params, jax.random.key(seed), x)
+    return {"mutual_information": whole.mutual_information, "kl_to_prior": whole.kl_to_prior}
+
+
+def beside_prior(fits: Mapping[str, tuple[Any, vj.Fit]], x: np.ndarray, labels: np.ndarray) -> dict[str, tuple]:
+    """Panels of a draw from q(z|x) of each row with its label, and of as many draws from N(0, I) in the plane."""
+    key = jax.random.key(1)
+    found = {name: (vj.evaluate.encode_rows(model, fit.best, key, x), labels) for name, (model, fit) in fits.items()}
+    return found | {"p(z)": (np.random.default_rng(0).normal(size=(len(x), 2)), None)}
+
+
+def floor_steps(grid: Grid, floors: Mapping[float, str], constant: int) -> str:
+    """Sentences: what each step to a lower floor gains for each tenth, beside the prediction, and the least sigma.
+
+    Args:
+      grid: numbers `iwae` and `least_sigma` of the variants.
+      floors: `{floor: variant}`.
+      constant: pixels that are constant in training, of which a gain of ln 10 each was predicted.
+    """
+    said, wanted, order = [], constant * np.log(10), sorted(floors, reverse=True)
+    for high, low in itertools.pairwise(order):
+        before, after = (np.asarray(grid.values(floors[floor], "iwae")) for floor in (high, low))
+        gain = (after - before) / np.log10(high / low)
+        sign = "+" if gain.mean() > 0 else ""
+        said.append(f"{sign}{plus_minus(gain, 0)} nats from {high:g} to {low:g} ({verdict(gain.mean() >= wanted)})")
+    reached = ", ".join(f"{grid.mean(floors[floor], 'least_sigma'):.4f}" for floor in order)
+    return (
+        f"For each tenth of its floor the IWAE of σ(z) changes by {', '.join(said)}; predicted were at least "
+        f"{wanted:.0f}, ln 10 for each of the {constant} pixels that are constant in training. The least σ(z) on test "
+        f"images is {reached} at the floors {', '.join(map(str, order))}."
+    )
+
+
 def main(config: Config) -> dict:
     study = Study(__name__, config)
     raw = pixels.load(config.data, config.part)
@@ -48,7 +88,7 @@ def main(config: Config) -> dict:
     def cell(name: str, seed: int) -> dict:
         model, fit = pixels.trained(study, data, heads[name], seed)
         found = scores(model, fit.best, test, k=config.k, seed=seed)
-        return found | aggregates.information(model, fit.best, test, seed)
+        return found | information(model, fit.best, test, seed)
 
     grid = study.grid(cell, {name: (name,) for name in heads})
     drawn = study.measure(plain_em.singular(x[:100], SIGMAS))
@@ -67,7 +107,7 @@ def main(config: Config) -> dict:
     study.lines("floors", series, caption=about, claim=claim, **labels)
     names = (*list(heads)[:2], list(heads)[-1])
     fits = {name: pixels.trained(study, data, heads[name], seed=0) for name in names}
-    codes = aggregates.beside_prior(fits, test[:500], raw.test.y[:500])
+    codes = beside_prior(fits, test[:500], raw.test.y[:500])
     about = "Draws from q(z|x) of 500 test images, as their digits, and from p(z), whose 1 and 2 sigma are the circles."
     claim = "Beaulac, section 3.3.1: q(z) close to p(z) is what sampling needs."
     study.figure("aggregate", vj.plots.panels(codes, columns=2, prior=True), caption=about, claim=claim)
@@ -76,7 +116,7 @@ def main(config: Config) -> dict:
     say = lambda number, digits: ", ".join(f"{n} {grid.say(n, number, digits)}" for n in names)  # noqa: E731
     return study.finish(
         f"Test IWAE, nats an image: {say('iwae', 1)}; KL of the aggregate q(z) to p(z), nats: {say('kl_to_prior', 2)}; "
-        f"RMSE of reconstructions: {say('reconstruction_rmse', 3)}. {aggregates.floor_steps(grid, floors, constant)} "
+        f"RMSE of reconstructions: {say('reconstruction_rmse', 3)}. {floor_steps(grid, floors, constant)} "
         f"For each tenth of σ on one datum the log-likelihood changes, in nats, by {slope} (predicted: D ln 10 = "
         f"{dim * np.log(10):.0f}, with K = 1 downwards without end).",
         protocol=pixels.protocol(raw, config.k) + "; q(z): the mixture over the test images",

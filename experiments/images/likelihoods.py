@@ -1,4 +1,4 @@
-"""What `likelihood_table` is made of: the models, their held-out scores, what others report, models in order."""
+"""Parts of `likelihood_table`: the models, their held-out scores, what others report, models in order."""
 
 import time
 from collections.abc import Mapping, Sequence

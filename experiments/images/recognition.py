@@ -1,4 +1,4 @@
-"""What `why_recognition` is made of: a proposal that does not look, two gradients, and two ways to spoil an image."""
+"""Parts of `why_recognition`: a proposal that does not look, two gradients, and two ways to spoil an image."""
 
 import functools
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What `anomaly` is made of: spoilt images, four scores of strangeness, and the worst mistakes of each."""
+"""Parts of `anomaly`: spoilt images, four scores of strangeness, and the worst mistakes of each."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

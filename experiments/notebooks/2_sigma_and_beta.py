@@ -111,7 +111,7 @@ keys = jnp.broadcast_to(jax.random.key(0), betas.shape)
 fits = vj.fit_ensemble(
     model, keys, train, hparams={"beta": betas}, objective=vj.objectives.beta(1.0), epochs=20, **options
 )
-curve = vj.evaluate.latents.rate_distortion(model, fits.params, jax.random.key(3), test)
+curve = vj.evaluate.evidence.rate_distortion(model, fits.params, jax.random.key(3), test)
 for beta, rate, distortion in zip(betas, curve.rate, curve.distortion, strict=True):
     print(f"beta {float(beta):4.1f}: rate {rate:6.2f} nats, distortion {distortion:7.2f} nats")
 series = {"test digits": (curve.rate, curve.distortion)}

@@ -1,4 +1,4 @@
-"""What `iaf_posterior` is made of: posteriors of four points, where all can be summed, and a step both ways."""
+"""Parts of `iaf_posterior`: posteriors of four points, where all can be summed, and a step both ways."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `two_stage` is made of: data on manifolds, ways to draw, gradients as the noise vanishes, one dimension."""
+"""Parts of `two_stage`: data on manifolds, ways to draw, gradients as the noise vanishes, one dimension."""
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence

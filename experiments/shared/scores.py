@@ -1,4 +1,4 @@
-"""What is measured of every fitted model of images: the same numbers in all experiments."""
+"""Measures of every fitted model of images: the same numbers in all experiments."""
 
 import functools
 from typing import Any

@@ -1,64 +1,15 @@
 """Files that want to do harm, or that a bad disk has changed: a ValueError that names the file, and nothing else."""
 
-import gzip
-import io
-import os
 import struct
 import zipfile
-import zlib
 
 import jax
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as hs
-from PIL import Image
 
 import vaejax as vj
+from tests.data.crafted import ROWS, npy, npz, packed, refused
 from vaejax import data
-
-ROWS = np.random.default_rng(0).normal(size=(20, 4))
-
-
-def npy(descr="'<f8'", shape="(2, 4)", body=bytes(64), version=(1, 0), header=None):
-    """A .npy file of any header, true or not."""
-    header = (header or f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}").encode("latin1") + b"\n"
-    return b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", len(header)) + header + body
-
-
-def npz(**arrays):
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    return file.getvalue()
-
-
-def packed(*members, method=zipfile.ZIP_DEFLATED):
-    """A zip archive of any names, twice the same ones included."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        for name, blob in members:
-            if name in archive.namelist():
-                with pytest.warns(UserWarning, match="Duplicate name"):
-                    archive.writestr(name, blob)
-            else:
-                archive.writestr(name, blob)
-    return file.getvalue()
-
-
-def png(width, height, pixels=b""):
-    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
-
-
-def refused(path, words, blob=None, **options):
-    if blob is not None:
-        path.write_bytes(blob)
-    before = sorted(path.parent.rglob("*"))
-    with pytest.raises(ValueError, match=f"(?s){path.name}.*{words}") as problem:
-        data.from_file(path, **options)
-    assert len(str(problem.value)) < 600  # a line, not the file
-    assert sorted(path.parent.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -156,7 +107,7 @@ def test_npz_bombs(tmp_path):
 
 
 def test_npz_that_is_large_in_many_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr("vaejax.data.files._MOST", 5000)
+    monkeypatch.setattr("vaejax.data.readers._MOST", 5000)
     parts = [(f"x{i}.npy", npy("'|u1'", "(1000, 1)", bytes(1000))) for i in range(8)]
     refused(tmp_path / "a.npz", "'x4.npy' unpacks to .* refused", packed(*parts))
 
@@ -268,162 +219,3 @@ def test_csv_labels(tmp_path, column, words):
 def test_csv_labels_that_are_words_may_be_called_none(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1,none\n2,some\n")
     assert data.from_file(tmp_path / "a.csv", labels="b").train.y.tolist() == [0, 1]
-
-
-def test_read_idx(tmp_path):
-    path = tmp_path / "a.idx"
-    good = gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 5000) + np.arange(5000).astype(np.uint8).tobytes())
-    idx = lambda *shape: b"\x00\x00\x08" + bytes([len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
-    for blob, words in (
-        (b"", "expected an IDX file"),
-        (b"\x00\x00\x0d\x01" + bytes(8), "expected an IDX file of unsigned bytes"),
-        (b"\x00\x00\x08\x03\x00\x00", "expected 3 sizes"),
-        (idx(9) + b"12345", "expected 9 bytes for shape .* got 5"),
-        (idx(2) + b"12345", "got more"),
-        (idx(2**31, 2**31), "at most"),
-        (gzip.compress(idx(2) + b"12", mtime=0)[:-6], "damaged"),
-        (idx(0, 2**32 - 1, 2**32 - 1, 2**32 - 1), "expected at most"),
-        (idx(2**31), "expected 2147483648 bytes .* got 0"),
-        (gzip.compress(idx(2) + bytes(10_000_000)), "expected 2 bytes .* got more"),  # it is not unpacked to its end
-        (gzip.compress(idx(2) + b"12") + b"more", "damaged"),
-        (good[:20] + b"\xff\xff\xff" + good[23:], "damaged|got more"),
-        (b"\x1f\x8b", "damaged"),
-        (b"\x1f\x8b\x08\xff" + bytes(40), "damaged"),
-    ):
-        path.write_bytes(blob)
-        with pytest.raises(ValueError, match=f"{path}: .*{words}"):
-            data.read_idx(path)
-    with pytest.raises(FileNotFoundError, match="none.idx"):
-        data.read_idx(tmp_path / "none.idx")
-
-
-GREY = Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4))
-
-
-def encoded(image, kind):
-    file = io.BytesIO()
-    image.save(file, kind)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize(
-    "blob, words",
-    [
-        (png(100_000, 100_000), "not an image that can be read .*bomb"),
-        (png(10_000, 10_000), "not an image that can be read .*bomb"),  # where Pillow itself would only warn
-        (png(2**31 - 1, 2**31 - 1), "not an image that can be read"),
-        (png(0, 5), "not an image that can be read"),
-        (png(64, 64, bytes(100)), "not an image that can be read .*truncated"),
-        (encoded(GREY, "png")[:45], "not an image that can be read"),
-        (encoded(GREY, "tiff")[:20], "not an image that can be read"),
-        # Text of 70 MB in 70 kB, for which Pillow has an error of its own.
-        (
-            (whole := png(4, 4, bytes(20)))[:33]
-            + struct.pack(">I", len(text := b"k\0\0" + zlib.compress(bytes(70_000_000))))
-            + b"zTXt"
-            + text
-            + struct.pack(">I", zlib.crc32(b"zTXt" + text))
-            + whole[33:],
-            "not an image that can be read .*too large",
-        ),
-        # What a file is, its contents say: Pillow would hand this one to Ghostscript.
-        (b"not an image", "not an image that can be read"),
-        (encoded(Image.fromarray(np.arange(16, dtype=np.uint16).reshape(4, 4)), "png"), "8 bits a channel"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "cannot identify image"),
-    ],
-)
-def test_images(tmp_path, blob, words):
-    (tmp_path / "a.png").write_bytes(encoded(GREY, "png"))
-    (tmp_path / "b.png").write_bytes(blob)
-    with pytest.raises(ValueError, match=f"(?s){tmp_path / 'b.png'}: .*{words}"):
-        data.from_file(tmp_path)
-
-
-def test_images_of_mixed_size_in_classes(tmp_path):
-    for name, size in (("a", (4, 4)), ("b", (4, 5))):
-        (tmp_path / name).mkdir()
-        GREY.resize(size).save(tmp_path / name / "i.png")
-    with pytest.raises(ValueError, match=r"b/i.png: expected the size of i.png, \(4, 4, 1\), got \(5, 4, 1\)"):
-        data.from_file(tmp_path)
-
-
-def test_links_in_a_folder_of_images(tmp_path):
-    """A link to an image is followed (data sets are kept so), one to a folder is not, and loops end."""
-    inside, outside = tmp_path / "inside", tmp_path / "outside"
-    for folder in (inside / "one", outside):
-        folder.mkdir(parents=True)
-        GREY.save(folder / "i.png")
-    os.symlink(inside, inside / "one" / "loop")
-    os.symlink(outside, inside / "two")
-    os.symlink("self.png", inside / "self.png")
-    os.symlink("nowhere.png", inside / "dangling.png")
-    os.mkfifo(inside / "pipe.png")  # whoever opens it waits for ever
-    assert data.from_file(inside).train.x.shape == (1, 4, 4, 1)
-    os.symlink(outside / "i.png", inside / "one" / "link.png")
-    found = data.from_file(inside).train
-    assert found.x.shape == (2, 4, 4, 1) and found.y.tolist() == [0, 0]
-    os.symlink("loop.npy", tmp_path / "loop.npy")
-    with pytest.raises((FileNotFoundError, OSError), match="loop.npy"):
-        data.from_file(tmp_path / "loop.npy")
-
-
-def saved(save, *args, **kwargs):
-    file = io.BytesIO()
-    save(file, *args, **kwargs)
-    return file.getvalue()
-
-
-IDX = b"\x00\x00\x08\x02" + struct.pack(">II", 5, 4) + bytes(range(20))
-VALID = {
-    "a.npy": saved(np.save, ROWS),
-    "b.npz": saved(np.savez, x=ROWS, y=np.arange(20), x_test=ROWS[:3]),
-    "c.npz": saved(np.savez_compressed, x=ROWS, y=np.arange(20)),
-    "d.csv": b'a,"b",c\n1,2.5,3\n4,,6\n7,nan,-9\n',
-    "e.idx": IDX,
-    "f.idx.gz": gzip.compress(IDX),
-    "g.png": encoded(GREY, "png"),
-    "h.bmp": encoded(GREY, "bmp"),
-    "i.tiff": encoded(GREY, "tiff"),
-    "j.jpeg": encoded(GREY, "jpeg"),
-    "k.gif": encoded(GREY, "gif"),
-}
-# Where (as a share of the file, so that both ends are met), what is put there, and how many bytes it replaces.
-EDITS = hs.lists(hs.tuples(hs.floats(0, 1), hs.binary(max_size=3), hs.integers(0, 4)), min_size=1, max_size=5)
-
-
-@pytest.mark.parametrize("name", VALID)
-@given(edits=EDITS, end=hs.none() | hs.floats(0, 1))
-@example(edits=[(0.0, b"", 0)], end=None)
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_file_loads_or_is_refused(name, tmp_path, edits, end):
-    blob = VALID[name]
-    for where, new, old in edits:
-        place = round(where * len(blob))
-        blob = blob[:place] + new + blob[place + old :]
-    path = tmp_path / name
-    path.write_bytes(blob if end is None else blob[: round(end * len(blob))])
-    try:
-        with np.errstate(all="ignore"):  # a flipped exponent makes numbers that float32 does not hold
-            if ".idx" in name:
-                assert data.read_idx(path).dtype == np.uint8
-            else:
-                images = path.suffix in (".png", ".bmp", ".tiff", ".jpeg", ".gif")
-                assert len(data.from_file(tmp_path if images else path).train)
-    except ValueError as problem:
-        assert name in str(problem)
-
-
-@given(place=hs.integers(0, len(VALID["c.npz"]) - 1), bit=hs.integers(0, 7))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_one_bit_of_an_archive_never_changes_a_number(tmp_path, place, bit):
-    """The checksums of the archive see it, or it lies where no number is."""
-    blob = bytearray(VALID["c.npz"])
-    blob[place] ^= 1 << bit
-    (tmp_path / "c.npz").write_bytes(blob)
-    try:
-        found = data.from_file(tmp_path / "c.npz").train
-    except ValueError as problem:
-        assert "c.npz" in str(problem)
-    else:
-        np.testing.assert_array_equal(found.x, ROWS)
-        assert found.y is None or found.y.tolist() == list(range(20))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from experiments.images import coders, likelihoods, recognition, strangeness
+from experiments.images import codes, recognition, strangeness
 
 
 def test_a_share_of_the_pixels_is_a_fair_coin():
@@ -30,25 +30,10 @@ def test_scores_of_models_that_have_learned_nothing():
     assert np.diff(found["autoencoder"])[0] == pytest.approx(4 / 2)  # half the squared error of zeros
 
 
-def test_models_without_networks_are_scored_exactly():
-    """Independent pixels of known variances: pPCA and a mixture of one come near the entropy."""
-    rng = np.random.default_rng(0)
-    x = 0.5 + 0.1 * rng.normal(size=(4000, 4))
-    split = lambda rows: vj.data.Split(rows.astype(np.float32), None)  # noqa: E731
-    data = vj.data.Dataset(split(x[:2000]), split(x[2000:2500]), split(x[2500:]))
-    entropy = 2 * np.log(2 * np.pi * np.e * 0.01)
-    for name, parameters in (("pPCA, M = 2", 4 + 8 + 1), ("GMM, K = 1", 4 + 4 + 1)):
-        found = likelihoods.exact(name, data, 0, 256)
-        assert found["iwae"] == pytest.approx(-entropy, abs=0.15)
-        assert found["error"] == pytest.approx(np.sqrt(2 / 1500), rel=0.15)  # half a chi squared of 4
-        assert found["bits_per_dimension"] == pytest.approx(8 - found["iwae"] / 4 / np.log(2))
-        assert found["parameters"] == pytest.approx(parameters / 1e6)
-
-
 def test_bits_and_errors_of_codes_that_hold_the_labels_and_lose_half_the_image():
     labels = np.arange(200) % 10
-    codes, x = np.eye(10, dtype=np.float32)[labels], np.random.default_rng(0).random((200, 4)).astype(np.float32)
-    found = coders.probes(coders.Coded(codes, codes, x + 0.5, 7.0, kl=np.log(8)), labels, vj.data.Split(x, labels))
+    each, x = np.eye(10, dtype=np.float32)[labels], np.random.default_rng(0).random((200, 4)).astype(np.float32)
+    found = codes.probes(codes.Coded(each, each, x + 0.5, 7.0, kl=np.log(8)), labels, vj.data.Split(x, labels))
     assert found["linear"] == found["knn"] == 1.0 and found["bits"] == 7.0
     assert found["rmse"] == pytest.approx(0.5, rel=1e-5) and found["kl_bits"] == pytest.approx(3.0)
 
@@ -61,20 +46,9 @@ def test_random_minibatches_have_the_gradient_of_all_rows_on_average():
     assert noise["agreement"] < 2 and noise["score"] > noise["pathwise"]  # two estimators of one gradient
     found = recognition.by_batches(model, params, jax.random.key(0), x, batch=64)
     assert found["value"] < 4 and found["gradient"] < 2 and found["spread"] > 0.05
-    whole = recognition.by_batches(model, params, jax.random.key(0), x, batch=len(x), count=3)
-    assert whole["spread"] < 1e-3
-
-
-def test_naive_monte_carlo_is_exact_where_the_decoder_ignores_z():
-    model = vj.zoo.vae(64, 2, hidden=(4,))
-    params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
-    x = np.zeros((5, 64), np.float32)
-    for fit in ((model, params), recognition.unseeing(model, params)):
-        found = vj.evaluate.log_evidence_estimate(*fit, jax.random.key(0), x, k=3, progress=False)
-        np.testing.assert_allclose(found.log_evidence, -64 * np.log(2), rtol=1e-5)
 
 
 def test_naive_monte_carlo_rises_to_a_log_p_that_is_known():
-    found = [recognition.exact_case(draws, 0) for draws in (1, 10, 1000)]
-    naive, exact = [each["naive"] for each in found], found[0]["exact"]
-    assert naive[0] < naive[1] < naive[2] < exact and exact - naive[2] < 1 and exact - naive[0] > 30
+    found = [recognition.exact_case(draws, 0) for draws in (1, 1000)]
+    (few, many), exact = [each["naive"] for each in found], found[0]["exact"]
+    assert few < many < exact and exact - many < 1 and exact - few > 30

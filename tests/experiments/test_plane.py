@@ -1,7 +1,6 @@
 """Sets in the plane and on lines, against their densities; posteriors where a decoder of zeros is known."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,13 +13,6 @@ def test_the_sources_entropies_are_those_of_the_generators():
     for name in ("4.1 axis", "4.3 eight", "4.4 blobs", "4.5 mixture"):
         x = points.dataset(config, name).test.x
         assert -points._truth(name, x, 20_000).mean() == pytest.approx(points.SETS[name].entropy, abs=0.12)
-
-
-def test_a_loss_that_falls_to_zero_has_settled_where_its_mean_is_small():
-    lines, settled = points.settling(np.r_[np.full(100, 4.0), np.zeros(900)])
-    (label, (batches, mean)), *_ = lines.items()
-    assert label == "loss, mean of 100 batches" and batches[0] == 100 and len(batches) == len(mean) == 901
-    assert settled == 198 and mean[settled - 100] == pytest.approx(0.08) and mean[settled - 101] > 0.1
 
 
 def test_quadrature_and_gap_of_a_decoder_that_does_not_look():
@@ -41,24 +33,6 @@ def test_regions_are_where_a_point_is_most_probable():
     likely = np.asarray(flow_posteriors.posteriors(model, params)[1]).reshape(flow_posteriors.SIDE, -1)
     middle = flow_posteriors.SIDE // 2
     assert (likely[:, middle + 1 :] == 0).all() and (likely[:, :middle] == 1).all()
-
-
-def test_numbers_are_those_of_a_decoder_that_is_known():
-    """Points around (1, -1) with deviation 0.5, and two stages that know them: the decoder looks at no latent."""
-    rng = np.random.default_rng(0)
-    train, test = (vj.data.Split(rng.normal([1.0, -1.0], 0.5, (n, 2)).astype(np.float32)) for n in (400, 200))
-    model = vj.zoo.two_stage(2, 1, hidden=(4,))
-    both = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
-    last = sorted(both["first"]["decoder"])[-1]
-    both["first"]["decoder"][last]["bias"] = jnp.array([1.0, -1.0])
-    both["first"]["likelihood"]["log_scale"] = jnp.log(jnp.full_like(both["first"]["likelihood"]["log_scale"], 0.5))
-    found = manifolds.numbers(vj.data.Dataset(train, None, test), model, both, 0)
-    assert found["active"] == 0
-    np.testing.assert_allclose(found["sigma"], 0.5, rtol=1e-3)
-    means = [found[way] for way in ("one stage", "two stages", "mixture", "kernels")]
-    np.testing.assert_allclose(means, means[0], rtol=1e-5)  # all are the same one point
-    assert abs(found["data"]) < 0.02 < means[0] and found["floor"] == 1e-3
-    assert abs(found["to_prior"]) < 0.02 and abs(found["to_second"]) < 0.02  # codes and both are N(0, 1)
 
 
 def test_the_ring_is_made_of_standard_normal_points():

@@ -13,7 +13,7 @@ from PIL import Image
 
 import vaejax as vj
 from experiments.harness import cells
-from experiments.harness.study import Base, Grid, Study, mean_and_error, plus_minus, slim
+from experiments.harness.study import Base, Grid, Study, plus_minus, slim
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def test_a_cell_is_computed_once(config):
     assert grid.values("ten", "value") == [10.0, 20.0] and grid.mean("one", "value") == 1.5
     assert grid.say("one", "value") == "1.50 ± 0.50" and grid.say("one", "missing") == "-"
     assert np.isnan(grid.values("one", "bad")).all() and grid.cells["one, seed 0"]["list"] == [0.0, 1.0]
+    assert Grid({"a, seed 0": {"x": None}}, 1).say("a", "x") == "-" and plus_minus([1.234]) == "1.23"
     assert grid.line({"one": 1.0, "ten": 2.0}, "value") == ([1.0, 2.0], [1.5, 15.0], [0.5, 5.0])
     assert grid.rows({"label": "ten"}, {"value": 1}) == [("label", "15.0 ± 5.0")]
 
@@ -79,16 +80,19 @@ def test_the_commit_is_that_of_this_code_or_none(monkeypatch, tmp_path):
     assert commit() is None
 
 
-def test_fits_are_shared_between_studies(config):
-    model, x = vj.zoo.vae(4, 1, hidden=(4,)), np.zeros((20, 4), np.float32)
+def test_fits_are_shared_between_studies_and_members_are_those_of_their_seeds(config):
+    x = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    model = vj.zoo.vae(2, 1, hidden=(4,), likelihood=vj.heads.normal())
     options = {"epochs": 1, "batch_size": 10, "progress": False}
     first = Study("a.b", config, "?").fit(model, x, **options)
     second = Study("c.d", config, "?").fit(model, x, **options)
     assert len(list((config.work / "fits").iterdir())) == 1
     jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
-    Study("a.b", config, "?").fit(model, x, seed=1, **options)
+    other = Study("a.b", config, "?").fit(model, x, seed=1, **options)
     Study("a.b", config, "?").fit(model, x + 1, **options)
     assert len(list((config.work / "fits").iterdir())) == 3
+    both = Study("a.b", config, "?").fit(model, x, members=2, **options)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), both.member(1)[0], other.params)
 
 
 def test_what_is_written(config):
@@ -116,21 +120,6 @@ def test_pictures_are_made_small(tmp_path, colours):
     assert slim(path) == path.stat().st_size < before / 2
     shown = np.asarray(Image.open(path).convert("RGB"), int)
     assert np.abs(shown - pixels).max() <= (0 if colours == 1 else 80)
-
-
-def test_means_and_their_errors():
-    assert mean_and_error([1.0, 3.0]) == (2.0, 1.0) and plus_minus([1.0, 3.0], 1) == "2.0 ± 1.0"
-    assert plus_minus([1.234]) == "1.23"
-    assert Grid({"a, seed 0": {"x": None}}, 1).say("a", "x") == "-"
-
-
-def test_members_are_the_fits_of_their_seeds(config):
-    study, x = Study("a.b", config, "?"), np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
-    model = vj.zoo.vae(2, 1, hidden=(4,), likelihood=vj.heads.normal())
-    both = study.fit(model, x, members=2, epochs=1, batch_size=32, progress=False)
-    one = study.fit(model, x, seed=1, epochs=1, batch_size=32, progress=False)
-    for a, b in zip(jax.tree.leaves(both.member(1)[0]), jax.tree.leaves(one.params), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_variants_may_have_seeds_of_their_own(config):

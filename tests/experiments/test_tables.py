@@ -27,12 +27,13 @@ def test_the_table_of_the_zoo_goes_on_where_it_was_stopped(tmp_path, monkeypatch
     }
     monkeypatch.setattr(zoo_table, "members", lambda: models)
     config, real, fitted = zoo_table.Config(epochs=1, k=5, test=20, out=tmp_path), zoo_table.scored, []
+    made_up = {"iwae": -1.0, "standard_error": 0.0, "parameters": 1, "epochs": 1, "best_epoch": 1, "seconds": 0.0}
 
     def scored(config, kind, *rest):
         fitted.append(kind)
         if fitted == ["binary", "grey"]:
             raise KeyboardInterrupt
-        return real(config, kind, *rest)
+        return real(config, kind, *rest) if len(fitted) <= 3 else made_up
 
     monkeypatch.setattr(zoo_table, "scored", scored)
     with pytest.raises(KeyboardInterrupt):

@@ -73,10 +73,10 @@ class Folder:
         file = self.path / _FILE
         if not file.is_file():
             raise FileNotFoundError(f"{self.path} holds no run of `vaejax fit`")
-        found = self.read(_FILE)
-        if found is None or not _KEYS <= found.keys():
+        stored = self.read(_FILE)
+        if stored is None or not _KEYS <= stored.keys():
             raise ValueError(f"{file} is not what `vaejax fit` writes: use a new folder")
-        return found
+        return stored
 
     def claim(self, options: dict[str, Any]) -> None:
         """Make the folder this run's, or see that it is; `ValueError` where it belongs to something else."""

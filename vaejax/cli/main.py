@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     1 training that failed; 130 one that was stopped from outside.
 
     Args:
-      arguments: the words after `vaejax`; those of the process unless told.
+      arguments: the words after `vaejax`; default: those of the process.
     """
     try:
         command = _parse(sys.argv[1:] if arguments is None else list(arguments))
@@ -56,14 +56,14 @@ def _parse(words: list[str]) -> Any:
     for kind in _COMMANDS:
         named = Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())]
         kinds = named if kinds is None else kinds | named
-    told = io.StringIO()
+    errors = io.StringIO()
     settings = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
     try:
-        with contextlib.redirect_stderr(told):
+        with contextlib.redirect_stderr(errors):
             return tyro.cli(kinds, prog="vaejax", description=_SAYS, args=words or ["--help"], config=settings)
     except SystemExit as ended:
         if ended.code:
-            lines = [line.translate(_FRAME).strip() for line in told.getvalue().splitlines()[1:]]
+            lines = [line.translate(_FRAME).strip() for line in errors.getvalue().splitlines()[1:]]
             rule = next((i for i, line in enumerate(lines) if not line), len(lines))
             where = f"vaejax {words[0]}" if words and words[0] in {k.__name__.lower() for k in _COMMANDS} else "vaejax"
             said = re.sub(r"(--\S+ [A-Z]+) .*?\(required\)", r"\1", " ".join(lines[:rule])).rstrip(".")

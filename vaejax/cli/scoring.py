@@ -34,8 +34,8 @@ def file_of(data: str | None) -> str:
 def latest(folder: Folder, run: Run) -> dict[str, Any]:
     """Scores of the run as it stands: the stored ones, or rough ones."""
     stored = folder.read(file_of(None)) or {}
-    asked = stored.get("asked", {})
-    if asked.get("params") == _digest(jax.tree.leaves(run.params)) and asked.get("format") == _FORMAT:
+    settings = stored.get("asked", {})
+    if settings.get("params") == _digest(jax.tree.leaves(run.params)) and settings.get("format") == _FORMAT:
         return stored
     return evaluate(folder, run, Evaluate(folder.path, quick=True))[0]
 
@@ -44,11 +44,11 @@ def evaluate(folder: Folder, run: Run, command: Evaluate) -> tuple[dict[str, Any
     """Score a run's test part by all that its data allow, or roughly: the contents of `metrics.json`, and if new."""
     model, scaling = run.model, run.source.data.scaling
     form, rows = run.scored(run.source.test)
-    asked = {name: getattr(command, name) for name in ("k", "quick", "data", "seed", "ais")}
-    asked |= {"vaejax": vj.__version__, "format": _FORMAT}
-    asked |= {"params": _digest(jax.tree.leaves(run.params)), "rows": _digest([rows.x])}
+    settings = {name: getattr(command, name) for name in ("k", "quick", "data", "seed", "ais")}
+    settings |= {"vaejax": vj.__version__, "format": _FORMAT}
+    settings |= {"params": _digest(jax.tree.leaves(run.params)), "rows": _digest([rows.x])}
     stored = folder.read(file_of(command.data))
-    if stored is not None and stored.get("asked") == asked:
+    if stored is not None and stored.get("asked") == settings:
         return stored, False
     k, rows = (min(command.k, 20), rows.take(slice(200))) if command.quick else (command.k, rows)
     levels = run.source.levels if form.startswith("dequantized") and model.support is None else None
@@ -84,7 +84,7 @@ def evaluate(folder: Folder, run: Run, command: Evaluate) -> tuple[dict[str, Any
             name: {field: _plain(value) for field, value in score._asdict().items()} for name, score in scores.items()
         },
         "advice": [],
-        "asked": asked,
+        "asked": settings,
     }
     if scores.diagnosis is not None:
         metrics["arrays"] = {name: np.round(value, 6).tolist() for name, value in scores.diagnosis.arrays.items()}
@@ -114,17 +114,17 @@ def _comparisons(folder: Folder, run: Run, rows: vj.data.Split) -> dict[str, Any
     """Arguments of an evaluation that the data allow beyond the rows themselves."""
     options, model, source = run.options, run.model, run.source
     beta = options["beta"] or (4.0 if options["model"] == "beta-vae" else 1.0)
-    found: dict[str, Any] = {"beta": beta, "labels": rows.y, "train": run.scored(source.train)[1]}
+    given: dict[str, Any] = {"beta": beta, "labels": rows.y, "train": run.scored(source.train)[1]}
     train, y = source.train, source.train.y
     enough = source.apart and len(rows) >= _FEWEST and train.x.dtype == np.uint8 and rows.x.ndim > 2
     if enough and rows.y is not None and y is not None and len(np.unique(y)) > 1:
         path = folder.path / "classifier"  # of the run's own data, trained once and kept beside the run
         if not path.is_dir():
             vj.evaluate.classifier.save(path, vj.evaluate.classifier.train(folder.load().source.data))
-        found |= {"classifier": vj.evaluate.classifier.load(path), "grey": source.test.x if model.binary else None}
+        given |= {"classifier": vj.evaluate.classifier.load(path), "grey": source.test.x if model.binary else None}
     if options["data"] == "sprites" and not model.context_dim:
-        found["sprites"] = vj.data.sprites(1)
-    return found
+        given["sprites"] = vj.data.sprites(1)
+    return given
 
 
 def score_rows(metrics: dict[str, Any]) -> tuple[list[tuple[str, ...]], list[str]]:

@@ -7,10 +7,10 @@ from vaejax.data.dataset import hold_out as hold_out
 from vaejax.data.dataset import share as share
 from vaejax.data.dequantize import dequantize as dequantize
 from vaejax.data.digits import digits as digits
-from vaejax.data.files import from_file as from_file
 from vaejax.data.images import image_dataset as image_dataset
 from vaejax.data.mnist import mnist as mnist
 from vaejax.data.mnist import read_idx as read_idx
+from vaejax.data.readers import from_file as from_file
 from vaejax.data.sprites import Sprites as Sprites
 from vaejax.data.sprites import sprites as sprites
 from vaejax.data.standardize import Scaling as Scaling

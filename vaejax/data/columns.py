@@ -40,8 +40,8 @@ def from_columns(
     parts = data if isinstance(data, Mapping) and "train" in data else {"train": data}
     notes: list[str] = []
     splits = {name: _split(parts[name], name, x, y, notes) for name in ("train", "validation", "test") if name in parts}
-    found = Dataset(splits["train"], splits.get("validation"), splits.get("test"), notes=tuple(dict.fromkeys(notes)))
-    return found if found.validation else found.cut(validation, seed)
+    whole = Dataset(splits["train"], splits.get("validation"), splits.get("test"), notes=tuple(dict.fromkeys(notes)))
+    return whole if whole.validation else whole.cut(validation, seed)
 
 
 def column(names: Any, known: tuple[str, ...]) -> str | None:

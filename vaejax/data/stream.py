@@ -28,7 +28,7 @@ class Stream:
     [(4, 2), (4, 2), (4, 2)]
     """
 
-    def __init__(self, source: Any):
+    def __init__(self, source: Any) -> None:
         if isinstance(source, Iterator):
             raise ValueError(
                 f"data: expected a function of the epoch, or something that can be iterated again; "

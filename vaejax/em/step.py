@@ -155,6 +155,7 @@ class EMStep(abc.ABC, Generic[M]):
 
     @property
     def width(self) -> int:
+        """Numbers that `update` holds for each row."""
         return math.prod(self.model.event_shape) * (self.model.num_components or 1)
 
     def start(self, key: Key, rows: PyTree, hyper: Hyper) -> Params:

@@ -117,7 +117,7 @@ def _annealed(
 ) -> tuple[Array, Array, Array]:
     """The estimate of one row; chains run back from the latents that come with it, if any do."""
     backward = z is not None
-    x = model.event(x)
+    x, context = model.event(x), model.condition(context)
     p = model.prior(params, context)
     keys = jax.random.split(key, 4)
     _, unravel = ravel_pytree(p.sample(keys[0]))
@@ -194,7 +194,7 @@ def ais(
         require_integer(name, value)
     rows = checked(model, x, context)
     one = None if rows.context is None else rows.context[0]
-    latents = jax.eval_shape(lambda: model.prior(params, one).sample(jax.random.key(0)))
+    latents = jax.eval_shape(lambda: model.prior(params, model.condition(one)).sample(jax.random.key(0)))
     if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(latents)):
         raise TypeError(f"{type(model).__name__} has discrete latents: annealing needs continuous ones")
     title = "AIS from the prior" if back_from is None else "AIS back to the prior"
@@ -211,7 +211,7 @@ def _simulated(model: LatentModel, params: Params, keys: Key, context: ArrayLike
     """Rows of the model, and the latents that they were drawn with."""
 
     def one(key: Key, context: ArrayLike | None) -> tuple[Array, PyTree]:
-        z, _ = model.prior(params, context).run(jax.random.split(key)[0])  # as `sample` does
+        z, _ = model.prior(params, model.condition(context)).run(jax.random.split(key)[0])  # as `sample` does
         return sample(model, params, key, context), z
 
     return jax.vmap(one)(keys, context)

@@ -42,7 +42,7 @@ def anomaly_scores(
 
     Reference: Ren et al., 2019 (the ratio); Nalisnick et al., 2019 (why the bound alone fails).
 
-    >>> import vaejax as vj
+    >>> import jax, vaejax as vj
     >>> model = vj.PPCA(dim=4, latent_dim=1)
     >>> x = np.stack([np.zeros(4), np.full(4, 9.0)])
     >>> near, far = anomaly_scores(model, model.init(jax.random.key(0)), jax.random.key(1), x)
@@ -61,9 +61,10 @@ def anomaly_scores(
                 values = log_evidence_estimate(model, params, key, rows, k=k, progress=False).log_evidence
             case _:
                 values = exact_log_evidence(model, params, rows)
-        return values.astype(np.float64)
+        return np.asarray(values, np.float64)
 
-    return (0.0 if background is None else bound(*background)) - bound(model, params)
+    scores = -bound(model, params)
+    return scores if background is None else scores + bound(*background)
 
 
 def auroc(scores_in: ArrayLike, scores_out: ArrayLike) -> float:

@@ -12,15 +12,15 @@ from vaejax.checks import integer_labels, require_choice, require_integer, requi
 from vaejax.distributions import bind
 from vaejax.evaluate.evidence import labels as likeliest
 from vaejax.evaluate.rows import RowsLike, checked, entropy, finite_points, nearest, over_rows
-from vaejax.models import GMM, LatentModel
+from vaejax.models import GMM, LatentModel, infer
 from vaejax.types import Array, ArrayLike, Context, Key, Params
 
 __all__ = ["cluster", "encode_rows", "knn_probe", "linear_probe", "nmi", "softmax_regression"]
 
 
 def _code(model: LatentModel, params: Params, key: Key, x: Array, context: Context, *, temperature: float) -> Array:
-    q = model.posterior(params, model.event(x), context)
-    z = bind(q, model.prior(params, context)).sample(key, temperature)
+    _, _, p, q = infer(model, params, x, context)
+    z = bind(q, p).sample(key, temperature)
     if not isinstance(z, jax.Array) or not jnp.issubdtype(z.dtype, jnp.floating):
         latents = jax.tree.map(jnp.shape, z)
         raise TypeError(f"{type(model).__name__}: expected one array of continuous latents, got {latents}")
@@ -161,6 +161,7 @@ def _kmeans(
         chances = np.maximum(away, np.finfo(x.dtype).tiny).astype(np.float64)
         seed = x[rng.choice(len(x), size=1, p=chances / chances.sum())]
         centres, away = np.concatenate([centres, seed]), np.minimum(away, ((x - seed) ** 2).sum(1))
+    labels = np.zeros(len(x), int)
     for _ in range(steps):
         before, centres = centres, centres.copy()
         labels = (x @ before.T - 0.5 * (before**2).sum(1)).argmax(1)

@@ -13,8 +13,8 @@ from vaejax.data.inputs import is_grey
 from vaejax.distributions import Distribution, Normal, TrilNormal, kl_per_dimension
 from vaejax.evaluate.evidence import Evidence, log_evidence_estimate
 from vaejax.evaluate.latents import active_units, aggregate_posterior, refine
-from vaejax.evaluate.rows import Rows, RowsLike, bounds, checked, mean_and_error, over_rows, posterior_kind
-from vaejax.models import Elbo, LatentModel
+from vaejax.evaluate.rows import Rows, RowsLike, bounds, checked, mean_and_error, over_rows, posterior_form
+from vaejax.models import Elbo, LatentModel, infer
 from vaejax.types import Array, ArrayLike, Context, Key, Params
 
 __all__ = ["RULES", "Diagnosis", "advise", "diagnose"]
@@ -43,8 +43,7 @@ class Diagnosis(NamedTuple):
 
 def _noise(model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> dict[str, Array]:
     """Divergence by latent and, of a Gaussian likelihood at a draw of z, noise, log-density and error by entry."""
-    x = model.event(x)
-    p, q = model.prior(params, context), model.posterior(params, x, context)
+    x, context, p, q = infer(model, params, x, context)
     if not isinstance(q, Distribution):
         return {}
     each = kl_per_dimension(q, p)
@@ -119,12 +118,11 @@ def diagnose(
     first = lambda tree: jax.tree.map(lambda leaf: leaf[:num_rows], tree)  # noqa: E731
     rows = first(checked(model, x, context))
     key_score, key_train, key_aggregate, key_weights, key_gap = jax.random.split(key, 5)
-    bound = bounds(model, params, key_score, rows) if bound is None else first(bound)
+    elbo: Elbo = bounds(model, params, key_score, rows) if bound is None else first(bound)
     if evidence is None:
         evidence = log_evidence_estimate(model, params, key_weights, rows, k=k, progress=progress)
-    else:
-        evidence = Evidence(*first(evidence[:3]), evidence.protocol)
-    kl = bound.kl.reshape(len(rows.x), -1)
+    log_evidence, ess = first((evidence.log_evidence, evidence.ess))
+    kl = np.reshape(elbo.kl, (len(rows.x), -1))
     arrays: dict[str, np.ndarray] = {"kl_per_layer": kl.mean(0)} if kl.shape[1] > 1 else {}
     numbers: dict[str, Any] = {}
     errors: dict[str, float] = {}
@@ -132,7 +130,7 @@ def diagnose(
     def put(name: str, values: Any) -> None:
         numbers[name], errors[name] = mean_and_error(values)
 
-    for name, values in (("elbo", bound.value), ("log_likelihood", bound.log_likelihood), ("kl", kl.sum(1))):
+    for name, values in (("elbo", elbo.value), ("log_likelihood", elbo.log_likelihood), ("kl", kl.sum(1))):
         put(name, values)
     active = active_units(model, params, rows)
     numbers["latents"] = sum(int(np.size(leaf)) for leaf in jax.tree.leaves(active.variance))
@@ -150,7 +148,7 @@ def diagnose(
         mean, error = mean_and_error(bounds(model, params, key_train, seen).value)
         numbers["generalisation_gap"] = mean - numbers["elbo"]
         errors["generalisation_gap"] = math.hypot(error, errors["elbo"])
-    q = posterior_kind(model, params, rows)
+    q = posterior_form(model, params, rows)
     if isinstance(q, Distribution) and not model.context_dim and q.has_density:
         whole = aggregate_posterior(model, params, key_aggregate, rows)
         numbers |= {"mutual_information": whole.mutual_information, "aggregate_kl": whole.kl_to_prior}
@@ -159,9 +157,9 @@ def diagnose(
         arrays["correlations"] = whole.correlations
         if math.isfinite(whole.total_correlation):
             numbers["total_correlation"] = whole.total_correlation
-    numbers["log_evidence"], errors["log_evidence"] = evidence.mean
+    put("log_evidence", log_evidence)
     if not model.has_evidence:
-        numbers["relative_ess"] = float(np.median(evidence.ess) / k)
+        numbers["relative_ess"] = float(np.median(ess) / k)
     if isinstance(q, Normal | TrilNormal):
         refined = refine(model, params, key_gap, rows, progress=progress)
         put("amortisation_gap", refined.best - refined.encoder)

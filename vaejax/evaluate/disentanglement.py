@@ -16,17 +16,11 @@ from vaejax.types import ArrayLike, Key, Params
 
 __all__ = ["DCI", "dci", "mig", "sap", "score"]
 
-
-class _Pairs(NamedTuple):
-    """Codes and the factors that vary; the values of categorical ones are numbered from 0 without gaps."""
-
-    codes: Float[np.ndarray, "N M"]
-    factors: Int[np.ndarray, "N F"]
-    categorical: Bool[np.ndarray, " F"]
+_Pairs = tuple[Float[np.ndarray, "N M"], Int[np.ndarray, "N F"], Bool[np.ndarray, " F"]]
 
 
 def _checked(codes: ArrayLike, factors: ArrayLike, categorical: Sequence[int] = ()) -> _Pairs:
-    """Checked codes and factors, without the factors that do not vary."""
+    """Codes and the factors that vary, checked, and which of these are categorical: numbered from 0 without gaps."""
     codes, factors = np.asarray(codes), np.asarray(factors)
     if codes.ndim != 2 or 0 in codes.shape or codes.dtype.kind not in "fiu":
         raise ValueError(f"codes: expected numbers (N, M), got {codes.dtype} of shape {codes.shape}")
@@ -42,7 +36,7 @@ def _checked(codes: ArrayLike, factors: ArrayLike, categorical: Sequence[int] = 
     for column in categorical:
         factors[:, column] = np.unique(factors[:, column], return_inverse=True)[1]
     named = np.isin(np.arange(len(varying)), categorical)
-    return _Pairs(codes.astype(np.float64), factors[:, varying], named[varying])
+    return codes.astype(np.float64), factors[:, varying], named[varying]
 
 
 def _standardised(columns: np.ndarray) -> np.ndarray:
@@ -72,9 +66,6 @@ def mig(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20) -> float:
       factors: integers (N, F); those that do not vary are left out.
       bins: of each code. They bound the score of factors with more values: of 32 evenly spaced ones, equally
         likely, 20 bins keep .85.
-
-    Returns:
-      A number from 0 to 1; its expectation for codes that are independent of the factors is near 0.
 
     Differs from the paper, as Locatello et al., 2019, do: histograms of the posterior means and no draws from q(z|x).
 
@@ -114,9 +105,6 @@ def sap(codes: ArrayLike, factors: ArrayLike, *, categorical: Sequence[int] = ()
     Args:
       categorical: columns of the factors whose values are names, not numbers: `(0,)` for sprites.
 
-    Returns:
-      A number from 0 to 1.
-
     Differs from the paper: nearest means instead of thresholds by search, accuracies on the scale of $R^2$ instead of
     raw. Both are in sample, one number a class being fitted. A circular factor (orientation) counts as a number, in
     which a code of its angle's sine or cosine has a part only.
@@ -154,13 +142,7 @@ def _nearest_mean(code: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 class DCI(NamedTuple):
-    """Three numbers from 0 to 1, the higher the better.
-
-    Attributes:
-      disentanglement: each code predicts one factor only.
-      completeness: each factor is predicted by one code only.
-      informativeness: the factors are predicted well, by whatever codes.
-    """
+    """Three numbers from 0 to 1: codes that predict one factor, factors predicted by one code, factors predicted."""
 
     disentanglement: float
     completeness: float
@@ -195,9 +177,6 @@ def dci(
       test: share of the rows that are held out.
       trees: of each forest.
       seed: of the choice of the rows and of the forests.
-
-    Returns:
-      A `DCI`.
 
     Raises:
       ImportError: without scikit-learn; it says what to install.
@@ -239,9 +218,8 @@ def _concentration(importance: np.ndarray) -> tuple[float, float]:
 
     def along(rows: np.ndarray) -> np.ndarray:
         sums = rows.sum(1, keepdims=True)
-        return np.where(
-            sums[:, 0] > 0.0, 1.0 - entropy(rows / np.where(sums, sums, 1.0)) / np.log(max(rows.shape[1], 2)), 0.0
-        )
+        spread = entropy(rows / np.where(sums, sums, 1.0)) / np.log(max(rows.shape[1], 2))
+        return np.where(sums[:, 0] > 0.0, 1.0 - spread, 0.0)
 
     weight = importance.sum(1) / total
     return float(weight @ along(importance)), float(along(importance.T).mean())

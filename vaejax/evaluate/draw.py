@@ -33,8 +33,8 @@ class Sampler:
 
     model: LatentModel
     params: Params
-    temperature: ArrayLike = 1.0
-    offset: ArrayLike = 0.0
+    temperature: Array | float = 1.0
+    offset: Array | float = 0.0
     density: LatentModel | None = None
     density_params: Params | None = None
     mode: Mode = dataclasses.field(default="ancestral", metadata={"static": True})
@@ -45,6 +45,7 @@ class Sampler:
             how = {"mode": self.mode, "temperature": self.temperature, "offset": self.offset}
             return sample(self.model, self.params, key, context, **how)
         key_z, key_x = jax.random.split(key)
+        context = self.model.condition(context)
         z = sample(self.density, self.density_params, key_z, temperature=self.temperature)
         h = self.model.prior(self.params, context).score(z)[1]
         return emit(self.model.likelihood(self.params, h, context), key_x, self.mode, self.offset)
@@ -55,8 +56,8 @@ def from_prior(
     params: Params,
     *,
     mode: Mode = "ancestral",
-    temperature: ArrayLike = 1.0,
-    offset: ArrayLike = 0.0,
+    temperature: Array | float = 1.0,
+    offset: Array | float = 0.0,
 ) -> Sampler:
     """Draw z from the prior, as `vaejax.sample`, and of x a draw, its mean, or its mean and so many deviations.
 
@@ -101,8 +102,8 @@ def ex_post(
     num_steps: int = 100,
     num_restarts: int = 3,
     mode: Mode = "mean",
-    temperature: ArrayLike = 1.0,
-    offset: ArrayLike = 0.0,
+    temperature: Array | float = 1.0,
+    offset: Array | float = 0.0,
 ) -> Sampler:
     r"""Ex-post density: fit a mixture to codes of the training rows and draw z from it instead of from the prior.
 
@@ -142,17 +143,15 @@ def ex_post(
     return Sampler(model, params, temperature, offset, mixture, fitted, mode)
 
 
-def _between(a: Array, b: Array, t: Array, spherical: bool) -> Array:
-    if not spherical:
-        return (1.0 - t) * a + t * b
-    norms = jnp.linalg.norm(jnp.ravel(a)), jnp.linalg.norm(jnp.ravel(b))
-    cosine = jnp.sum(a * b) / jnp.maximum(norms[0] * norms[1], jnp.finfo(a.dtype).tiny)
-    angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
-    sine = jnp.sin(angle)
-    straight = jnp.abs(sine) < 1e-4  # parallel or opposite: no great circle is shortest
-    safe = jnp.where(straight, 1.0, sine)
-    weights = jnp.sin((1.0 - t) * angle) / safe, jnp.sin(t * angle) / safe
-    return jnp.where(straight, (1.0 - t) * a + t * b, weights[0] * a + weights[1] * b)
+def _between(a: ArrayLike, b: ArrayLike, steps: int, spherical: bool) -> Float[np.ndarray, "T ..."]:
+    a, b = np.asarray(a), np.asarray(b)
+    t = np.linspace(0.0, 1.0, steps).reshape(-1, *(1,) * a.ndim)
+    if spherical:
+        norms = max(np.linalg.norm(a) * np.linalg.norm(b), 1e-30)
+        angle = np.arccos(np.clip((a * b).sum() / norms, -1.0, 1.0))
+        if np.sin(angle) > 1e-4:  # else parallel or opposite: no great circle is shortest
+            return (np.sin((1.0 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+    return (1.0 - t) * a + t * b
 
 
 @jax.jit
@@ -198,12 +197,11 @@ def interpolate(
     (5, 3)
     """
     require_integer("steps", steps, 2)
-    shapes = [[jnp.shape(leaf) for leaf in jax.tree.leaves(z)] for z in (start, end)]
+    shapes = [[np.shape(leaf) for leaf in jax.tree.leaves(z)] for z in (start, end)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"end: expected a code of shape {shapes[0]}, got {shapes[1]}")
-    t = jnp.linspace(0.0, 1.0, steps)
-    walk = lambda a, b: jax.vmap(lambda t: _between(jnp.asarray(a), jnp.asarray(b), t, spherical))(t)  # noqa: E731
-    return _decoded(model, params, jax.tree.map(walk, start, end), context)
+    walk = jax.tree.map(lambda a, b: _between(a, b, steps, spherical), start, end)
+    return _decoded(model, params, walk, context)
 
 
 def traverse(
@@ -235,19 +233,18 @@ def traverse(
     >>> traverse(model, params, jnp.zeros(1), 0, values=[-1.0, 1.0]).tolist()
     [[-1.0, -2.0], [1.0, 2.0]]
     """
-    values = jnp.linspace(-3.0, 3.0, 7) if values is None else jnp.asarray(values, jnp.float32)
-    if values.ndim != 1 or not bool(jnp.all(jnp.isfinite(values))):
+    values = np.linspace(-3.0, 3.0, 7) if values is None else np.asarray(values, float)
+    if values.ndim != 1 or not np.isfinite(values).all():
         raise ValueError(f"values: expected a vector of finite numbers, got shape {values.shape}")
     if isinstance(z, tuple) != (layer is not None):
         raise ValueError(f"layer: expected {'an index' if isinstance(z, tuple) else None} for this code, got {layer}")
-    layered = jnp.asarray(z if layer is None else z[layer])
-    if not 0 <= dimension < layered.size:
-        raise ValueError(f"dimension: expected 0 to {layered.size - 1}, got {dimension}")
-    moved = jax.vmap(lambda value: jnp.ravel(layered).at[dimension].set(value).reshape(layered.shape))(values)
-    if layer is None:
-        return _decoded(model, params, moved, context)
-    tile = lambda leaf: jnp.broadcast_to(leaf, (len(values), *jnp.shape(leaf)))  # noqa: E731
-    walk = tuple(moved if i == layer else tile(leaf) for i, leaf in enumerate(z))
+    tile = lambda leaf: np.repeat(np.asarray(leaf)[None], len(values), 0)  # noqa: E731
+    walk, moved = jax.tree.map(tile, z), tile(z if layer is None else z[layer])
+    size = moved[0].size
+    if not 0 <= dimension < size:
+        raise ValueError(f"dimension: expected 0 to {size - 1}, got {dimension}")
+    moved.reshape(len(values), -1)[:, dimension] = values
+    walk = moved if layer is None else tuple(moved if i == layer else leaf for i, leaf in enumerate(walk))
     return _decoded(model, params, walk, context)
 
 
@@ -274,10 +271,10 @@ def plane(model: LatentModel, params: Params, context: Context = None, *, steps:
     """
     require_integer("steps", steps, 2)
     require_number("limit", limit, above=0.0)
-    one = jax.eval_shape(lambda key: model.prior(params, context).sample(key), jax.random.key(0))
+    one = jax.eval_shape(lambda key: model.prior(params, model.condition(context)).sample(key), jax.random.key(0))
     shape = jax.tree.map(lambda leaf: leaf.shape, one)
     if shape != (2,):
         raise ValueError(f"model: expected one array of two latents, got {shape}")
-    side = jnp.linspace(-limit, limit, steps)
-    right, up = jnp.meshgrid(side, side[::-1])
-    return _decoded(model, params, jnp.stack([right.ravel(), up.ravel()], -1), context)
+    side = np.linspace(-limit, limit, steps, dtype=np.float32)
+    right, up = np.meshgrid(side, side[::-1])
+    return _decoded(model, params, np.stack([right.ravel(), up.ravel()], -1), context)

@@ -1,4 +1,4 @@
-"""Log-likelihoods of rows, exact or by importance sampling, and what follows from them: BIC, AIC, labels."""
+"""Log-likelihoods of rows, exact or by importance sampling; BIC, AIC, rate and distortion, labels."""
 
 import math
 from typing import NamedTuple
@@ -11,17 +11,19 @@ from jaxtyping import Float, Int
 from vaejax.checks import require_integer
 from vaejax.distributions import Categorical, Guide
 from vaejax.evaluate.rows import RowsLike, checked, log_weight, mean_and_error, over_rows, row_keys
-from vaejax.models import LatentModel, log_evidence
+from vaejax.models import Elbo, LatentModel, elbo, infer, log_evidence
 from vaejax.types import Array, ArrayLike, Context, Key, Params
 
 __all__ = [
     "Evidence",
+    "RateDistortion",
     "aic",
     "bic",
     "exact_log_evidence",
     "labels",
     "log_evidence_estimate",
     "of_weights",
+    "rate_distortion",
     "responsibilities",
     "separate",
 ]
@@ -94,11 +96,10 @@ def _sampled(
     model: LatentModel, params: Params, key: Key, x: Array, context: Context, *, k: int, chunk: int
 ) -> tuple[Array, Array, Array]:
     """The estimate of one row; its draws come in chunks and are summed as they come."""
-    x = model.event(x)
-    p, q = model.prior(params, context), model.posterior(params, x, context)
+    known = infer(model, params, x, context)
 
     def weight(i: Array) -> Array:
-        log_w = log_weight(model, params, jax.random.fold_in(key, i), q, p, x, context)
+        log_w = log_weight(model, params, jax.random.fold_in(key, i), known)
         return jnp.where(i < k, log_w, -jnp.inf)
 
     add = lambda sums, at: (_added(sums, jax.vmap(weight)(at + jnp.arange(chunk))), None)  # noqa: E731
@@ -164,6 +165,53 @@ def exact_log_evidence(
     return over_rows(log_evidence, (model, params), checked(model, x, context), batch=_EXACT_AT_ONCE)
 
 
+class RateDistortion(NamedTuple):
+    """One point for each member of an ensemble, nats.
+
+    Attributes:
+      rate: mean divergence of the posterior from the prior.
+      distortion: minus the mean log-likelihood given z.
+      standard_errors: of rate and distortion over the rows.
+    """
+
+    rate: Float[np.ndarray, " E"]
+    distortion: Float[np.ndarray, " E"]
+    standard_errors: Float[np.ndarray, "E 2"]
+
+
+def _member_bounds(model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> Elbo:
+    return jax.vmap(lambda params: elbo(model, params, key, x, context))(params)
+
+
+def rate_distortion(
+    model: LatentModel, params: Params, key: Key, x: RowsLike, context: ArrayLike | None = None
+) -> RateDistortion:
+    r"""The curve $(R, D)$ of an ensemble over $\beta$: what is spent on z against what is lost of x.
+
+    $$R = E_x\,KL[q(z|x)\,\|\,p(z)], \qquad D = -E_x E_{q}\log p(x|z), \qquad -\mathrm{ELBO} = R + D$$
+
+    A member trained with weight $\beta$ stands where the slope of its curve is $dD/dR = -\beta$.
+
+    Args:
+      params: of an ensemble, every array with a leading axis of members, as `vaejax.fit_ensemble` returns them; all
+        members are scored by the same draws.
+
+    Reference: Alemi et al., 2018.
+
+    >>> import jax, vaejax as vj
+    >>> model, keys = vj.zoo.vae(4, 2, hidden=(8,)), jax.random.split(jax.random.key(0), 2)
+    >>> x = (jax.random.uniform(jax.random.key(1), (64, 4)) < 0.3) * 1.0
+    >>> rate_distortion(model, jax.vmap(model.init)(keys), keys[0], x).rate.shape
+    (2,)
+    """
+    rows = checked(model, x, context)
+    found = over_rows(_member_bounds, (model, params), (jax.random.split(key, len(rows.x)), *rows))
+    rates = found.kl.reshape(*found.value.shape, -1).sum(-1)
+    points = [[mean_and_error(column) for column in values.T] for values in (rates, -found.log_likelihood)]
+    (rate, distortion), errors = np.moveaxis(np.asarray(points), -1, 0)
+    return RateDistortion(rate, distortion, errors.T)
+
+
 def _criterion(model: LatentModel, params: Params, x: RowsLike) -> tuple[int, int, float]:
     """Number of parameters, number of rows, and the sum of log p(x)."""
     if model.num_parameters is None:
@@ -188,9 +236,9 @@ def aic(model: LatentModel, params: Params, x: RowsLike) -> float:
 
 
 def _shares(model: LatentModel, params: Params, x: Array, context: Context) -> Array:
-    q = model.posterior(params, model.event(x), context)
+    _, _, p, q = infer(model, params, x, context)
     if isinstance(q, Guide):  # a mixture of PPCAs chooses its component first
-        q = q.links[0](model.prior(params, context), None)
+        q = q.links[0](p, None)
     assert isinstance(q, Categorical)
     return q.mean
 

@@ -74,7 +74,7 @@ def _imputed(
     num_rounds: int,
     num_draws: int,
 ) -> tuple[Array, Array, Array, Array]:
-    x = model.event(x)
+    x, context = model.event(x), model.condition(context)
     seen = seen.reshape(x.shape)
     p = model.prior(params, context)
     likelihood = lambda z: model.likelihood(params, p.score(z)[1], context)  # noqa: E731

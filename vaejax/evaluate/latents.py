@@ -1,4 +1,4 @@
-r"""Latents over many rows: active units, the aggregate posterior, rate and distortion, and the best q of a row."""
+"""Latents over many rows: active units, the aggregate posterior, and the best q of a row."""
 
 import math
 from typing import Any, NamedTuple
@@ -19,25 +19,22 @@ from vaejax.evaluate.rows import (
     log_weight,
     mean_and_error,
     over_rows,
-    posterior_kind,
+    posterior_form,
     row_keys,
 )
-from vaejax.models import Elbo, LatentModel, elbo
+from vaejax.models import LatentModel, infer
 from vaejax.types import Array, ArrayLike, Context, Key, Params, PyTree
 
 __all__ = [
     "ActiveUnits",
     "Aggregate",
-    "RateDistortion",
     "Refined",
     "active_units",
     "aggregate_posterior",
-    "rate_distortion",
     "refine",
 ]
 
-_WEIGHTS = 512
-_SCORED = 64  # draws that the refined q is compared with
+_SCORED, _WEIGHTS = 64, 512  # draws that compare q with the refined one, and that weigh this one
 
 
 class ActiveUnits(NamedTuple):
@@ -48,7 +45,7 @@ class ActiveUnits(NamedTuple):
       variance: variance over the data of each latent's posterior mean, in the shape of the latents.
     """
 
-    count: int | tuple[int, ...]
+    count: Any
     variance: PyTree
 
 
@@ -77,7 +74,7 @@ def active_units(
 
 
 class Aggregate(NamedTuple):
-    """Nats, but for the correlations; each a mean over draws with its standard error beside it.
+    """The aggregate posterior q(z) in numbers: nats, but for the correlations, each a mean over draws.
 
     Attributes:
       mutual_information: I(x; z) under q, at most ln N of the rows averaged over.
@@ -97,8 +94,8 @@ class Aggregate(NamedTuple):
 
 
 def _drawn_code(model: LatentModel, params: Params, key: Key, x: Array) -> tuple[Any, Array, Array, Array]:
-    p = model.prior(params)
-    q = bind(model.posterior(params, model.event(x)), p)
+    _, _, p, q = infer(model, params, x)
+    q = bind(q, p)
     z, log_q = q.sample_and_log_prob(key)
     return q, z, log_q, p.log_prob(z)
 
@@ -120,7 +117,7 @@ def _mixture(q: Any, i: Array, z: Array, *, total: int) -> tuple[Array, Array]:
 def aggregate_posterior(
     model: LatentModel, params: Params, key: Key, x: RowsLike, *, num_rows: int = 2000
 ) -> Aggregate:
-    r"""The aggregate posterior $q(z) = \frac1N\sum_n q(z|x_n)$: its information on x, and its distance from p(z).
+    r"""Information of the aggregate posterior $q(z) = \frac1N\sum_n q(z|x_n)$ on x, and its distance from p(z).
 
     $$E_n\,KL[q(z|x_n)\|p(z)] = I(x;z) + KL[q(z)\|p(z)],\qquad KL[q(z)\|p(z)] = TC + \sum_j KL[q(z_j)\|p(z_j)]$$
 
@@ -148,67 +145,17 @@ def aggregate_posterior(
     rows = checked(model, x)
     total = len(rows.x)
     some = jax.tree.map(lambda leaf: leaf[:num_rows], rows)
-    if isinstance(posterior_kind(model, params, some), Guide | After):
+    if isinstance(posterior_form(model, params, some), Guide | After):
         raise TypeError("aggregate_posterior: expected a flat model, got a hierarchy")
     count = len(some.x)
     q, z, log_q, log_p = over_rows(_drawn_code, (model, params), (jax.random.split(key, count), some.x))
     joint, product = over_rows(_mixture, (q,), (np.arange(count), z), batch=64, total=total)
-    terms = [mean_and_error(values) for values in (log_q - joint, joint - log_p, joint - product)]
-    means, errors = zip(*terms, strict=True)
+    means, errors = zip(*map(mean_and_error, (log_q - joint, joint - log_p, joint - product)), strict=True)
     z = z.reshape(count, -1).astype(np.float64)
     spread = np.maximum(z.std(0), 1e-12)
     correlations = (z - z.mean(0)).T @ (z - z.mean(0)) / count / spread[:, None] / spread[None]
     kind = "exact mixture" if total <= num_rows else f"{num_rows} rows that stand for {total}"
-    information, divergence, total_correlation = means
-    protocol = f"{kind}, one draw a row"
-    return Aggregate(information, divergence, total_correlation, errors, correlations, protocol)
-
-
-class RateDistortion(NamedTuple):
-    """One point for each member of an ensemble, nats.
-
-    Attributes:
-      rate: mean divergence of the posterior from the prior.
-      distortion: minus the mean log-likelihood given z.
-      standard_errors: of rate and distortion over the rows.
-    """
-
-    rate: Float[np.ndarray, " E"]
-    distortion: Float[np.ndarray, " E"]
-    standard_errors: Float[np.ndarray, "E 2"]
-
-
-def _member_bounds(model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> Elbo:
-    return jax.vmap(lambda params: elbo(model, params, key, x, context))(params)
-
-
-def rate_distortion(
-    model: LatentModel, params: Params, key: Key, x: RowsLike, context: ArrayLike | None = None
-) -> RateDistortion:
-    r"""The curve $(R, D)$ of an ensemble over $\beta$: what is spent on z against what is lost of x.
-
-    $$R = E_x\,KL[q(z|x)\,\|\,p(z)], \qquad D = -E_x E_{q}\log p(x|z), \qquad -\mathrm{ELBO} = R + D$$
-
-    A member trained with weight $\beta$ stands where the slope of its curve is $dD/dR = -\beta$.
-
-    Args:
-      params: of an ensemble, every array with a leading axis of members, as `vaejax.fit_ensemble` returns them; all
-        members are scored by the same draws.
-
-    Reference: Alemi et al., 2018.
-
-    >>> import jax, vaejax as vj
-    >>> model, keys = vj.zoo.vae(4, 2, hidden=(8,)), jax.random.split(jax.random.key(0), 2)
-    >>> x = (jax.random.uniform(jax.random.key(1), (64, 4)) < 0.3) * 1.0
-    >>> rate_distortion(model, jax.vmap(model.init)(keys), keys[0], x).rate.shape
-    (2,)
-    """
-    rows = checked(model, x, context)
-    found = over_rows(_member_bounds, (model, params), (jax.random.split(key, len(rows.x)), *rows))
-    rates = found.kl.reshape(*found.value.shape, -1).sum(-1)
-    points = [[mean_and_error(column) for column in values.T] for values in (rates, -found.log_likelihood)]
-    (rate, distortion), errors = np.moveaxis(np.asarray(points), -1, 0)
-    return RateDistortion(rate, distortion, errors.T)
+    return Aggregate(means[0], means[1], means[2], errors, correlations, f"{kind}, one draw a row")
 
 
 class Refined(NamedTuple):
@@ -249,8 +196,9 @@ def _refined(
     num_samples: int,
     rate: float,
 ) -> tuple[Array, Array, Array]:
-    optimizer = optax.adam(optax.cosine_decay_schedule(rate, num_steps))
-    x, p = model.event(x), model.prior(params, context)
+    optimizer = optax.apply_if_finite(optax.adam(optax.cosine_decay_schedule(rate, num_steps)), num_steps)
+    known = infer(model, params, x, context)
+    x, context, p, q = known
 
     def bound(free: PyTree, key: Key, count: int) -> Array:
         score = lambda d: model.likelihood(params, d.h, context).log_prob(x) - jnp.sum(d.kl)  # noqa: E731
@@ -259,18 +207,16 @@ def _refined(
     def step(carry: tuple, key: Key) -> tuple[tuple, None]:
         free, state = carry
         slope = jax.grad(lambda free: -bound(free, key, num_samples))(free)
-        good = jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(slope)]))
-        updates, after = optimizer.update(slope, state, free)
-        new = optax.apply_updates(free, updates), after
-        return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, carry), None
+        updates, state = optimizer.update(slope, state, free)
+        return (optax.apply_updates(free, updates), state), None
 
-    start = _free(model.posterior(params, x, context))
+    start = _free(q)
     key_steps, key_score = jax.random.split(key)
     (best, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), jax.random.split(key_steps, num_steps))
     before, after = (bound(free, key_score, _SCORED) for free in (start, best))
-    q = _gaussian(jax.tree.map(lambda a, b: jnp.where(after > before, a, b), best, start))
+    known = known._replace(posterior=_gaussian(jax.tree.map(lambda a, b: jnp.where(after > before, a, b), best, start)))
     keys = jax.random.split(jax.random.fold_in(key_score, 1), _WEIGHTS)
-    log_w = jax.lax.map(lambda key: log_weight(model, params, key, q, p, x, context), keys, batch_size=64)
+    log_w = jax.lax.map(lambda key: log_weight(model, params, key, known), keys, batch_size=64)
     return before, jnp.maximum(before, after), of_weights(log_w)[0]
 
 
@@ -301,11 +247,10 @@ def refine(
 
     Reference: Cremer, Li and Duvenaud, 2018, section 3.
     """
-    require_integer("num_steps", num_steps)
-    require_integer("num_samples", num_samples)
+    for name, value in (("num_steps", num_steps), ("num_samples", num_samples)):
+        require_integer(name, value)
     rows = checked(model, x, context)
-    q = posterior_kind(model, params, rows)
-    if not isinstance(q, Normal | TrilNormal):
+    if not isinstance(q := posterior_form(model, params, rows), Normal | TrilNormal):
         raise TypeError(f"refine: expected a Gaussian q(z|x), got {type(q).__name__}")
     found = over_rows(
         _refined, (model, params), (row_keys(key, len(rows.x)), *rows), batch=64, group=256, title="refining q",

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from vaejax.checks import finite_rows
 from vaejax.data.inputs import Rows, checked_rows
 from vaejax.distributions import After, Distribution, Guide, sample_latents
-from vaejax.models import Elbo, LatentModel, elbo, encode
+from vaejax.models import Elbo, Inference, LatentModel, elbo, encode, infer
 from vaejax.progress import Bar
-from vaejax.types import Array, ArrayLike, Context, Key, Params, PyTree
+from vaejax.types import Array, ArrayLike, Key, Params, PyTree
 
 __all__ = [
     "Rows",
@@ -33,7 +33,7 @@ __all__ = [
     "nearest",
     "offsets",
     "over_rows",
-    "posterior_kind",
+    "posterior_form",
     "row_keys",
 ]
 
@@ -86,10 +86,10 @@ def finite_points(name: str, x: ArrayLike, dim: int | None = None, least: int = 
     return x
 
 
-def posterior_kind(model: LatentModel, params: Params, rows: Rows) -> Distribution | Guide | After:
+def posterior_form(model: LatentModel, params: Params, rows: Rows) -> Distribution | Guide | After:
     """The posterior of a row, its arrays replaced by their shapes."""
     row = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), rows)
-    return jax.eval_shape(lambda row: model.posterior(params, model.event(row.x), row.context), row)
+    return jax.eval_shape(lambda row: infer(model, params, *row).posterior, row)
 
 
 @functools.partial(jax.jit, static_argnames=("count",))
@@ -167,12 +167,10 @@ def flat(latents: PyTree) -> Float[np.ndarray, "N M"]:
     return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(latents)], 1)
 
 
-def log_weight(
-    model: LatentModel, params: Params, key: Key, q: Any, p: Distribution, event: Array, context: Context
-) -> Array:
-    """Logarithm of one importance weight, log p(x, z) - log q(z), for z drawn from q."""
-    d = sample_latents(key, q, p)
-    return model.likelihood(params, d.h, context).log_prob(event) - jnp.sum(d.kl)
+def log_weight(model: LatentModel, params: Params, key: Key, known: Inference) -> Array:
+    """Logarithm of one importance weight of a datum, log p(x, z) - log q(z), for z drawn from its q."""
+    drawn = sample_latents(key, known.posterior, known.prior)
+    return model.likelihood(params, drawn.h, known.context).log_prob(known.x) - jnp.sum(drawn.kl)
 
 
 def entropy(p: np.ndarray) -> np.ndarray:

@@ -259,11 +259,11 @@ def _of_samples(
     x = np.asarray(rows.x)[:count]
     scores: dict[str, Score] = {}
     of_data: dict[str, Score] = {}
-    for prefix, mode, reference, words in (
-        ("sample", "ancestral", x, "draws"),
-        ("mean", "mean", x if grey is None else np.asarray(grey)[:count], "means of x given sampled z"),
+    means = x if grey is None else np.asarray(grey)[:count]
+    for prefix, sampler, reference, words in (
+        ("sample", from_prior(model, params), x, "draws"),
+        ("mean", from_prior(model, params, mode="mean"), means, "means of x given sampled z"),
     ):
-        sampler = from_prior(model, params, mode=mode)
 
         def quality(key: Key, sampler=sampler, reference=reference) -> dict[str, float]:
             some = draw_rows(sampler, key, count, context)

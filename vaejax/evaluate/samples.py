@@ -80,11 +80,10 @@ def mmd(x: ArrayLike, y: ArrayLike, bandwidth: float | Literal["median"] = "medi
     $$\frac{1}{n(n-1)}\sum_{i\ne j}k(x_i,x_j) + \frac{1}{m(m-1)}\sum_{i\ne j}k(y_i,y_j)
     - \frac{2}{nm}\sum_{ij}k(x_i,y_j), \qquad k(a,b) = e^{-\|a-b\|^2/2h^2}$$
 
-    Its mean is zero where both samples have one distribution, so that it may be negative. The time is that of
-    all pairs; the memory does not grow with their number.
+    Its mean is zero where both samples have one distribution, so that it may be negative.
 
     Args:
-      x: rows (n, ...) of floats or uint8 pixels.
+      x: rows (n, ...).
       y: rows (m, ...) of as many entries.
       bandwidth: h; `"median"` for the median distance between the rows of both together (a thousand of them).
         Compare numbers of one bandwidth only.
@@ -137,24 +136,18 @@ def precision_recall(x: ArrayLike, y: ArrayLike, k: int = 3) -> tuple[float, flo
 
 def _share_within(x: np.ndarray, y: np.ndarray, k: int) -> float:
     radius = nearest(y, y, k, itself=False)[1][:, -1] ** 2
-    lengths = ((x - y.mean(0)) ** 2).sum(1)
     # Equal points differ by rounding, and where data repeat themselves a radius is zero.
-    slack = 1e-13 * (lengths.max() + ((y - y.mean(0)) ** 2).sum(1).max())
-    within = 0
-    for piece, offset in offsets(x, y):
-        offset -= radius[None] + slack
-        within += int((offset.min(1) <= -lengths[piece]).sum())
-    return within / len(x)
+    slack = 1e-13 * sum(((points - y.mean(0)) ** 2).sum(1).max() for points in (x, y))
+    return sum(int((squares <= radius[None] + slack).any(1).sum()) for squares in _squares(x, y)) / len(x)
 
 
 def lag1_correlation(images: ArrayLike) -> float:
     r"""Correlation of neighbouring pixels, over all pairs side by side or one above the other in all images.
 
-    Independent noise has 0, natural images are near 1. Of residuals $x - \mu(z)$ it says whether the
-    decoder's independent noise is like them.
+    Independent noise has 0, natural images are near 1; residuals $x - \mu(z)$ are like the decoder's noise near 0.
 
     Args:
-      images: (N, H, W, C), more than one pixel, not constant; any real values.
+      images: (N, H, W, C), not constant.
 
     >>> board = np.indices((4, 4)).sum(0)[None, :, :, None] % 2.0
     >>> round(lag1_correlation(board), 6)
@@ -202,9 +195,9 @@ def memorisation(samples: ArrayLike, held_out: ArrayLike, train: ArrayLike) -> M
     r"""Compare distances to the nearest training row, $\delta(x) = \min_n |x - x_n|$, of samples and of held-out data.
 
     Args:
-      samples: rows (N, ...).
-      held_out: rows of data that the model was not trained on.
-      train: the rows that it was trained on.
+      samples: rows of the model.
+      held_out: rows that it was not trained on.
+      train: rows that it was trained on.
 
     Reference: Lopez-Paz and Oquab, 2017 (on the one-nearest-neighbour test); Meehan et al., 2020.
 
@@ -222,17 +215,9 @@ def memorisation(samples: ArrayLike, held_out: ArrayLike, train: ArrayLike) -> M
 
 
 class Quality(dict[str, float]):
-    """Numbers by name.
-
-    Attributes:
-      protocol: how they were computed: the classifier with its checksum, the numbers of rows, k.
-    """
+    """Numbers by name, with the protocol: the classifier with its checksum, the numbers of rows, k."""
 
     protocol: str
-
-    def __init__(self, values: dict[str, float], protocol: str):
-        super().__init__(values)
-        self.protocol = protocol
 
 
 def _some(rows: np.ndarray, count: int) -> np.ndarray:
@@ -253,18 +238,15 @@ def sample_quality(
 ) -> Quality:
     r"""Score samples against data that the model was not trained on, in the features of a named classifier.
 
-    No one number ranks samples. Blurred means have too little spread in the features, and the decoder's
-    independent noise makes some of it up: the Fréchet distance may call noisy draws better where precision
+    No one number ranks samples: the Fréchet distance may call noisy draws better than blurred means where precision
     and `lag1_correlation` call them worse.
 
     Args:
-      samples: rows (N, ...) in the units of the data; rows of as many entries are taken as images.
-      reference: images (M, ...) of the test part. The Fréchet distance is biased by the number of
-        rows: keep N and M fixed in a table.
+      samples: rows (N, ...) in the units of the data.
+      reference: images (M, ...) of the test part; distances are biased by N and M, so keep these.
       classifier: its name and checksum are in the protocol.
-      train: the training rows, for the check that samples are no copies, and for what fresh data score:
-        the Fréchet distance of as many of them as there are samples, to the reference.
-      labels: classes (N,) that conditional samples were asked for.
+      train: the training rows: whether samples are copies, and the Fréchet distance of as many fresh data.
+      labels: classes (N,) that conditional samples were drawn for.
       k: neighbours of `precision_recall`.
 
     Returns:
@@ -313,4 +295,6 @@ def sample_quality(
         values["train_frechet_distance"] = frechet_distance(classifier.features(some), theirs)
         protocol.append(f"{len(train)} training rows, nearest ones of at most {_LOOKED_UP} rows")
         protocol.append(f"{len(some)} rows for train_frechet_distance")
-    return Quality(values, "; ".join(protocol))
+    quality = Quality(values)
+    quality.protocol = "; ".join(protocol)
+    return quality

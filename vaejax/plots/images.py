@@ -176,9 +176,9 @@ def _points(axes: "Axes", x: np.ndarray, labels: ArrayLike | None, reach: float 
     from matplotlib.patches import Circle
 
     for i, name in enumerate([None] if labels is None else np.unique(labels)):
-        own = x if name is None else x[np.asarray(labels) == name]
+        points = x if name is None else x[np.asarray(labels) == name]
         marker, size = (".", dot_size(x)) if name is None else (f"${name}$", 16)
-        axes.scatter(own[:, 0], own[:, 1], s=size, marker=marker, color=f"C{i}", linewidths=0.2, alpha=0.7)
+        axes.scatter(points[:, 0], points[:, 1], s=size, marker=marker, color=f"C{i}", linewidths=0.2, alpha=0.7)
     axes.set_aspect("equal", adjustable="datalim" if reach is None else "box")
     if reach is not None:
         for radius, style in ((1.0, "-"), (2.0, "--")):

@@ -77,7 +77,7 @@ class Page:
       quiet: write to the page alone.
     """
 
-    def __init__(self, title: str, *, quiet: bool = False):
+    def __init__(self, title: str, *, quiet: bool = False) -> None:
         from rich.console import Console
 
         self.title = title

@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from vaejax.data.inputs import Rows
 from vaejax.models import LatentModel
-from vaejax.objectives import Objective
+from vaejax.objectives import Calibration, Objective
 from vaejax.objectives.objective import HParams, Info
 from vaejax.train.state import StepLog, TrainState
 from vaejax.types import Array, ArrayLike, Key, Params, PyTree, Transform
@@ -176,13 +176,19 @@ def _average_over(
     return total
 
 
+def _calibration(setup: Setup) -> Calibration:
+    calibration = setup.objective.calibration
+    assert calibration is not None, "only objectives with a closed form are measured"
+    return calibration
+
+
 @functools.partial(jax.jit, static_argnames=("setup",))
 def measure(setup: Setup, state: TrainState, rows: Rows, order: Order, before: ArrayLike = 0) -> list[Array]:
     """Mean over the rows of the statistic that the objective's closed form needs: of the parameters, and their average.
 
     `before` is the number of batches that were measured before these, so that their draws are not met again.
     """
-    statistic = setup.objective.calibration.statistic
+    statistic = _calibration(setup).statistic
 
     def one(state: TrainState) -> list[Array]:
         key, means = _fresh_key(state.key, CALIBRATION, state.step), []
@@ -197,7 +203,7 @@ def measure(setup: Setup, state: TrainState, rows: Rows, order: Order, before: A
 @functools.partial(jax.jit, static_argnames=("setup",), donate_argnames=("state",))
 def absorb(setup: Setup, state: TrainState, measured: list[Array]) -> TrainState:
     """The state with the parameters that the objective has in closed form."""
-    stored = setup.objective.calibration.absorb
+    stored = _calibration(setup).absorb
 
     def one(state: TrainState, measured: list[Array]) -> TrainState:
         if state.average is not None:

@@ -70,17 +70,17 @@ def from_file(
     notes: list[str] = []
     match kind:
         case ".npy":
-            found = Dataset(Split(loaded_rows(_npy(path), path.name, notes)))
+            data = Dataset(Split(loaded_rows(_npy(path), path.name, notes)))
         case ".npz":
-            found = _npz(path, notes)
+            data = _npz(path, notes)
         case ".csv":
-            found = _csv(path, labels)
+            data = _csv(path, labels)
         case "folder":
             train, classes = from_folder(path, notes, side, most)
-            found = Dataset(train, classes=classes)
+            data = Dataset(train, classes=classes)
         case _:
             raise ValueError(f"{path}: expected .npy, .npz, .csv or a folder of images, got {kind or 'no ending'!r}")
-    return replace(found, notes=tuple(notes)).cut(validation, seed)
+    return replace(data, notes=tuple(notes)).cut(validation, seed)
 
 
 def _read_array(file: IO[bytes], size: int, where: object) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Everything that is known of a model in one call: what is there for what was handed over, and that it is right."""
+"""Everything known of a model in one call: the scores that are there for the inputs, and that they are right."""
 
 import jax
 import numpy as np
@@ -59,8 +59,8 @@ def test_clusters_of_a_mixture_are_its_components():
     model = vj.GMM(3, 2)
     params, _ = vj.em.fit(model, KEY, data.train.x, num_steps=50, num_restarts=3)
     found = vj.evaluate.run(model, params, KEY, data.test.x, labels=data.test.y)
-    own = np.asarray(vj.evaluate.labels(model, params, data.test.x))
-    assert found["cluster_nmi"].value == vj.evaluate.codes.nmi(own, data.test.y) > 0.5
+    components = np.asarray(vj.evaluate.labels(model, params, data.test.x))
+    assert found["cluster_nmi"].value == vj.evaluate.codes.nmi(components, data.test.y) > 0.5
     assert "active_units" not in found
 
 
@@ -77,7 +77,7 @@ def test_conditional_samples_are_asked_for_by_the_labels_of_the_rows(data, class
     test = data.test.take(slice(40))
     model = vj.zoo.conditional_vae((8, 8, 1), 2, 10, hidden=(8,))
     x = np.asarray(test.x > 127, np.float32)
-    params = model.init(KEY)
+    params = jax.jit(model.init)(KEY)
     found = vj.evaluate.run(model, params, KEY, x, test.y, classifier=classifier, grey=test.x, quick=True, k=2)
     assert 0.0 <= found["sample_accuracy"].value < 0.6  # of an untrained model
     assert found["sample_out_of_range"].value == 0.0
@@ -87,10 +87,9 @@ def test_factors_are_scored_where_they_are_known():
     sprites = vj.data.sprites(1, size=8, fixed={"shape": 0, "orientation": 0})
     model, x = vj.PPCA(64, 2), np.asarray(sprites.render(sprites.draw(KEY, 50)), np.float32) / 255
     found = vj.evaluate.run(model, vj.em.ppca_exact(model, x), KEY, x, sprites=sprites, quick=True)
-    again = vj.evaluate.run(model, vj.em.ppca_exact(model, x), jax.random.key(1), x, sprites=sprites, quick=True)
+    again = vj.evaluate.disentanglement.score(model, vj.em.ppca_exact(model, x), jax.random.key(1), sprites)
     for name in ("mig", "sap", "dci_informativeness", "factor_vae"):
-        error = np.hypot(found[name].standard_error, again[name].standard_error)
-        assert abs(found[name].value - again[name].value) < 6 * error + 0.02
+        assert abs(found[name].value - again[name]) < 10 * found[name].standard_error + 0.02
     assert found["factor_vae"].value > 0.5
 
 
