@@ -3,6 +3,7 @@
 from vaejax.models.autoencoder import Autoencoder as Autoencoder
 from vaejax.models.biva import BIVA as BIVA
 from vaejax.models.derived import Elbo as Elbo
+from vaejax.models.derived import Inference as Inference
 from vaejax.models.derived import Terms as Terms
 from vaejax.models.derived import decode as decode
 from vaejax.models.derived import elbo as elbo

@@ -21,6 +21,7 @@ from vaejax.types import Array, ArrayLike, Context, Key, Mode, Params, Scalar
 
 __all__ = [
     "Elbo",
+    "Inference",
     "Terms",
     "decode",
     "elbo",
@@ -36,12 +37,26 @@ __all__ = [
 ]
 
 
-def infer(
-    model: LatentModel, params: Params, x: ArrayLike, context: Context = None
-) -> tuple[Array, Array | None, Distribution, Proposal]:
-    """One datum and its context, checked, with p(z | context) and its posterior: the beginning of all derivations."""
+class Inference(NamedTuple):
+    """A datum and its context, checked, with its prior and its posterior.
+
+    Attributes:
+      x: `model.event(x)`.
+      context: `model.condition(context)`.
+      prior: p(z | context).
+      posterior: p(z | x, context) where it is exact, else q.
+    """
+
+    x: Array
+    context: Array | None
+    prior: Distribution
+    posterior: Proposal
+
+
+def infer(model: LatentModel, params: Params, x: ArrayLike, context: Context = None) -> Inference:
+    """Prior and posterior of one datum: the beginning of all that is derived from a model."""
     event, condition = model.event(x), model.condition(context)
-    return event, condition, model.prior(params, condition), model.posterior(params, event, condition)
+    return Inference(event, condition, model.prior(params, condition), model.posterior(params, event, condition))
 
 
 class Terms(NamedTuple):
