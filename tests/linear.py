@@ -1,9 +1,12 @@
 """Linear VAEs with parameters in closed form, and their ELBO without sampling noise."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import scipy.stats as st
 
 import vaejax as vj
 from vaejax.distributions import TrilNormal, analytic_kl
@@ -58,7 +61,7 @@ def params(weight, sigma, mean=None, full=False, shift=None):
         "decoder": {"layer0": {"kernel": np.hstack([weight, shift]).T, "bias": mean}},
         "likelihood": {"log_scale": np.log(sigma)},
     }
-    return jax.tree.map(jnp.asarray, tree)
+    return jax.tree.map(np.asarray, tree)
 
 
 def maximum_likelihood(x, latent):
@@ -70,7 +73,7 @@ def maximum_likelihood(x, latent):
 
 
 def evidence(x, weight, sigma):
-    return jax.vmap(lambda x: vj.distributions.LowRankNormal(0 * x, weight, sigma * jnp.ones_like(x)).log_prob(x))(x)
+    return st.multivariate_normal(np.zeros(len(weight)), weight @ weight.T + sigma**2 * np.eye(len(weight))).logpdf(x)
 
 
 def exact_elbo(model, params, x, context=None, beta=1.0):
@@ -85,6 +88,17 @@ def exact_elbo(model, params, x, context=None, beta=1.0):
         return jnp.mean(log_px) - beta * analytic_kl(q, p)
 
     return jnp.mean(jax.vmap(one)(x, context))
+
+
+@functools.partial(jax.jit, static_argnames=("model",))
+def log_weights(model, params, x, context=None):
+    """log p(x, z) - log q(z | x) on four draws: constant where q is exact."""
+    one = lambda key, x, c: vj.elbo(model, params, key, x, c, analytic=False).value
+    keys = jax.random.split(jax.random.key(0), 4)
+    return jax.vmap(lambda key: jax.vmap(functools.partial(one, key))(x, context))(keys)
+
+
+exact_elbo_and_gradient = jax.jit(jax.value_and_grad(exact_elbo, argnums=1), static_argnums=0)
 
 
 def maximise(f, start, steps=400):

@@ -1,4 +1,4 @@
-"""Latent-variable models, one generative story a file, and what is derived from them."""
+"""Latent-variable models, one generative story a file, and the functions that are derived from them."""
 
 from vaejax.models.autoencoder import Autoencoder as Autoencoder
 from vaejax.models.biva import BIVA as BIVA

@@ -154,8 +154,8 @@ def elbo(
     """
     require_integer("num_samples", num_samples)
     one = lambda key: terms(model, params, key, x, context, analytic=analytic)  # noqa: E731
-    found = jax.tree.map(lambda leaf: jnp.mean(leaf, 0), jax.vmap(one)(jax.random.split(key, num_samples)))
-    return Elbo(found.log_likelihood - beta * jnp.sum(found.kl), found.log_likelihood, found.kl)
+    mean = jax.tree.map(lambda leaf: jnp.mean(leaf, 0), jax.vmap(one)(jax.random.split(key, num_samples)))
+    return Elbo(mean.log_likelihood - beta * jnp.sum(mean.kl), mean.log_likelihood, mean.kl)
 
 
 @functools.partial(jax.jit, static_argnames=("k",))
@@ -179,9 +179,9 @@ def importance_bound(
     if not model.has_density:
         raise TypeError(f"{type(model).__name__} has no density p(x) to bound")
     one = lambda key: terms(model, params, key, x, context, analytic=False)  # noqa: E731
-    found = jax.vmap(one)(jax.random.split(key, k))
-    log_ratio = jnp.sum(found.kl.reshape(k, -1), 1)
-    return importance_weighted_bound(found.log_likelihood, jnp.zeros_like(log_ratio), log_ratio)
+    drawn = jax.vmap(one)(jax.random.split(key, k))
+    log_ratio = jnp.sum(drawn.kl.reshape(k, -1), 1)
+    return importance_weighted_bound(drawn.log_likelihood, jnp.zeros_like(log_ratio), log_ratio)
 
 
 @jax.jit

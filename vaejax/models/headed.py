@@ -141,7 +141,7 @@ def require_coder(encoder: Network, latent_dim: int) -> None:
 
 
 def coder_weights(model: Headed, encoder: Network, codes: Head, latent_dim: int, key: Key) -> Params:
-    """Weights of an encoder and a decoder, drawn once the encoder's output is what the head of the codes reads."""
+    """Weights of an encoder and a decoder, drawn once the encoder's output fits the head of the codes."""
     key_encoder, key_decoder = jax.random.split(key)
     shape, expected = model.shape_after(encoder, model.event_shape), codes.output_shape((latent_dim,))
     if shape != expected:

@@ -46,7 +46,7 @@ class Ladder(Headed):
       context_dim: length of the context; where there is one it is the second input of `ups[0]`, of `downs` and of
         the decoder.
       objective: default of `vaejax.fit`.
-      remat: compute the networks again on the way back instead of keeping what they computed (`jax.checkpoint`).
+      remat: compute the networks again on the way back instead of keeping their outputs (`jax.checkpoint`).
 
     Parameters: a dict for each argument that holds networks, and `likelihood` where the head has any.
 

@@ -61,7 +61,7 @@ class NVAE(Headed):
     $$q(z_i|z_{>i}, x) = N(\mu_i + \Delta\mu_i,\,(\sigma_i\Delta\sigma_i)^2), \qquad
       \Delta\mu_i, \Delta\sigma_i = r_i(d_i, h_i),\quad d_i = f_i(d_{i-1}),\quad d_0 = x$$
 
-    The networks say what it is: with the cells of `zoo.nvae`, groups at several scales, the finest first on the
+    The networks decide: with the cells of `zoo.nvae`, groups at several scales, the finest first on the
     way up, doubled in height and width on the way down. Logarithms of scales are bounded by 5 in p, by 5 more in q.
     Where groups collapse: `objectives.warm_up`, or `objectives.free_bits(nats, per="layer")`, nats a group.
 

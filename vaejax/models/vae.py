@@ -40,7 +40,7 @@ class VAE(Headed):
 
     The networks take one datum: the encoder x (and the context, where `context_dim` is not 0), the
     decoder z (likewise). The encoder gives 2 M numbers for a diagonal posterior of M latents and
-    M + M (M + 1) / 2 for a full one; the decoder what the likelihood's head reads.
+    M + M (M + 1) / 2 for a full one; the decoder gives the numbers that the likelihood's head reads.
 
     Args:
       encoder: network x -> parameters of q.

@@ -1,4 +1,4 @@
-r"""What training maximises: bounds on the log-likelihood of a batch and their variations.
+r"""Objectives of training: bounds on the log-likelihood of a batch and their variations.
 
 An objective is called as `objective(model, params, key, x, context, step, hparams) -> (value, info)`
 for a batch; `value` is maximised and `info` is a dict of averages to record. The ones here compose:

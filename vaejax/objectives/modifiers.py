@@ -86,7 +86,7 @@ def beta(weight: float, objective: Objective | None = None) -> Objective:
 
     Args:
       weight: $\beta$.
-      objective: what to change (default: `elbo()`).
+      objective: the one to change (default: `elbo()`).
 
     Reference: Higgins et al., 2017. With a Gaussian likelihood of fixed $\sigma$ it is the ELBO of the model
     with noise $\beta\sigma^2$.
@@ -95,11 +95,11 @@ def beta(weight: float, objective: Objective | None = None) -> Objective:
 
 
 def warm_up(num_steps: int, objective: Objective | None = None) -> Objective:
-    r"""Raise the weight of the divergence linearly, $\beta_t = \min(1, t/N)$ times what it is.
+    r"""Raise the weight of the divergence linearly, by the factor $\beta_t = \min(1, t/N)$.
 
     Args:
       num_steps: N, steps until the full weight.
-      objective: what to change (default: `elbo()`). Held-out data have the full weight.
+      objective: the one to change (default: `elbo()`). Held-out data have the full weight.
 
     Reference: Sønderby et al., 2016, section 3.2.
     """
@@ -113,7 +113,7 @@ def free_bits(
 
     Args:
       nats: $\lambda$.
-      objective: what to change (default: `elbo()`).
+      objective: the one to change (default: `elbo()`).
       per: `"dimension"`, for a diagonal Gaussian posterior and prior, or `"layer"`.
 
     Reference: Kingma et al., 2016, section 2.5 and appendix C.8.

@@ -52,7 +52,7 @@ class _TwoStage(Objective):
 
 
 def two_stage(first: Objective | None = None, second: Objective | None = None) -> Objective:
-    r"""Train both stages of a `TwoStage` in one run: the first as if alone, the second on what it encodes.
+    r"""Train both stages of a `TwoStage` in one run: the first as if alone, the second on the first's codes.
 
     $$E_{q_1}\log p_1(x|z) - KL[q_1(z|x)\,\|\,p_1(z)] \;+\;
     E_{q_2}\log p_2(\bar z|u) - KL[q_2(u|\bar z)\,\|\,p_2(u)], \qquad \bar z \sim q_1(z|x)$$

@@ -1,7 +1,7 @@
 """The usual members in one line each, for data of any shape.
 
 Every constructor returns a model with its objective, so that `vaejax.fit(model, key, data, epochs=...)`
-trains what its name says. Further keywords go to the model: `likelihood=`, `prior=`, `posterior=`, ...
+trains it as its source does. Further keywords go to the model: `likelihood=`, `prior=`, `posterior=`, ...
 """
 
 from vaejax.zoo.deep import biva as biva
