@@ -4,14 +4,14 @@ from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Compilation is most of the suite's time; the programs are tiny and need no optimisation.
-XLA_FLAGS = (
+# Its way of fusing, through MLIR, takes half of them; the flag is gone from jaxlib 0.11.1, where it would end the process.
+os.environ.setdefault(
+    "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
     "--xla_cpu_parallel_codegen_split_count=1"
+    + " --xla_cpu_use_fusion_emitters=false"
+    * ([int(part) for part in version("jaxlib").split(".")[:3]] < [0, 11, 1]),
 )
-# Fusions by way of MLIR take half of it. The flag is gone from jaxlib 0.11.1, and XLA ends a process for an unknown one.
-if [int(number) for number in version("jaxlib").split(".")[:3]] < [0, 11, 1]:
-    XLA_FLAGS += " --xla_cpu_use_fusion_emitters=false"
-os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 
 import jax
 import pytest
