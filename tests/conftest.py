@@ -8,13 +8,13 @@ XLA_FLAGS = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
     "--xla_cpu_parallel_codegen_split_count=1"
 )
-# Fusions by way of MLIR take half of it. The flag is gone from jaxlib 0.11.1, and XLA ends a process for an unknown one.
+# Fusions by way of MLIR take half of it. jaxlib 0.11.1 has lost the flag, and XLA ends a process for an unknown one.
 if [int(number) for number in version("jaxlib").split(".")[:3]] < [0, 11, 1]:
     XLA_FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 
-import jax
-import pytest
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
