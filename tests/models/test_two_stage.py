@@ -81,7 +81,7 @@ def test_settings_and_contexts():
         x, label = jnp.full(model.event_shape, 0.5), jnp.asarray(1)
         assert vj.elbo(model, params, KEY, x, label).kl.shape == (2,)
         assert vj.sample(model, params, KEY, label).shape == model.event_shape
-        with pytest.raises(ValueError, match="VAE has context_dim=3: expected .* got None"):
+        with pytest.raises(ValueError, match="TwoStage has context_dim=3: expected .* got None"):
             vj.sample(model, params, KEY)
         grey = np.random.default_rng(0).random((8, *model.event_shape))
         result = vj.fit(model, KEY, grey, context=np.arange(8) % 3, epochs=1, progress=False)
