@@ -4,14 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from vaejax import kernels
 from vaejax.distributions.distribution import Distribution, Heat
-from vaejax.kernels import (
-    low_rank_normal_log_prob,
-    normal_log_prob,
-    reparameterize_diag,
-    reparameterize_tril,
-    tril_normal_log_prob,
-)
 from vaejax.recipes import pytree
 from vaejax.types import Array, Event, Key, Scalar, Term
 
@@ -50,10 +44,10 @@ class Normal(_Gaussian):
         return cls(zeros, jnp.ones_like(zeros))
 
     def sample(self, key: Key, temperature: Heat = 1.0) -> Event:
-        return reparameterize_diag(key, self.loc, temperature * self.scale)
+        return kernels.reparameterize_diag(key, self.loc, temperature * self.scale)
 
     def log_prob(self, value: Event) -> Scalar:
-        return normal_log_prob(value, self.loc, self.scale)
+        return kernels.normal_log_prob(value, self.loc, self.scale)
 
     @property
     def stddev(self) -> Event:
@@ -72,10 +66,10 @@ class TrilNormal(_Gaussian):
     scale_tril: Float[Array, "D D"]
 
     def sample(self, key: Key, temperature: Heat = 1.0) -> Float[Array, " D"]:
-        return reparameterize_tril(key, self.loc, temperature * self.scale_tril)
+        return kernels.reparameterize_tril(key, self.loc, temperature * self.scale_tril)
 
     def log_prob(self, value: Float[Array, " D"]) -> Scalar:
-        return tril_normal_log_prob(value, self.loc, self.scale_tril)
+        return kernels.tril_normal_log_prob(value, self.loc, self.scale_tril)
 
     @property
     def stddev(self) -> Float[Array, " D"]:
@@ -97,11 +91,11 @@ class LowRankNormal(_Gaussian):
         key_factor, key_residual = jax.random.split(key)
         factors = jax.random.normal(key_factor, self.factor.shape[-1:], self.factor.dtype)
         centre = self.loc + temperature * (self.factor @ factors)
-        return reparameterize_diag(key_residual, centre, temperature * self.scale)
+        return kernels.reparameterize_diag(key_residual, centre, temperature * self.scale)
 
     def log_prob(self, value: Event) -> Scalar:
         factor = self.factor.reshape(self.loc.size, self.factor.shape[-1])
-        return low_rank_normal_log_prob(jnp.ravel(value), jnp.ravel(self.loc), factor, jnp.ravel(self.scale))
+        return kernels.low_rank_normal_log_prob(jnp.ravel(value), jnp.ravel(self.loc), factor, jnp.ravel(self.scale))
 
     @property
     def stddev(self) -> Event:

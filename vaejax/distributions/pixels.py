@@ -6,12 +6,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from vaejax import kernels
 from vaejax.distributions.distribution import Distribution, Heat
-from vaejax.kernels import (
-    bernoulli_log_prob,
-    continuous_bernoulli_log_prob,
-    discretized_logistic_log_prob,
-)
 from vaejax.recipes import pytree
 from vaejax.types import Array, Event, Key, Scalar, Term
 
@@ -35,7 +31,7 @@ class Bernoulli(Distribution):
         return jax.random.bernoulli(key, p).astype(p.dtype).reshape(self.logits.shape)
 
     def log_prob(self, value: Event) -> Scalar:
-        return bernoulli_log_prob(value, self.logits)
+        return kernels.bernoulli_log_prob(value, self.logits)
 
     @property
     def mean(self) -> Event:
@@ -66,7 +62,7 @@ class ContinuousBernoulli(Distribution):
         return jnp.clip(jnp.where(logits > 0, 1.0 - falling, falling), 0.0, 1.0)
 
     def log_prob(self, value: Event) -> Scalar:
-        return continuous_bernoulli_log_prob(value, self.logits)
+        return kernels.continuous_bernoulli_log_prob(value, self.logits)
 
     @property
     def mean(self) -> Event:
@@ -108,7 +104,7 @@ class DiscretizedLogistic(Distribution):
         return jnp.clip(jnp.round((self.loc + temperature * self.scale * noise) * steps), 0, steps) / steps
 
     def log_prob(self, value: Event) -> Scalar:
-        return discretized_logistic_log_prob(value, self.loc, self.scale, self.levels)
+        return kernels.discretized_logistic_log_prob(value, self.loc, self.scale, self.levels)
 
     def _moments(self) -> tuple[Event, Event]:
         # E k = sum_j P(k >= j) and E k^2 = sum_j (2 j - 1) P(k >= j), a threshold at a time.

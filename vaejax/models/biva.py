@@ -113,11 +113,6 @@ class BIVA(Headed):
         require_integer("number of latent_shapes", len(self.latent_shapes), 2)
         require_layers(self, len(self.latent_shapes), below_top=("priors", "merges"))
 
-    @property
-    def networks(self) -> dict[str, tuple[Network, ...]]:
-        parts = {"ups": self.ups, "rises": self.rises, "priors": self.priors}
-        return parts | {"merges": self.merges, "downs": self.downs}
-
     def prior(self, params: Params, context: Context = None) -> Chain:
         extra, (top, *below) = self.extra(context), self.latent_shapes
         pairs = layers(self, params, "priors", ((*shape[:-1], 2 * shape[-1]) for shape in below))

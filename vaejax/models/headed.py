@@ -1,6 +1,7 @@
 """Models whose likelihood is a head that reads a decoder's output."""
 
 import functools
+import inspect
 from typing import Any
 
 import jax
@@ -30,8 +31,9 @@ class Headed(LatentModel):
 
     @property
     def networks(self) -> dict[str, tuple[Network, ...]]:
-        """Tuples of networks, where the model has any, by the names of their parameters."""
-        return {}
+        """Tuples of networks by the names of their parameters: the fields of this type."""
+        kinds = inspect.get_annotations(type(self))
+        return {name: getattr(self, name) for name, kind in kinds.items() if kind == tuple[Network, ...]}
 
     def weights(self, key: Key) -> Params:
         """Draw all parameters but those of the likelihood head: here the decoder's and those of `networks`."""

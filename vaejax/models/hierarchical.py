@@ -69,10 +69,6 @@ class HierarchicalVAE(Headed):
         super().__post_init__()
         require_layers(self, len(self.latent_shapes), below_top=("downs",))
 
-    @property
-    def networks(self) -> dict[str, tuple[Network, ...]]:
-        return {"ups": self.ups, "downs": self.downs}
-
     def prior(self, params: Params, context: Context = None) -> Chain:
         top, *below = self.latent_shapes
         extra = self.extra(context)

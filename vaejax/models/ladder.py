@@ -75,10 +75,6 @@ class Ladder(Headed):
         super().__post_init__()
         require_layers(self, len(self.latent_shapes), below_top=("downs",))
 
-    @property
-    def networks(self) -> dict[str, tuple[Network, ...]]:
-        return {"ups": self.ups, "evidence": self.evidence, "downs": self.downs}
-
     def prior(self, params: Params, context: Context = None) -> Chain:
         top, *below = self.latent_shapes
         extra = self.extra(context)

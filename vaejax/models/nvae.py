@@ -106,10 +106,6 @@ class NVAE(Headed):
         super().__post_init__()
         require_layers(self, len(self.latent_shapes), below_top=("priors",))
 
-    @property
-    def networks(self) -> dict[str, tuple[Network, ...]]:
-        return {"ups": self.ups, "residuals": self.residuals, "priors": self.priors, "downs": self.downs}
-
     def weights(self, key: Key) -> Params:
         return super().weights(key) | {"start": jnp.zeros(self.start_shape)}
 
