@@ -26,7 +26,7 @@ from vaejax.objectives.objective import HParams
 from vaejax.recipes import digest
 from vaejax.train.feed import Position
 from vaejax.train.processes import gathered, placed, succeed_together, texts
-from vaejax.train.saved import RUN, manager_of, recipe_or_none, whole_checkpoints
+from vaejax.train.saved import RUN, add_checkpoint, manager_of, recipe_or_none, whole_checkpoints
 from vaejax.train.state import History, StepLog, TrainState, joined
 from vaejax.train.step import Setup
 from vaejax.types import PyTree
@@ -143,18 +143,13 @@ class Run:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint in the background; everything is copied first."""
-        import orbax.checkpoint as ocp
-
         position, state, history, logs, in_row = checkpoint
         about: dict[str, Any] = position._asdict()
         arrays: dict[str, Any] = {"state": {name: _flat(value) for name, value in state._asdict().items()}}
         arrays |= {"in_row": in_row, "log": joined(logs)._asdict() if logs else {}}
         arrays |= {"history": history.columns} | ({"batches": history.batches} if len(history) else {})
-        about["sha256"] = digest(arrays)
-        items = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
         with self._writing():
-            latest = self._manager.latest_step()
-            self._manager.save(0 if latest is None else latest + 1, args=items, force=True)
+            add_checkpoint(self._manager, arrays, about)
         self._last = time.monotonic()
 
     def restore(self, fresh: Checkpoint) -> Checkpoint:

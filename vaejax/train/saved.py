@@ -16,12 +16,12 @@ from vaejax.checks import require_parameters
 from vaejax.files import brief, new_folder, read_json, write_json
 from vaejax.models import LatentModel
 from vaejax.recipes import digest, from_json, to_json
-from vaejax.types import Params
+from vaejax.types import Params, PyTree
 
 if TYPE_CHECKING:
     from orbax.checkpoint import CheckpointManager
 
-__all__ = ["RUN", "load", "manager_of", "recipe_or_none", "save", "whole_checkpoints"]
+__all__ = ["RUN", "add_checkpoint", "load", "manager_of", "recipe_or_none", "save", "whole_checkpoints"]
 
 RUN, _RECIPE, _ARRAYS = "run.json", "recipe.json", "arrays"
 _FORMAT = 1
@@ -153,6 +153,16 @@ def _reader(path: Path) -> "CheckpointManager":
         except FileNotFoundError:
             time.sleep(0.05)
     return manager_of(path, writes=False)
+
+
+def add_checkpoint(manager: "CheckpointManager", arrays: PyTree, about: dict[str, Any]) -> None:
+    """Write the next checkpoint of a run in the background, with a checksum of its arrays."""
+    import orbax.checkpoint as ocp
+
+    about = about | {"sha256": digest(arrays)}
+    items = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
+    latest = manager.latest_step()
+    manager.save(0 if latest is None else latest + 1, args=items, force=True)
 
 
 def whole_checkpoints(manager: "CheckpointManager", path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
