@@ -99,7 +99,7 @@ class GMMStep(MixtureStep[GMM]):
 
     def at_floor(self, params: Params, hyper: Hyper) -> Bool[Array, " K"]:
         """Whether a covariance has more eigenvalues on the floor than the mixture has, whose data may be flat."""
-        shares, means, least = self.shares(params), params["means"], hyper.floor * (1.0 + 1e-6)
+        shares, means, least = self.shares(params), params["means"], 2.0 * hyper.floor
         about = means - (shares @ means)[None]
         if not self._has_tril:
             variances = self.variances(params)

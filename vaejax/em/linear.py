@@ -62,7 +62,7 @@ class _Linear(EMStep):
     def at_floor(self, params: Params, hyper: Hyper) -> Bool[Array, " K"]:
         noise = jnp.exp(2.0 * params["log_scale"])
         overall = noise + jnp.sum(params["weight"] ** 2, 1)
-        low = (noise <= hyper.floor * (1.0 + 1e-6)) & (overall > 2.0 * hyper.floor)
+        low = (noise <= 2.0 * hyper.floor) & (overall > 4.0 * hyper.floor)
         return jnp.any(low)[None]
 
     def _noise(self, residual: Array, seen: Array, hyper: Hyper) -> Array:

@@ -22,6 +22,7 @@ M = TypeVar("M", GMM, PPCAMixture)
 _NARROW = 1e-3  # deviation of components that assign rows to the nearest mean, in the standard frame
 _SHRINK = 0.1  # share of the variance of the data that the covariances of clusters are shrunk towards
 _LLOYD_STEPS = 10
+_LEAST_FLOOR = 1e-12  # deviations of a millionth: 16 times what float32 rows resolve
 
 
 @static
@@ -75,10 +76,9 @@ class MixtureStep(EMStep[M]):
 
     def settled(self, params: Params, rows: Chunks, hyper: Hyper) -> Hyper:
         """The floor, where it is the default one, in units of the variance within the components at the start."""
-        least = (8.0 * float(jnp.finfo(rows.x.dtype).eps)) ** 2
         within = self.shares(params) @ self.variances(params)
-        within = jnp.mean(within) if self.frame == "common" else jnp.min(jnp.where(within > 2 * least, within, 1.0))
-        relative = jnp.maximum(hyper.floor * jnp.minimum(within, 1.0), least)
+        within = jnp.mean(within) if self.frame == "common" else jnp.min(jnp.where(within > _LEAST_FLOOR, within, 1.0))
+        relative = jnp.maximum(hyper.floor * jnp.minimum(within, 1.0), _LEAST_FLOOR)
         return hyper._replace(floor=jnp.where(hyper.floor_given, hyper.floor, relative))
 
     def shares(self, params: Params) -> Float[Array, " K"]:

@@ -52,7 +52,7 @@ class PPCAMixtureStep(MixtureStep[PPCAMixture]):
         return jnp.sum(params["weights"] ** 2, -1) + jnp.exp(2.0 * params["log_scale"])[:, None]
 
     def at_floor(self, params: Params, hyper: Hyper) -> Bool[Array, " K"]:
-        return jnp.exp(2.0 * params["log_scale"]) <= hyper.floor * (1.0 + 1e-6)
+        return jnp.exp(2.0 * params["log_scale"]) <= 2.0 * hyper.floor
 
     def rescale(self, params: Params, shift: Vector, scale: np.ndarray) -> Params:
         return params | {

@@ -181,7 +181,7 @@ class EMStep(abc.ABC, Generic[M]):
         return jnp.ones(1)
 
     def at_floor(self, params: Params, hyper: Hyper) -> Bool[Array, " K"]:
-        """Whether a component stands on the floor in a direction in which the data do not."""
+        """Whether a component stands on the floor, up to a factor of two, in a direction in which the data do not."""
         return jnp.zeros(1, bool)
 
     def rescale(self, params: Params, shift: Vector, scale: np.ndarray) -> Params:
