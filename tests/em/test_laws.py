@@ -154,7 +154,7 @@ def test_tol_freezes_and_reports(x64):
 
 def test_restarts_return_the_best(x64):
     model, key = zoo.EXACT["gmm-full"], jax.random.key(3)
-    options = {"num_steps": STEPS, "start": "seeds"}
+    options = {"num_steps": STEPS, "start": "random"}
     one, three = (vj.em.fit(model, key, X, num_restarts=n, **options)[1].objective[-1] for n in (1, 3))
     assert three > one + 1e-3
 

@@ -1,6 +1,7 @@
 """Shared by the steps of mixtures: starts from clusters, responsibilities, components that start again."""
 
 import abc
+import math
 from collections.abc import Callable
 from typing import Literal, TypeAlias, TypeVar
 
@@ -22,6 +23,7 @@ M = TypeVar("M", GMM, PPCAMixture)
 _NARROW = 1e-3  # deviation of components that assign rows to the nearest mean, in the standard frame
 _SHRINK = 0.1  # share of the variance of the data that the covariances of clusters are shrunk towards
 _LLOYD_STEPS = 10
+_SEEDED_ON = 2**14  # rows that k-means sees, at most
 _LEAST_FLOOR = 1e-12  # deviations of a millionth: 16 times what float32 rows resolve
 
 
@@ -29,10 +31,10 @@ _LEAST_FLOOR = 1e-12  # deviations of a millionth: 16 times what float32 rows re
 class MixtureStep(EMStep[M]):
     """EM of a mixture, with its starts.
 
-    A start from clusters is k-means and then one M step, in which each covariance is shrunk towards a tenth of the
-    variances of the data with the weight of D + 1 rows. Of full covariances every third start has its k-means along
-    one direction of the whitened rows, in which they are furthest from a Gaussian towards several humps: there
-    clusters lie side by side that are long, thin and oblique in the columns.
+    A start from clusters is k-means on some of the rows and then one M step on all of them, in which each covariance
+    is shrunk towards a tenth of the variances of the data with the weight of D + 1 rows. Of full covariances every
+    third start has its k-means along one direction of the whitened rows, in which they are furthest from a Gaussian
+    towards several humps: there clusters lie side by side that are long, thin and oblique in the columns.
 
     Attributes:
       begin: `"kmeans"`, clusters; `"seeds"`, k-means++ seeds with the variance about them; `"random"`, the model's
@@ -58,17 +60,18 @@ class MixtureStep(EMStep[M]):
     def start(self, key: Key, rows: Chunks, hyper: Hyper) -> Params:
         if self.begin == "random":
             return self.model.init(key)
-        key_seeds, key_line, key_rest = jax.random.split(key, 3)
+        key_rows, key_seeds, key_line, key_rest = jax.random.split(key, 4)
         k, dim, dtype = self.model.num_components, self.model.dim, hyper.floor.dtype
+        some = _sample(key_rows, rows, max(_SEEDED_ON, 64 * k))
         if self.begin == "seeds":
-            means, spread = kmeans_plus_plus(key_seeds, rows, k)
+            means, spread = kmeans_plus_plus(key_seeds, some, k)
             return self.at(means.astype(dtype), jnp.sqrt(jnp.maximum(spread.astype(dtype), hyper.floor)), key_rest)
         metric, narrow = None, jnp.full((dim,), _NARROW, dtype)
         if self.projects:
-            metric = jnp.where(hyper.restart % 3 == 1, _along_humps(key_line, rows), jnp.eye(dim, dtype=dtype))
+            metric = jnp.where(hyper.restart % 3 == 1, _along_humps(key_line, some), jnp.eye(dim, dtype=dtype))
             narrow = _NARROW * jnp.linalg.cholesky(jnp.linalg.inv(metric))
-        means = kmeans(rows, kmeans_plus_plus(key_seeds, rows, k, metric)[0], metric)
-        variance = rows.sum(lambda _, chunk: chunk.x**2 @ chunk.w, ()) / rows.count
+        means = kmeans(some, kmeans_plus_plus(key_seeds, some, k, metric)[0], metric)
+        variance = some.sum(lambda _, chunk: chunk.x**2 @ chunk.w, ()) / some.count
         shrunk = hyper._replace(
             prior_count=jnp.asarray(dim + 1.0, dtype), prior_variance=_SHRINK * variance, may_reseed=jnp.asarray(False)
         )
@@ -83,6 +86,16 @@ class MixtureStep(EMStep[M]):
 
     def shares(self, params: Params) -> Float[Array, " K"]:
         return jax.nn.softmax(params["logits"])
+
+
+def _sample(key: Key, rows: Chunks, count: int) -> Chunks:
+    """The rows, or so many of them at random."""
+    chunks, size = rows.w.shape
+    if chunks * size <= count:
+        return rows
+    index = jax.random.randint(key, (count,), 0, chunks * size)
+    take = lambda leaf: leaf[index // size, :, index % size].T[None]  # noqa: E731
+    return Chunks(take(rows.x), rows.w[index // size, index % size][None])
 
 
 def _along_humps(key: Key, rows: Chunks) -> Float[Array, "D D"]:
@@ -148,7 +161,7 @@ def kmeans(
 def kmeans_plus_plus(
     key: Key, rows: Chunks, count: int, metric: Float[Array, "D D"] | None = None
 ) -> tuple[Float[Array, "K D"], Float[Array, " D"]]:
-    r"""Seed K centres: each row is chosen with probability proportional to $w\,d^2$ to the nearest one.
+    r"""Seed K centres: each is the best of a few rows, drawn by their $w\,d^2$ to the nearest centre.
 
     Missing entries count as the mean of their column.
 
@@ -160,29 +173,33 @@ def kmeans_plus_plus(
     Returns:
       The centres, and the mean squared distance of the rows to their nearest one, column by column.
 
-    Reference: Arthur and Vassilvitskii, 2007, section 2.2.
+    Reference: Arthur and Vassilvitskii, 2007, section 2.2; of $2 + \ln K$ candidates the one that leaves the least.
     """
-    keys = jax.random.split(key, count)
-    dtype = rows.x.dtype
+    dtype, tries = rows.x.dtype, 2 + int(math.log(count))
     root = None if metric is None else jnp.linalg.cholesky(metric).T.astype(dtype)
 
-    def nearer(best: tuple[Array, Array], centre: Array) -> tuple[Array, Array]:
+    def distance(centre: Float[Array, " D"]) -> Float[Array, "n C"]:
         away = rows.x - centre[None, :, None]
-        distance = jnp.sum((away if root is None else root[None] @ away) ** 2, 1)
-        closer = distance < best[0]
-        return jnp.where(closer, distance, best[0]), jnp.where(closer[:, None, :], centre[None, :, None], best[1])
+        return jnp.sum((away if root is None else root[None] @ away) ** 2, 1)
 
-    first = _draw(keys[0], rows, rows.w)
-    start = nearer((jnp.full(rows.w.shape, jnp.inf, dtype), jnp.zeros_like(rows.x)), first)
-
-    def add(best: tuple[Array, Array], key: Key) -> tuple[tuple[Array, Array], Array]:
+    def add(nearest: tuple[Array, Array, Array], at: tuple[Key, Array]) -> tuple[tuple[Array, Array, Array], None]:
+        best, index, centres = nearest
+        key, i = at
         # Where every row sits on a centre already, the weights alone decide.
-        centre = _draw(key, rows, rows.w * jnp.maximum(best[0], jnp.finfo(dtype).tiny))
-        return nearer(best, centre), centre
+        candidates = _draw(key, rows, rows.w * jnp.maximum(best, jnp.finfo(dtype).tiny), (tries,))
+        left = jnp.minimum(best[None], jax.lax.map(distance, candidates))
+        chosen = jnp.argmin(jnp.sum(rows.w[None] * left, (1, 2)))
+        index = jnp.where(left[chosen] < best, i, index)
+        return (left[chosen], index, centres.at[i].set(candidates[chosen])), None
 
-    (_, nearest), others = jax.lax.scan(add, start, keys[1:])
-    spread = jnp.sum(rows.w[:, None, :] * (rows.x - nearest) ** 2, (0, 2)) / jnp.sum(rows.w)
-    return jnp.concatenate([first[None], others]), spread
+    key_first, key_others = jax.random.split(key)
+    first = _draw(key_first, rows, rows.w)
+    centres = jnp.zeros((count, len(first)), dtype).at[0].set(first)
+    start = distance(first), jnp.zeros(rows.w.shape, jnp.int32), centres
+    keys = jax.random.split(key_others, count)[1:]
+    (_, index, centres), _ = jax.lax.scan(add, start, (keys, jnp.arange(1, count, dtype=jnp.int32)))
+    away = rows.x - jnp.moveaxis(centres[index], 2, 1)
+    return centres, jnp.sum(rows.w[:, None, :] * away**2, (0, 2)) / jnp.sum(rows.w)
 
 
 def _draw(key: Key, rows: Chunks, mass: Float[Array, "n C"], shape: tuple[int, ...] = ()) -> Array:
