@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax.checks import require_kind
-from vaejax.em.frame import chunked, restored, wide
+from vaejax.em.frame import EMRows, chunked, restored, wide
 from vaejax.em.linear import LinearStep
 from vaejax.em.step import Chunks
 from vaejax.models import PPCA
@@ -17,7 +17,7 @@ __all__ = ["ppca_exact"]
 
 
 def ppca_exact(
-    model: PPCA, x: ArrayLike, *, weights: ArrayLike | None = None, variance_floor: float | None = None
+    model: PPCA, x: EMRows, *, weights: ArrayLike | None = None, variance_floor: float | None = None
 ) -> Params:
     r"""Maximum-likelihood PPCA in closed form, from one eigendecomposition of the data's covariance.
 

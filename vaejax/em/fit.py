@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vaejax.checks import require_choice, require_integer, require_number
-from vaejax.em.frame import Frame, chunked, restored, wide
+from vaejax.checks import prng_key, require_choice, require_integer, require_number
+from vaejax.em.frame import EMRows, Frame, chunked, restored, wide
 from vaejax.em.gmm import GMMStep
 from vaejax.em.linear import LinearStep, MissingLinearStep
 from vaejax.em.loop import EMTrace, run, watched
@@ -52,7 +52,7 @@ def step_of(model: LatentModel, missing: bool = False, begin: Start = "kmeans") 
 def fit(
     model: LatentModel,
     key: Key,
-    x: ArrayLike,
+    x: EMRows,
     *,
     num_steps: int,
     num_restarts: int = 1,
@@ -82,7 +82,8 @@ def fit(
     Args:
       model: a `GMM`, `PPCA`, `FactorAnalysis` or `PPCAMixture`, or any model that brings an `EMStep` as its `em_step`.
       key: for the starting points.
-      x: rows (N, D) of floats, or images (N, H, W, C), which are flattened; uint8 is scaled to [0, 1].
+      x: rows (N, D) of floats, or images (N, H, W, C), which are flattened; uint8 is scaled to [0, 1]. Of a
+        `data.Dataset` the train part.
       num_steps: number of EM steps, at most.
       num_restarts: starting points, run side by side; the best final objective is returned, of a fit without
         degenerate components where there is one (`EMTrace.degenerate`).
@@ -121,6 +122,7 @@ def fit(
     >>> sorted(np.round(params["means"][:, 0]).tolist()), bool(trace.converged)
     ([-1.0, 1.0], True)
     """
+    key = prng_key("key", key)
     step = step_of(model, missing, require_choice("start", start, get_args(Start)))
     if mesh is not None and not (isinstance(mesh, Mesh) and mesh.axis_names == ("data",)):
         raise ValueError(f"mesh: expected a jax.sharding.Mesh with the one axis 'data', got {mesh!r}")

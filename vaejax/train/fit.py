@@ -13,7 +13,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from vaejax import objectives
-from vaejax.checks import require_parameters
+from vaejax.checks import prng_key, require_parameters
 from vaejax.data import Dataset, Split, Stream
 from vaejax.data.inputs import Rows, checked_rows, is_grey, validation_rows
 from vaejax.models import LatentModel
@@ -69,7 +69,7 @@ def fit(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     >>> result.history["validation_elbo"].shape
     (2,)
     """
-    return _train(model, key, data, options)
+    return _train(model, prng_key("key", key), data, options)
 
 
 @keywords(Options)
@@ -96,6 +96,7 @@ def fit_ensemble(model: LatentModel, keys: Key, data: Data, options: Options) ->
     >>> fits.history["kl"].shape
     (2, 1)
     """
+    keys = prng_key("keys", keys)
     if jnp.ndim(keys) != 1 or not len(keys):
         raise ValueError(f"keys: expected a vector of PRNG keys, got shape {jnp.shape(keys)}")
     if jax.process_count() > 1:
@@ -119,7 +120,7 @@ def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     count, shared = (size, "rows in a batch") if members is None else (members, "members")
     if mesh is not None and count % mesh.size:
         raise ValueError(f"mesh: expected a number of {shared} that {mesh.size} devices divide, got {count}")
-    precise = model if options.compute_dtype is None else in_precision(model, options.compute_dtype)
+    precise = in_precision(model, options.precision)
     optimizer, average = options.optimizer or _ADAM, options.average
     setup = Setup(precise, objective, optimizer, options.transform, size, average, mesh, members is not None)
     keys = setup.over_members(jax.random.split)(key)
