@@ -82,3 +82,12 @@ def test_planes_draw_points_and_densities_with_the_same_axes():
     for wrong in ({"a": np.zeros((4, 3))}, {"a": density}):
         with pytest.raises(ValueError, match="panels: expected points in the plane"):
             vj.plots.planes(wrong)
+
+
+def test_several_sets_share_one_plane_and_a_legend():
+    sets = {"rows": np.zeros((4, 2)), "samples": np.ones((3, 2))}
+    axes = vj.plots.scatter(sets, names=("a", "b")).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["rows", "samples"]
+    assert [len(dots.get_offsets()) for dots in axes.collections] == [4, 3] and axes.get_xlabel() == "a"
+    with pytest.raises(ValueError, match="samples: expected points in the plane"):
+        vj.plots.scatter(sets | {"samples": np.ones((3, 3))})

@@ -121,8 +121,8 @@ def _columns(run: Run, samples: np.ndarray) -> "dict[str, Figure]":
     first, second = sorted(np.argsort(-spread, kind="stable")[:2])
     units = np.asarray if scaling is None else scaling.undo
     sets = {"train rows": x[: len(samples)], "samples": samples}
-    planes = {name: units(rows)[:, [first, second]] for name, rows in sets.items()}
-    figure = vj.plots.planes(planes, names=(f"column {first}", f"column {second}"))
+    points = {name: units(rows)[:, [first, second]] for name, rows in sets.items()}
+    figure = vj.plots.scatter(points, names=(f"column {first}", f"column {second}"))
     return {f"Columns {first} and {second}: as many train rows as samples": figure}
 
 

@@ -83,27 +83,35 @@ def _listed(panel: Layer | list[Layer]) -> list[Layer]:
 
 
 def scatter(
-    x: ArrayLike,
+    x: ArrayLike | Mapping[str, ArrayLike],
     labels: ArrayLike | None = None,
     *,
     title: str = "",
     names: tuple[str, str] = ("$x_1$", "$x_2$"),
 ) -> "Figure":
-    """Points in the plane, coloured by label.
+    """Points in the plane, coloured by label, or several sets of them in one picture, with a legend.
 
     Args:
-      x: shape (N, 2).
+      x: shape (N, 2), or a name and the points of each set: these differ by marker as well as by colour, and the axes
+        have scales of their own.
       labels: integers (N,), or `None` for one colour.
       title: of the figure.
       names: of the axes.
     """
-    x = plane_points("x", x)
     figure, axes = new_figure(4.2, 4.0)
-    colours = {} if labels is None else {"c": np.asarray(labels), "cmap": "viridis"}
-    dots = axes.scatter(x[:, 0], x[:, 1], s=dot_size(x), alpha=0.6, linewidths=0, **colours)
-    if labels is not None:
-        figure.colorbar(dots, ax=axes, fraction=0.05, label="label")
-    axes.set_aspect("equal", adjustable="datalim")
+    dots = {"alpha": 0.6, "linewidths": 0}
+    if isinstance(x, Mapping):
+        for i, (name, points) in enumerate(x.items()):
+            points, kind = plane_points(name, points), {"c": COLOURS[i % 3], "marker": "o^s"[i % 3]}
+            axes.scatter(points[:, 0], points[:, 1], s=dot_size(points), label=name, **dots, **kind)
+        axes.legend(fontsize=8)
+    else:
+        x = plane_points("x", x)
+        colours = {} if labels is None else {"c": np.asarray(labels), "cmap": "viridis"}
+        shown = axes.scatter(x[:, 0], x[:, 1], s=dot_size(x), **dots, **colours)
+        if labels is not None:
+            figure.colorbar(shown, ax=axes, fraction=0.05, label="label")
+        axes.set_aspect("equal", adjustable="datalim")
     label(axes, names, title)
     return figure
 
