@@ -6,7 +6,7 @@ import pytest
 
 import vaejax as vj
 from tests import zoo
-from vaejax.evaluate.diagnose import RULES, advise
+from vaejax.evaluate.diagnose import advise
 
 KEY = jax.random.key(0)
 
@@ -36,7 +36,6 @@ HEALTHY = {
 def test_each_rule_speaks_when_it_should(changed, words):
     assert advise(HEALTHY) == []
     assert any(words in sentence for sentence in advise(HEALTHY | changed))
-    assert len(RULES) == 9
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """The use that a fitted model makes of its latents and its noise, and what to try next."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,10 +18,9 @@ from vaejax.evaluate.rows import Rows, RowsLike, bounds, checked, mean_and_error
 from vaejax.models import Elbo, LatentModel, infer
 from vaejax.types import Array, ArrayLike, Context, Key, Params
 
-__all__ = ["RULES", "Diagnosis", "advise", "diagnose"]
+__all__ = ["Diagnosis", "advise", "diagnose"]
 
 _LOW_VARIANCE = 1e-2
-Numbers = Mapping[str, Any]
 
 
 class Diagnosis(NamedTuple):
@@ -164,109 +164,63 @@ def diagnose(
         refined = refine(model, params, key_gap, rows, progress=progress)
         put("amortisation_gap", refined.best - refined.encoder)
         put("approximation_gap", refined.importance - refined.best)
-    extra = {"k": k, "generalisation_gap_error": np.nan_to_num(errors.get("generalisation_gap", 0.0))}
+    extra = {"k": k, "generalisation_gap_error": errors.get("generalisation_gap", math.nan)}
     return Diagnosis(numbers, arrays, advise(numbers | extra), f"{len(rows.x)} rows, {evidence.protocol}", errors)
 
 
-def _collapsed(n: Numbers) -> str | None:
-    active, latents = n["active_units"], n["latents"]
-    if active >= 0.75 * latents or latents < 2:
-        return None
-    sentence = f"{active} of {latents} units are active"
-    sigma, kept = n.get("fixed_sigma"), n.get("ppca_keeps")
-    if sigma is not None and kept is not None and kept < latents:
-        return f"{sentence}; sigma is fixed at {sigma:.3g}, where pPCA keeps at most {kept}: try a learned shared sigma"
-    if n.get("beta", 1.0) > 1.0:
-        return f"{sentence} with beta = {n['beta']:.3g}: a smaller beta keeps more of them"
-    return f"{sentence}: try a warm-up of beta or free bits, or fewer latents"
-
-
-def _wrong_noise(n: Numbers) -> str | None:
-    sigma, error = n.get("fixed_sigma"), n.get("mean_squared_error")
-    if sigma is None or error is None or error <= 0 or 0.5 < sigma**2 / error < 2.0:
-        return None
-    return (
-        f"sigma^2 is fixed at {sigma**2:.3g}, but the mean squared error is {error:.3g}: this trains a beta-VAE with "
-        f"beta = {sigma**2 / error:.3g}, and its log-likelihood is not the best it could be: learn sigma"
-    )
-
-
-def _tiny_noise(n: Numbers) -> str | None:
-    least, share = n.get("least_sigma"), n.get("low_variance_share")
-    if least is None or least > 2e-3:
-        return None
-    sentence = f"sigma goes down to {least:.2g}"
-    if share is not None:
-        sentence += f", and pixels of variance below 0.01 give {share:.0%} of the log-likelihood"
-    return f"{sentence}: dequantize the data or give sigma a larger floor before comparing log-likelihoods"
-
-
-def _overfitted(n: Numbers) -> str | None:
-    gap, error = n.get("generalisation_gap"), n.get("generalisation_gap_error", 0.0)
-    if gap is None or gap < max(1.0, 4.0 * error, 0.05 * abs(n["elbo"])):
-        return None
-    return (
-        f"the bound on the train rows is {gap:.1f} nats above the held-out one: stop earlier, or use a smaller network"
-    )
-
-
-def _amortised(n: Numbers) -> str | None:
-    gap, other = n.get("amortisation_gap"), n.get("approximation_gap", 0.0)
-    if gap is None or gap < 1.0 or gap < other:
-        return None
-    return f"the encoder loses {gap:.1f} nats to the best q of its family: train longer, or a larger encoder"
-
-
-def _approximated(n: Numbers) -> str | None:
-    gap, other = n.get("approximation_gap"), n.get("amortisation_gap", 0.0)
-    if gap is None or gap < 1.0 or gap < other:
-        return None
-    return f"the best q of this family loses {gap:.1f} nats: try a full covariance or a flow (heads.IAF)"
-
-
-def _holes(n: Numbers) -> str | None:
-    divergence = n.get("aggregate_kl")
-    if divergence is None or divergence < max(1.0, 0.1 * n["kl"]):
-        return None
-    return (
-        f"the aggregate posterior is {divergence:.1f} nats from the prior: samples start where the decoder was not "
-        "trained; try priors.mixture, priors.vamp or zoo.two_stage"
-    )
-
-
-def _weak_bound(n: Numbers) -> str | None:
-    share = n.get("relative_ess")
-    if share is None or share * n.get("k", 500) > 10:
-        return None
-    return (
-        f"the effective sample size of the importance bound is {share:.1%} of its draws: the bound is loose; raise k, "
-        "or compare with evaluate.ais"
-    )
-
-
-def _not_a_likelihood(n: Numbers) -> str | None:
-    if not n.get("grey_bernoulli", False):
-        return None
-    return "a Bernoulli score of grey values is not a likelihood: use transforms.binarize or heads.continuous_bernoulli"
-
-
-RULES: tuple[Callable[[Numbers], str | None], ...] = (
-    _not_a_likelihood,
-    _collapsed,
-    _wrong_noise,
-    _tiny_noise,
-    _overfitted,
-    _amortised,
-    _approximated,
-    _holes,
-    _weak_bound,
-)
-
-
-def advise(numbers: Numbers) -> list[str]:
+def advise(numbers: Mapping[str, Any]) -> list[str]:
     """Sentences that the numbers of a diagnosis call for, in the order of importance; empty where nothing is wrong.
 
     >>> advise({"active_units": 6, "latents": 20, "fixed_sigma": 1.0, "ppca_keeps": 12, "kl": 3.0, "elbo": -1.0})
     ['6 of 20 units are active; sigma is fixed at 1, where pPCA keeps at most 12: try a learned shared sigma']
     """
-    return [sentence for rule in RULES if (sentence := rule(numbers)) is not None]
+    return list(_advice(defaultdict(lambda: math.nan, {"k": 500, **numbers})))
+
+
+def _advice(n: Mapping[str, Any]) -> Iterator[str]:
+    """The rules; a number that a model does not have is nan, and no comparison with nan is true."""
+    if n["grey_bernoulli"] == 1:
+        remedy = "use transforms.binarize or heads.continuous_bernoulli"
+        yield f"a Bernoulli score of grey values is not a likelihood: {remedy}"
+    active, latents, sigma = n["active_units"], n["latents"], n["fixed_sigma"]
+    if active < 0.75 * latents and latents >= 2:
+        remedy = ": try a warm-up of beta or free bits, or fewer latents"
+        if n["ppca_keeps"] < latents:
+            keeps = f"where pPCA keeps at most {n['ppca_keeps']}"
+            remedy = f"; sigma is fixed at {sigma:.3g}, {keeps}: try a learned shared sigma"
+        elif n["beta"] > 1.0:
+            remedy = f" with beta = {n['beta']:.3g}: a smaller beta keeps more of them"
+        yield f"{active} of {latents} units are active{remedy}"
+    error = n["mean_squared_error"]
+    ratio = sigma**2 / error if error > 0.0 else math.nan
+    if ratio <= 0.5 or ratio >= 2.0:
+        yield (
+            f"sigma^2 is fixed at {sigma**2:.3g}, but the mean squared error is {error:.3g}: this trains a beta-VAE "
+            f"with beta = {ratio:.3g}, and its log-likelihood is not the best it could be: learn sigma"
+        )
+    if n["least_sigma"] <= 2e-3:
+        share = n["low_variance_share"]
+        pixels = f", and pixels of variance below 0.01 give {share:.0%} of the log-likelihood"
+        remedy = "dequantize the data or give sigma a larger floor before comparing log-likelihoods"
+        yield f"sigma goes down to {n['least_sigma']:.2g}{'' if math.isnan(share) else pixels}: {remedy}"
+    gap = n["generalisation_gap"]
+    if gap >= max(1.0, 4.0 * n["generalisation_gap_error"], 0.05 * abs(n["elbo"])):
+        yield (
+            f"the bound on the train rows is {gap:.1f} nats above the held-out one: stop earlier, or use a smaller "
+            "network"
+        )
+    gap, other = n["amortisation_gap"], n["approximation_gap"]
+    if gap >= 1.0 and not gap < other:
+        yield f"the encoder loses {gap:.1f} nats to the best q of its family: train longer, or a larger encoder"
+    if other >= 1.0 and not other < gap:
+        yield f"the best q of this family loses {other:.1f} nats: try a full covariance or a flow (heads.IAF)"
+    if n["aggregate_kl"] >= max(1.0, 0.1 * n["kl"]):
+        yield (
+            f"the aggregate posterior is {n['aggregate_kl']:.1f} nats from the prior: samples start where the decoder "
+            "was not trained; try priors.mixture, priors.vamp or zoo.two_stage"
+        )
+    if n["relative_ess"] * n["k"] <= 10.0:
+        yield (
+            f"the effective sample size of the importance bound is {n['relative_ess']:.1%} of its draws: the bound is "
+            "loose; raise k, or compare with evaluate.ais"
+        )

@@ -1,7 +1,7 @@
 """One call that scores a model on held-out rows, with the protocol beside the numbers."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -32,7 +32,7 @@ _ROWS_OF_AIS = 16
 _MOST = 5000  # rows of a part that probes are fitted on and clusters are made of
 _RESAMPLED = 100
 _UNITS = {"beta": "", "relative_ess": "of k", "low_variance_share": "share"}
-_COUNTS = ("latents", "active_units", "ppca_keeps")
+_UNITS |= dict.fromkeys(("latents", "active_units", "ppca_keeps"), "latents")
 
 
 class Scores(dict[str, Score]):
@@ -99,7 +99,10 @@ def run(
     """
     rows = checked(model, x, context)
     known = None if labels is None else integer_labels("labels", labels, len(rows.x))
-    seen = None if train is None else _seen(model, train, max(len(rows.x), _MOST))
+    seen = None
+    if train is not None:
+        some = train.take(slice(max(len(rows.x), _MOST)))
+        seen = checked(model, some.x, some.y if model.context_dim else None, "train")
     key_bound, key_weights = jax.random.split(key)
     key_ais, key_look, key_codes, key_draws, key_factors = jax.random.split(jax.random.fold_in(key, 1), 5)
     scores = Scores()
@@ -113,27 +116,21 @@ def run(
     if ais:
         scores |= _annealed(model, params, key_ais, rows, ais, k, log_jacobian, progress)
     if not quick and model.has_density and model.num_components is None:
-        part = None if seen is None else jax.tree.map(lambda leaf: leaf[: len(rows.x)], seen)
-        found = diagnose(
+        part = None if seen is None else _first(seen, len(rows.x))
+        diagnosis = diagnose(
             model, params, key_look, rows, train=part, bound=bound, evidence=evidence, k=k, beta=beta, progress=progress
         )
-        scores |= _diagnosed(found, scores)
-        scores.diagnosis = found
+        scores |= _diagnosed(diagnosis, scores)
+        scores.diagnosis = diagnosis
     if known is not None and len(np.unique(known)) > 1:
         others = None if seen is None or train is None or train.y is None else (seen, train.y)
         scores |= _of_labels(model, params, key_codes, rows, known, others)
     if classifier is not None and model.has_density:
         scores |= _of_samples(model, params, key_draws, rows, classifier, None if train is None else train.x, grey)
     if sprites is not None:
-        again = lambda key: disentanglement_score(model, params, key, sprites)  # noqa: E731
-        protocol = f"{_REPEATS} times 5000 images"
-        scores |= _repeated(again, key_factors, lambda name: "from 0 to 1", protocol)
+        found = [disentanglement_score(model, params, key, sprites) for key in jax.random.split(key_factors, _REPEATS)]
+        scores |= _repeated(found, lambda name: "from 0 to 1", f"{_REPEATS} times 5000 images")
     return scores
-
-
-def _seen(model: LatentModel, train: Split, count: int) -> Rows:
-    y = None if train.y is None else train.y[:count]
-    return checked(model, train.x[:count], y if model.context_dim else None, "train")
 
 
 def _likelihoods(
@@ -171,18 +168,20 @@ def _root(squares: np.ndarray, rows: Rows) -> Score:
     return score._replace(value=value, standard_error=score.standard_error / (2.0 * value) if value else 0.0)
 
 
-def _repeated(
-    call: Callable[[Key], Mapping[str, float]], key: Key, unit: Callable[[str], str], protocol: str
-) -> dict[str, Score]:
-    found = [call(key) for key in jax.random.split(key, _REPEATS)]
+def _repeated(found: Sequence[Mapping[str, float]], unit: Callable[[str], str], protocol: str) -> dict[str, Score]:
+    """The means of numbers that were found several times."""
     return {name: mean_score(np.array([each[name] for each in found]), unit(name), protocol) for name in found[0]}
+
+
+def _first(rows: Rows, count: int) -> Rows:
+    return jax.tree.map(lambda leaf: leaf[:count], rows)
 
 
 def _annealed(
     model: LatentModel, params: Params, key: Key, rows: Rows, chains: int, k: int, log_jacobian: float, progress: bool
 ) -> dict[str, Score]:
     """Annealing of the first rows, against importance sampling of the same, and its bracket on rows of the model."""
-    some = jax.tree.map(lambda leaf: leaf[:_ROWS_OF_AIS], rows)
+    some = _first(rows, _ROWS_OF_AIS)
     count = len(some.x)
     key_ais, key_weights, key_bracket = jax.random.split(key, 3)
     options: dict[str, Any] = {"num_chains": chains, "num_temperatures": 500, "burn_in": 100, "progress": progress}
@@ -201,13 +200,12 @@ def _annealed(
 def _diagnosed(found: Diagnosis, known: Mapping[str, Score]) -> dict[str, Score]:
     """The numbers of a diagnosis that are not among the `known` ones."""
     hidden = {*known, "grey_bernoulli", "log_evidence", "elbo", "log_likelihood", "kl"}
-    scores = {}
-    for name, value in found.numbers.items():
-        if name not in hidden:
-            unit = "latents" if name in _COUNTS else "" if "sigma" in name or "squared" in name else "nats"
-            error = found.errors.get(name, math.nan)
-            scores[name] = Score(value, error, _UNITS.get(name, unit), f"diagnosis: {found.protocol}")
-    return scores
+    unit = lambda name: _UNITS.get(name, "" if "sigma" in name or "squared" in name else "nats")  # noqa: E731
+    return {
+        name: Score(value, found.errors.get(name, math.nan), unit(name), f"diagnosis: {found.protocol}")
+        for name, value in found.numbers.items()
+        if name not in hidden
+    }
 
 
 def _agreement(clusters: np.ndarray, labels: np.ndarray, protocol: str) -> Score:
@@ -229,7 +227,7 @@ def _of_labels(
     if model.num_components is not None:
         components = likeliest(model, params, rows)
         return {"cluster_nmi": _agreement(components, labels, f"{len(labels)} rows, the likeliest component")}
-    code = lambda rows: flat(centres(model, params, jax.tree.map(lambda leaf: leaf[:_MOST], rows)))  # noqa: E731
+    code = lambda rows: flat(centres(model, params, _first(rows, _MOST)))  # noqa: E731
     codes, labels = code(rows), labels[:_MOST]
     protocol = f"centres of q of {len(codes)} rows" + (", given the context" if model.context_dim else "")
     scores = {}
@@ -253,24 +251,20 @@ def _of_samples(
     grey: ArrayLike | None,
 ) -> dict[str, Score]:
     """Samples against the rows: draws (`sample_`) and means of x given sampled z (`mean_`)."""
-    count = min(len(rows.x), 1000)
-    context = None if rows.context is None else rows.context[:count]
+    some = _first(rows, 1000)
+    count, context, x = len(some.x), some.context, np.asarray(some.x)
     labels = None if context is None or context.ndim > 1 else np.asarray(context)
-    x = np.asarray(rows.x)[:count]
+    means = x if grey is None else np.asarray(grey)[:count]
     scores: dict[str, Score] = {}
     of_data: dict[str, Score] = {}
-    means = x if grey is None else np.asarray(grey)[:count]
     for prefix, sampler, reference, words in (
         ("sample", from_prior(model, params), x, "draws"),
         ("mean", from_prior(model, params, mode="mean"), means, "means of x given sampled z"),
     ):
-
-        def quality(key: Key, sampler=sampler, reference=reference) -> dict[str, float]:
-            some = draw_rows(sampler, key, count, context)
-            return sample_quality(some, reference, classifier, train=train, labels=labels)
-
+        draws = [draw_rows(sampler, key, count, context) for key in jax.random.split(key, _REPEATS)]
+        found = [sample_quality(drawn, reference, classifier, train=train, labels=labels) for drawn in draws]
         protocol = f"{_REPEATS} times {count} {words} against {count} rows; {classifier}"
-        for name, score in _repeated(quality, key, _unit_of_quality, protocol).items():
+        for name, score in _repeated(found, _unit_of_quality, protocol).items():
             if name.startswith(("reference_", "train_")):
                 words = f"the data themselves, in the form of the rows; {classifier}"
                 of_data.setdefault(name, score._replace(standard_error=math.nan, protocol=words))
