@@ -183,15 +183,9 @@ def save(path: str | Path, classifier: Classifier) -> None:
       FileExistsError: where something is at `path` already.
     """
     about = {
-        "format": _FORMAT,
-        "name": classifier.name,
-        "sha256": classifier.sha256,
-        "network": json.loads(to_json(classifier.network)),
-        "shape": list(classifier.shape),
-        "num_classes": classifier.num_classes,
-        "accuracy": classifier.accuracy,
-        "held_out": classifier.held_out,
+        name: getattr(classifier, name) for name in ("name", "sha256", "shape", "num_classes", "accuracy", "held_out")
     }
+    about |= {"format": _FORMAT, "network": json.loads(to_json(classifier.network))}
     weights: dict[str, Any] = {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(classifier.params))}
     with new_folder(Path(path).absolute()) as folder:
         np.savez(folder / _WEIGHTS, **weights)

@@ -57,12 +57,6 @@ def _noise(model: LatentModel, params: Params, key: Key, x: Array, context: Cont
     return found
 
 
-def _spectrum(x: Float[np.ndarray, "N D"]) -> Float[np.ndarray, " D"]:
-    """Eigenvalues of the covariance of the rows, largest first."""
-    x = np.asarray(x, np.float64)
-    return np.linalg.svd(x - x.mean(0), compute_uv=False) ** 2 / len(x)
-
-
 def _of_noise(model: LatentModel, found: dict[str, np.ndarray]) -> dict[str, float]:
     """Noise of a Gaussian likelihood against its errors."""
     x, sigma, error = found["x"], found["sigma"], float(found["squared_error"].mean())
@@ -75,7 +69,9 @@ def _of_noise(model: LatentModel, found: dict[str, np.ndarray]) -> dict[str, flo
     if isinstance(model.scale, float | int):
         numbers["fixed_sigma"] = float(model.scale)
         numbers["effective_beta"] = model.scale**2 / max(error, 1e-300)
-        numbers["ppca_keeps"] = int((_spectrum(x) > model.scale**2).sum())
+        centred = np.asarray(x, np.float64) - x.mean(0, dtype=np.float64)
+        variances = np.linalg.svd(centred, compute_uv=False) ** 2 / len(x)  # of the principal components
+        numbers["ppca_keeps"] = int((variances > model.scale**2).sum())
     low, pixels = x.var(0) < _LOW_VARIANCE, found["pixels"].mean(0)
     if low.any() and pixels.sum() > 0:
         numbers["low_variance_share"] = float(pixels[low].sum() / pixels.sum())

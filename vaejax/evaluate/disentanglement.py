@@ -191,7 +191,13 @@ def dci(
     [1.0, 1.0, 1.0]
     """
     codes, factors, classes = _checked(codes, factors, categorical)
-    ensemble = _forests()
+    try:
+        from sklearn import ensemble
+    except ImportError as missing:
+        raise ImportError(
+            'dci needs scikit-learn, which is not installed: python -m pip install "vaejax[experiments]" '
+            "(from a checkout: python -m pip install -e '.[experiments]')"
+        ) from missing
     held = np.zeros(len(codes), bool)
     held[np.random.default_rng(seed).permutation(len(codes))[: max(1, round(test * len(codes)))]] = True
     if not 0.0 < test < 1.0 or held.sum() > len(codes) - 2:
@@ -223,17 +229,6 @@ def _concentration(importance: np.ndarray) -> tuple[float, float]:
 
     weight = importance.sum(1) / total
     return float(weight @ along(importance)), float(along(importance.T).mean())
-
-
-def _forests() -> Any:
-    try:
-        from sklearn import ensemble
-    except ImportError as missing:
-        raise ImportError(
-            'dci needs scikit-learn, which is not installed: python -m pip install "vaejax[experiments]" '
-            "(from a checkout: python -m pip install -e '.[experiments]')"
-        ) from missing
-    return ensemble
 
 
 def _explained(true: np.ndarray, guess: np.ndarray) -> float:
