@@ -123,11 +123,8 @@ def knn_probe(
     """Share of test rows that a vote among the k nearest codes gets right; a tie goes to the nearer voters.
 
     Args:
-      codes: (N, M), the voters.
-      labels: (N,) integers.
-      test_codes: (N', M), to score.
-      test_labels: (N',).
-      k: voters, by Euclidean distance.
+      codes: the voters; shapes are as for `linear_probe`.
+      k: number of voters, by Euclidean distance.
 
     >>> z = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     >>> knn_probe(z, [0, 0, 1, 1], z, [0, 0, 1, 0], k=1)

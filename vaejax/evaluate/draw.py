@@ -24,11 +24,11 @@ class Sampler:
     """One way to draw from a model: `sampler(key, context)` is one datum; `draw_rows` makes many.
 
     Attributes:
-      temperature: spread of the draw of z from the prior.
-      offset: standard deviations, for `mode="offset"`.
+      temperature: spread of the draw of z.
+      offset: standard deviations of x, for `mode="offset"`.
       density: a model of the codes that stands in for the prior, or `None`.
       density_params: its parameters.
-      mode: as in `vaejax.sample`.
+      mode: of x: `"ancestral"`, `"mean"` or `"offset"`, as in `vaejax.sample`.
     """
 
     model: LatentModel
@@ -59,21 +59,12 @@ def from_prior(
     temperature: Array | float = 1.0,
     offset: Array | float = 0.0,
 ) -> Sampler:
-    """Draw z from the prior, as `vaejax.sample`, and of x a draw, its mean, or its mean and so many deviations.
-
-    Args:
-      mode: `"ancestral"`, `"mean"` or `"offset"`.
-      temperature: spread of z.
-      offset: standard deviations, for `mode="offset"`.
-    """
+    """A `Sampler` of z from the prior and of x a draw, its mean, or its mean and so many deviations."""
     return Sampler(model, params, temperature, offset, mode=mode)
 
 
 def draw_rows(sampler: Sampler, key: Key, count: int, context: ArrayLike | None = None) -> Float[np.ndarray, "N ..."]:
     """Many draws, each with its own context.
-
-    Args:
-      count: number of draws.
 
     >>> import vaejax as vj
     >>> model = vj.PPCA(dim=5, latent_dim=2)
@@ -119,9 +110,7 @@ def ex_post(
       covariance: of the mixture, as in `GMM`.
       num_steps: steps of EM, at most.
       num_restarts: starting points of EM.
-      mode: of the decoder, as in `vaejax.sample`.
-      temperature: spread of z within its component.
-      offset: standard deviations, for `mode="offset"`.
+      mode: as of a `Sampler`, like `temperature` (of z within its component) and `offset`.
 
     Returns:
       A `Sampler`; its `density` and `density_params` are the mixture.

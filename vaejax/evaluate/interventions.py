@@ -114,8 +114,7 @@ def factor_vae_score(
     Each code is then given the factor that most of its train votes name, and the test votes are counted.
 
     Args:
-      encode: from images (256, S, S, 1) uint8 to codes (256, M); compile it.
-      sprites: draws and renders factors; those that are fixed in it are never held.
+      encode: as for `beta_vae_score`, like `sprites`.
       num_train: votes that choose each code's factor.
       num_test: votes to score on.
       rows: L.

@@ -267,10 +267,8 @@ def sample_quality(
     'vaejax-mlp-v1-100-steps'
     """
     shape = classifier.shape
-    samples, reference = (
-        finite_rows("samples", samples, shape, k + 1),
-        finite_rows("reference", reference, shape, k + 1),
-    )
+    samples = finite_rows("samples", samples, shape, k + 1)
+    reference = finite_rows("reference", reference, shape, k + 1)
     ours, theirs = classifier.features(samples), classifier.features(reference)
     values = {"frechet_distance": frechet_distance(ours, theirs)}
     values["precision"], values["recall"] = precision_recall(ours, theirs, k)
