@@ -25,7 +25,7 @@ from vaejax.train import processes
 from vaejax.train.feed import Feed, Memory, Position, Streamed
 from vaejax.train.loop import run_epochs
 from vaejax.train.options import Data, Options, keywords
-from vaejax.train.runs import Checkpoint, Run, identity
+from vaejax.train.runs import Checkpoint, Run, identity, settings
 from vaejax.train.state import Fit, History, TrainState, initial_state
 from vaejax.train.step import Setup
 from vaejax.types import Array, ArrayLike, Key, Params
@@ -107,6 +107,7 @@ def fit_ensemble(model: LatentModel, keys: Key, data: Data, options: Options) ->
 def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     """Check everything, then draw the parameters and train; a vector of keys trains members."""
     members = len(key) if key.ndim else None
+    processes.require_same(settings(model, key, options))
     objective = _objective(model, options.objective)
     source = _source(model, data, options)
     held = validation_rows(model, data, options.context, options.validation, options.transform)
@@ -133,7 +134,7 @@ def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     )
     run = contextlib.nullcontext()
     if options.checkpoint is not None:
-        this = identity(setup, feed.head, held, hparams, state)
+        this = identity(setup, options, feed.head, held, hparams, state)
         run = Run.open(options.checkpoint, this, resume=options.resume, every=options.checkpoint_every)
     if mesh is not None:
         held, both = processes.replicated(held, mesh), (state, hparams)
