@@ -227,6 +227,6 @@ def nmi(a: ArrayLike, b: ArrayLike) -> float:
 
     a = integer_labels("a", a)
     b = integer_labels("b", b, len(a))
-    joint = contingency.crosstab(a, b).count / len(a)
+    joint = np.asarray(contingency.crosstab(a, b)[1]) / len(a)
     apart = entropy(joint.sum(0)) + entropy(joint.sum(1))
     return 1.0 if apart == 0.0 else float(np.clip(2.0 * (apart - entropy(joint.ravel())) / apart, 0.0, 1.0))
