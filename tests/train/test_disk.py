@@ -138,9 +138,9 @@ def test_permissions_are_looked_at_before_the_first_step(tmp_path, monkeypatch):
 
 
 def test_a_save_that_is_refused_leaves_nothing(tmp_path, monkeypatch):
-    for method in ("mkdir", "write_bytes"):
+    for owner, method in ((Path, "mkdir"), (Path, "write_bytes"), (os, "rename")):
         with monkeypatch.context() as patch:
-            patch.setattr(Path, method, denied)
+            patch.setattr(owner, method, denied)
             with pytest.raises(OSError, match=f"{tmp_path / 'model'}: the model could not be saved .*denied"):
                 vj.save(tmp_path / "model", MODEL, MODEL.init(KEY))
     assert os.listdir(tmp_path) == []
@@ -201,7 +201,7 @@ def test_a_write_that_was_killed_is_cleared_away(tmp_path, stopped, whole):
     assert not list(run.glob("checkpoints/*tmp*")) and numbers(run)[-1] == last + 1
 
 
-def test_loading_from_a_run_that_goes_on_does_not_disturb_it(tmp_path, monkeypatch, whole):
+def test_loading_from_a_run_that_goes_on_does_not_disturb_it(tmp_path, monkeypatch, short_scans, whole):
     """While every checkpoint is being written somebody loads, as another process would."""
     real, loaded = runs.Run.save, []
 
@@ -212,7 +212,6 @@ def test_loading_from_a_run_that_goes_on_does_not_disturb_it(tmp_path, monkeypat
                 loaded.append(vj.load(tmp_path))
 
     monkeypatch.setattr(runs.Run, "save", watched)
-    monkeypatch.setattr(loop, "_scan_length", lambda *_: 2)
     result = vj.fit(MODEL, KEY, X, epochs=3, checkpoint=tmp_path, **OPTIONS)
     chex.assert_trees_all_equal(result.params, whole.params)
     assert loaded

@@ -111,13 +111,3 @@ def test_what_version_0_1_wrote_is_read():
     expected = json.loads((folder / "expected.json").read_text())
     x = jnp.linspace(0.0, 1.0, 12).reshape(4, 3, 1)
     np.testing.assert_allclose(vj.encode(model, params, x, jnp.asarray(1)), expected, rtol=1e-5)
-
-
-def test_a_failed_save_leaves_nothing(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "rename", full)
-    with pytest.raises(OSError, match="No space left"):
-        vj.save(tmp_path / "model", vj.PPCA(5, 2), vj.PPCA(5, 2).init(KEY))
-    assert os.listdir(tmp_path) == []
