@@ -15,7 +15,6 @@ from tests import zoo
 KEY = jax.random.key(0)
 MODEL = vj.zoo.vae(zoo.D, 2, hidden=(8,))
 X = zoo.levels(45)
-SIGMA = vj.zoo.sigma_vae(zoo.D, 2, hidden=(8,))
 fit = functools.partial(vj.fit, MODEL, KEY, batch_size=20)
 SPLIT = vj.data.Split(X, np.arange(45, dtype=np.int32) % 3)
 PIXELS = np.arange(225, dtype=np.uint8).reshape(45, 5)
@@ -30,9 +29,7 @@ def test_bad_steps_are_skipped_counted_and_explained():
 
     result = fit(X, objective=objective, epochs=4)
     assert result.state.skipped == 3
-    assert (
-        np.isnan(result.history.batches[2:5]).all() and np.isfinite(np.delete(result.history.batches, [2, 3, 4])).all()
-    )
+    np.testing.assert_array_equal(np.isnan(result.history.batches), np.isin(np.arange(8), [2, 3, 4]))
     assert result.history["skipped"].tolist() == [0, 2, 3, 3] and np.isnan(result.history["value"][1])
     chex.assert_trees_all_close(fit(X, objective=objective, epochs=2).params, fit(X, epochs=1).params, rtol=0, atol=0)
     with pytest.raises(

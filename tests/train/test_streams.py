@@ -123,29 +123,28 @@ def test_a_stream_on_several_devices(whole):
     chex.assert_trees_all_close(split.params, whole.params, atol=1e-5)
 
 
-def test_what_is_wrong_with_a_stream_is_said():
-    fit = lambda data, **options: vj.fit(MODEL, KEY, data, epochs=2, **(OPTIONS | options))
-    with pytest.raises(ValueError, match="a generator can be read once"):
-        fit(piece for piece in [X])
-    with pytest.raises(ValueError, match="at least a batch of 9 rows in an epoch, the stream gave 5"):
-        fit(lambda epoch: [X[:5]])
-    with pytest.raises(ValueError, match="it gave none"):
-        fit(lambda epoch: [])
-    bad = X.copy()
-    bad[30, 2] = np.nan
-    with pytest.raises(ValueError, match=r"data, epoch 1 from row 18: expected finite values, got nan in row 12"):
-        fit(lambda epoch: [X[:18], bad[18:]])
-    with pytest.raises(ValueError, match=r"expected values in \[0, 1\] for this likelihood"):
-        fit(lambda epoch: [X + 1])
-    with pytest.raises(ValueError, match="from_columns"):
-        fit(type("Columns", (), {"column_names": ["image"]})())
-    with pytest.raises(ValueError, match="its pieces bring their contexts"):
-        fit(lambda epoch: [X], context=np.zeros(47))
+BAD = np.where(np.arange(47)[:, None] == 30, np.nan, X)
+WRONG = {
+    "a generator can be read once": (piece for piece in [X]),
+    "at least a batch of 9 rows in an epoch, the stream gave 5": lambda epoch: [X[:5]],
+    "it gave none": lambda epoch: [],
+    r"data, epoch 1 from row 18: expected finite values, got nan in row 12": lambda epoch: [X[:18], BAD[18:]],
+    r"expected values in \[0, 1\] for this likelihood": lambda epoch: [X + 1],
+    "from_columns": type("Columns", (), {"column_names": ["image"]})(),
+    "pieces of float32 rows of shape .5,., as the first one, got uint8": lambda epoch: [X, X.astype(np.uint8)],
+    r"got float64 of shape \(\)": lambda epoch: [np.float64(3.0)],
+}
 
-    with pytest.raises(ValueError, match="pieces of float32 rows of shape .5,., as the first one, got uint8"):
-        fit(lambda epoch: [X, X.astype(np.uint8)])
-    with pytest.raises(ValueError, match=r"got float64 of shape \(\)"):
-        fit(lambda epoch: [np.float64(3.0)])
+
+@pytest.mark.parametrize("words", WRONG)
+def test_what_is_wrong_with_a_stream_is_said(words):
+    with pytest.raises(ValueError, match=words):
+        vj.fit(MODEL, KEY, WRONG[words], epochs=2, **OPTIONS)
+
+
+def test_contexts_of_a_stream_and_what_it_raises_itself():
+    with pytest.raises(ValueError, match="its pieces bring their contexts"):
+        vj.fit(MODEL, KEY, lambda epoch: [X], epochs=2, context=np.zeros(47), **OPTIONS)
     model, options = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,)), OPTIONS | {"validation": None}
     with pytest.raises(ValueError, match=r"a label for each of 4 rows of a piece, got shape \(3,\)"):
         vj.fit(model, KEY, lambda epoch: [(X[:4], Y[:3])], epochs=1, context="labels", **options)
@@ -155,7 +154,7 @@ def test_what_is_wrong_with_a_stream_is_said():
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        fit(breaks)
+        vj.fit(MODEL, KEY, breaks, epochs=2, **OPTIONS)
 
 
 def test_reading_happens_beside_training_and_ends_with_it():
