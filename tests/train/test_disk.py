@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import chex
 import jax
@@ -96,9 +97,8 @@ def test_a_disk_that_fills_up(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     middle, end, saved, new = json.loads(done.stdout)
     for i, (message, same, same_steps) in enumerate((middle, end)):
-        assert (
-            message.startswith(f"{tmp_path}/run{i + 1}: the checkpoint could not be written (") and same and same_steps
-        )
+        assert message.startswith(f"{tmp_path}/run{i + 1}: the checkpoint could not be written (")
+        assert same and same_steps
         assert message.endswith("the one before is whole: free some space, then the same call goes on")
     assert saved.startswith(f"{tmp_path}/model: the model could not be saved (")
     assert new.startswith(f"{tmp_path}/new: ") and "cannot be written (" in new
@@ -119,8 +119,7 @@ def test_places_that_cannot_be_written(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "mine"
 
 
-def denied(path, *_, **__):
-    raise PermissionError(13, "Permission denied", str(path))
+denied = mock.Mock(side_effect=PermissionError(13, "Permission denied"))
 
 
 def test_permissions_are_looked_at_before_the_first_step(tmp_path, monkeypatch):
@@ -153,9 +152,7 @@ def test_an_error_at_the_end_gives_the_folder_back(tmp_path, monkeypatch):
     identity, before = {"format": 1}, signal.getsignal(signal.SIGINT)
     with pytest.raises(OSError, match="could not be written .RuntimeError: late.") as problem:
         with runs.Run.open(tmp_path, identity, resume=True, every=1.0) as run:
-            monkeypatch.setattr(
-                run._manager, "wait_until_finished", lambda: (_ for _ in ()).throw(RuntimeError("late"))
-            )
+            monkeypatch.setattr(run._manager, "wait_until_finished", mock.Mock(side_effect=RuntimeError("late")))
     assert signal.getsignal(signal.SIGINT) is before and problem.value.__cause__ is not None
     with runs.Run.open(tmp_path, identity, resume=True, every=1.0):
         pass
@@ -226,10 +223,7 @@ def test_any_file_may_be_missing_from_the_newest(tmp_path, stopped, whole):
     for name in [*names, ""]:
         run = shutil.copytree(stopped, tmp_path / "run")
         gone = run / "checkpoints" / newest.name / name
-        if name:
-            gone.unlink()
-        else:
-            shutil.rmtree(gone)
+        gone.unlink() if name else shutil.rmtree(gone)
         with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
             fresh = runs.Checkpoint(runs.Position(0, 0), whole.state, runs.History(), [], np.zeros(1, int))
