@@ -25,7 +25,7 @@ from vaejax.train import processes
 from vaejax.train.feed import Feed, Memory, Position, Streamed
 from vaejax.train.loop import run_epochs
 from vaejax.train.options import Data, Options, keywords
-from vaejax.train.runs import Checkpoint, Run, identity
+from vaejax.train.runs import Checkpoint, Run, identity, settings
 from vaejax.train.state import Fit, History, TrainState, initial_state
 from vaejax.train.step import Setup
 from vaejax.types import Array, ArrayLike, Key, Params
@@ -33,6 +33,7 @@ from vaejax.types import Array, ArrayLike, Key, Params
 __all__ = ["fit", "fit_ensemble"]
 
 _GREY = "the Bernoulli score of values between 0 and 1 is not a likelihood (see transforms.binarize)"
+_PIXELS = "uint8 values were taken for pixels and divided by 255 (counts: x.astype(float))"
 _ADAM = optax.adam(1e-3)  # one object, so that a second fit does not compile again
 
 
@@ -107,6 +108,7 @@ def fit_ensemble(model: LatentModel, keys: Key, data: Data, options: Options) ->
 def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     """Check everything, then draw the parameters and train; a vector of keys trains members."""
     members = len(key) if key.ndim else None
+    processes.require_same(settings(model, key, options))
     objective = _objective(model, options.objective)
     source = _source(model, data, options)
     held = validation_rows(model, data, options.context, options.validation, options.transform)
@@ -133,13 +135,15 @@ def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     )
     run = contextlib.nullcontext()
     if options.checkpoint is not None:
-        this = identity(setup, feed.head, held, hparams, state)
+        this = identity(setup, options, feed.head, held, hparams, state)
         run = Run.open(options.checkpoint, this, resume=options.resume, every=options.checkpoint_every)
     if mesh is not None:
         held, both = processes.replicated(held, mesh), (state, hparams)
         over = NamedSharding(mesh, PartitionSpec("data"))
         state, hparams = processes.replicated(both, mesh) if members is None else jax.device_put(both, over)
-    history = History([_GREY] if is_grey(model, feed.head, options.transform) else ())
+    table = feed.head.x.dtype == jnp.uint8 and len(model.event_shape) < 3
+    notes = {_GREY: is_grey(model, feed.head, options.transform), _PIXELS: table and options.transform is None}
+    history = History([note for note, holds in notes.items() if holds])
     first = Checkpoint(Position(0, 0), state, history, [], np.zeros(members or 1, int))
     with processes.together(saved=options.checkpoint is not None), run as directory:
         return run_epochs(setup, options, feed, held, hparams, first, directory)

@@ -42,9 +42,10 @@ class Options:
       validation: held-out rows, in the forms of `data` (with a context that is an array: the pair `(x, context)`).
         Default: a `Dataset`'s own validation part.
       checkpoint: a folder for the run: killed at any moment and started again by the same call it gives, bit for bit,
-        the result of an uninterrupted run. A folder of another run is refused (of the optimiser the form of its state
-        is compared, not its learning rate), and so is a second process in the same one; of a finished run nothing is
-        computed again, and `vaejax.load` gives the best parameters at any time.
+        the result of an uninterrupted run. A folder of another run is refused, and so is a second process in the same
+        one; `epochs`, `patience`, `max_skipped`, `checkpoint_every`, `progress` and `mesh` may differ. Of a finished
+        run nothing is computed again; `History.notes` says so, and where a run was resumed. `vaejax.load` gives the
+        best parameters at any time.
       checkpoint_every: seconds between checkpoints.
       resume: `False` refuses a folder that holds a run.
       patience: stop after this many epochs without a better validation (of an ensemble: of any member).
