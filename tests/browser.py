@@ -1,6 +1,5 @@
 """Chromium without a window, driven through its debugging pipe by the standard library alone."""
 
-import base64
 import json
 import os
 import select
@@ -115,7 +114,3 @@ class Browser:
     def frame(self) -> None:
         """Wait until what has been asked for is drawn."""
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
-
-    def picture(self, path: Path, *, whole: bool = False) -> None:
-        """What is seen, or the whole page, as PNG."""
-        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", captureBeyondViewport=whole)["data"]))

@@ -31,8 +31,7 @@ class Compilations:
     def __init__(self, longest: int):
         self.longest, self.module, self.hits = longest, "collection", 0
         self.modules = collections.defaultdict(collections.Counter)
-        self.lines, self.functions = collections.Counter(), collections.Counter()
-        self.seconds = collections.defaultdict(float)
+        self.places = {"line of the tests": collections.defaultdict(list), "function": collections.defaultdict(list)}
         jax.monitoring.register_event_duration_secs_listener(self.duration)
         jax.monitoring.register_event_listener(self.event)
 
@@ -49,10 +48,8 @@ class Compilations:
         here["programs"] += 1
         here["eager"] += function.lstrip("_") in EAGER
         here["compiled"] += seconds
-        places = [("line", _line()), ("function", (self.module, function))]
-        for kind, place in places:
-            self.seconds[place] += seconds
-            (self.lines if kind == "line" else self.functions)[place] += 1
+        for found, place in zip(self.places.values(), (_line(), f"{self.module} {function}"), strict=True):
+            found[place].append(seconds)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -73,11 +70,10 @@ class Compilations:
                 f"{found['cpu']:7.1f} {found['traced']:7.1f} {found['compiled']:9.1f} {found['programs']:9} "
                 f"{found['eager']:6} {found['hits']:5} {found['tests']:6}  {name}"
             )
-        for title, counts in (("line of the tests", self.lines), ("function", self.functions)):
+        for title, places in self.places.items():
             write(f"\ncompiled  programs  {title}")
-            for place in sorted(counts, key=lambda place: -self.seconds[place])[: self.longest]:
-                name = place if isinstance(place, str) else " ".join(place)
-                write(f"{self.seconds[place]:8.2f} {counts[place]:9}  {name}")
+            for place, seconds in sorted(places.items(), key=lambda entry: -sum(entry[1]))[: self.longest]:
+                write(f"{sum(seconds):8.2f} {len(seconds):9}  {place}")
 
 
 def _line() -> str:

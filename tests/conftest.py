@@ -53,13 +53,10 @@ def mnist():
 def forget_compiled_programs():
     """Each program has memory and memory maps of its own: thousands of them in one process reach a limit."""
     yield
-    if _crowded():
-        jax.clear_caches()
-
-
-def _crowded():
     try:
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        return resident > 2**31 or Path("/proc/self/maps").read_text().count("\n") > 30_000  # Linux allows 65 530
+        crowded = resident > 2**31 or Path("/proc/self/maps").read_text().count("\n") > 30_000  # Linux allows 65 530
     except OSError:
-        return True  # no Linux
+        crowded = True  # no Linux
+    if crowded:
+        jax.clear_caches()

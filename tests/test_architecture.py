@@ -65,10 +65,6 @@ def imports(path):
             yield from ((node.module, alias.name, node in tree.body) for alias in node.names)
 
 
-def part_of(path):
-    return path.relative_to(ROOT / "vaejax").parts[0].removesuffix(".py")
-
-
 def third_parties(*folders):
     beside = {path.stem for path in sources("experiments/benchmarks")}  # the peers run as scripts
     here = sys.stdlib_module_names | {"vaejax", "experiments", "tests"} | beside
@@ -86,7 +82,7 @@ def calls(tree):
 def test_imports_point_one_way():
     wrong = []
     for path in sources("vaejax"):
-        part = part_of(path)
+        part = path.relative_to(ROOT / "vaejax").parts[0].removesuffix(".py")
         if part == "__init__":
             continue
         own, third = ALLOWED[part]
@@ -109,12 +105,7 @@ def test_imports_point_one_way():
 
 
 def test_the_experiments_use_the_public_face():
-    public = {
-        "vaejax",
-        "vaejax.plots.page",
-        "vaejax.recipes",
-        "vaejax.types",
-    }  # recipes and types for models of one's own
+    public = {"vaejax", "vaejax.plots.page", "vaejax.recipes", "vaejax.types"}  # the last two for models of one's own
     wrong = {
         f"{path.relative_to(ROOT)} imports {module}"
         for path in sources("experiments")
@@ -125,25 +116,21 @@ def test_the_experiments_use_the_public_face():
 
 
 def test_files_are_small():
-    lengths = {
-        path.relative_to(ROOT): len(path.read_text().splitlines()) for path in sources("vaejax", "experiments", "tests")
-    }
-    assert not (long := {str(path): count for path, count in lengths.items() if count > 300}), long
+    long = [str(path) for path in sources("vaejax", "experiments", "tests") if path.read_text().count("\n") > 300]
+    assert not long, long
 
 
 def test_the_main_of_a_script_is_short():
-    mains = {
-        str(path.relative_to(ROOT)): node.end_lineno - node.lineno + 1
-        for path in sources("experiments")
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.FunctionDef) and node.name == "main"
-    }
-    assert not (long := {path: count for path, count in mains.items() if count > 60}), long
+    for path in sources("experiments"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name == "main":
+                assert node.end_lineno - node.lineno < 60, path
 
 
 def test_module_names_are_unique():
-    names = Counter(path.stem for path in sources("vaejax") if not path.stem.startswith("__"))
-    assert {name for name, count in names.items() if count > 1} <= TWINS
+    for folder, twins in (("vaejax", TWINS), ("experiments", set())):
+        names = Counter(path.stem for path in sources(folder) if not path.stem.startswith("__"))
+        assert {name for name, count in names.items() if count > 1} <= twins
 
 
 def test_everything_public_is_documented():
@@ -157,21 +144,12 @@ def test_everything_public_is_documented():
         for name, value in vars(module).items():
             if name.startswith("_") or getattr(value, "__module__", None) != info.name:
                 continue
-            if not inspect.isclass(value) and not callable(value):
-                continue
-            if not inspect.getdoc(value):
+            if callable(value) and not inspect.getdoc(value):
                 missing.append(f"{info.name}.{name}")
-            if inspect.isclass(value):
-                methods = [
-                    key
-                    for key, member in vars(value).items()
-                    if inspect.isroutine(member) or isinstance(member, property)
-                ]
-                missing += [
-                    f"{info.name}.{name}.{key}"
-                    for key in methods
-                    if not key.startswith("_") and not inspect.getdoc(getattr(value, key))
-                ]
+            for key, member in vars(value).items() if inspect.isclass(value) else ():
+                described = inspect.isroutine(member) or isinstance(member, property)
+                if described and not key.startswith("_") and not inspect.getdoc(getattr(value, key)):
+                    missing.append(f"{info.name}.{name}.{key}")
     assert not missing, missing
 
 

@@ -13,8 +13,6 @@ import vaejax as vj
 from tests import zoo
 
 KEY = jax.random.key(0)
-
-
 FUNCTIONS = ("encode", "decode", "sample", "elbo")
 # Every function of a model with a context and of a mixture without one; of the others the bound, which takes all of
 # their networks.
@@ -64,13 +62,8 @@ out = jax.export.deserialize(bytearray(open(sys.argv[1], "rb").read())).call(np.
 assert not any(name.startswith(("vaejax", "flax")) for name in sys.modules)
 print(np.asarray(out).tolist())
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "encode.bin")],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-    )
+    words = [sys.executable, "-c", script, str(tmp_path / "encode.bin")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
     wanted = vj.encode(model, params, jnp.ones(5))
     np.testing.assert_allclose(np.array(json.loads(done.stdout))[0], wanted, atol=1e-5)
 

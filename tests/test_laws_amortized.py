@@ -10,7 +10,6 @@ import pytest
 import vaejax as vj
 from tests import zoo
 from vaejax.distributions import bind
-from vaejax.recipes import arguments
 
 KEY = jax.random.key(0)
 DRAWS = 2000
@@ -109,12 +108,6 @@ def test_one_datum_and_a_batch_agree(case):
     _, found, *_ = case
     close(*(jax.tree.map(lambda leaf: leaf[0], found[name]) for name in ("batch", "analytic")))
     np.testing.assert_array_equal(found["another_shape"], found["event"])  # any shape of the right size
-
-
-def test_recipes_are_values(case):
-    model, *_ = case
-    again = type(model)(**arguments(model))
-    assert again == model and hash(again) == hash(model) and again is not model
 
 
 def test_codes_reconstructions_and_samples_have_their_shapes(case):

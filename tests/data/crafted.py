@@ -19,12 +19,6 @@ def npy(descr="'<f8'", shape="(2, 4)", body=bytes(64), version=(1, 0), header=No
     return b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", len(header)) + header + body
 
 
-def npz(**arrays):
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    return file.getvalue()
-
-
 def packed(*members, method=zipfile.ZIP_DEFLATED):
     """A zip archive of any names, twice the same ones included."""
     file = io.BytesIO()
@@ -52,12 +46,6 @@ def refused(path, words, blob=None, **options):
         data.from_file(path, **options)
     assert len(str(problem.value)) < 600  # a line, not the file
     assert sorted(path.parent.rglob("*")) == before
-
-
-def encoded(image, kind):
-    file = io.BytesIO()
-    image.save(file, kind)
-    return file.getvalue()
 
 
 def saved(save, *args, **kwargs):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vaejax as vj
-from tests.data.crafted import ROWS, npy, npz, packed, refused
+from tests.data.crafted import ROWS, npy, packed, refused, saved
 from vaejax import data
 
 
@@ -65,17 +65,6 @@ def test_npz_cut_anywhere(tmp_path, method):
     whole = path.read_bytes()
     for cut in [*range(0, len(whole), 31), len(whole) - 1]:
         refused(path, "expected an .npz archive", whole[:cut])
-
-
-@pytest.mark.parametrize("method", [np.savez, np.savez_compressed])
-def test_npz_with_a_bit_of_the_numbers_flipped(tmp_path, method):
-    path = tmp_path / "a.npz"
-    method(path, x=ROWS)
-    whole = path.read_bytes()
-    for place in range(200, 700, 37):  # in the data of x; zlib or the checksum of the archive sees each
-        flipped = bytearray(whole)
-        flipped[place] ^= 1 << place % 8
-        refused(path, "expected an .npz archive|expected an array in .npy format", bytes(flipped))
 
 
 @pytest.mark.parametrize("ending", ["npy", "npz"])
@@ -159,11 +148,13 @@ def test_npz_of_strange_members(tmp_path):
     ],
 )
 def test_labels(tmp_path, labels, words):
-    refused(tmp_path / "a.npz", words, npz(x=np.ones((3, 2)), y=labels))
+    refused(tmp_path / "a.npz", words, saved(np.savez_compressed, x=np.ones((3, 2)), y=labels))
 
 
 def test_labels_may_be_negative(tmp_path):
-    (tmp_path / "a.npz").write_bytes(npz(x=np.ones((3, 2)), y=np.array([-(2**31), -1, 2**31 - 1])))
+    (tmp_path / "a.npz").write_bytes(
+        saved(np.savez_compressed, x=np.ones((3, 2)), y=np.array([-(2**31), -1, 2**31 - 1]))
+    )
     assert data.from_file(tmp_path / "a.npz").train.y.tolist() == [-(2**31), -1, 2**31 - 1]
 
 
@@ -196,9 +187,8 @@ def test_csv_with_infinities_loads_and_does_not_train(tmp_path):
     (tmp_path / "a.csv").write_text("1,inf\n2,-Infinity\n3,1e400\n")
     x = data.from_file(tmp_path / "a.csv").train.x
     np.testing.assert_array_equal(x, np.array([[1, np.inf], [2, -np.inf], [3, np.inf]], np.float32))
-    model = vj.PPCA(2, 1)
     with pytest.raises(ValueError, match="inf"):
-        vj.em.fit(model, model.init(jax.random.key(0)), x, num_steps=1)
+        vj.em.fit(vj.PPCA(2, 1), jax.random.key(0), x, num_steps=1)
 
 
 @pytest.mark.parametrize(

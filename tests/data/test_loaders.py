@@ -2,10 +2,12 @@ import gzip
 import struct
 import sys
 import types
+from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from vaejax import data
 
@@ -29,8 +31,6 @@ def test_digits():
     assert len(found.train) == 1200 and len(found.validation) == 200 and len(found.test) == 397
     x, y = found.train.x, found.train.y
     assert x.dtype == np.uint8 and x.shape[1:] == (8, 8, 1) and y.dtype == np.int32 and set(np.unique(x % 15)) == {0}
-    from sklearn.datasets import load_digits
-
     twin = load_digits()
     np.testing.assert_array_equal(found.test.x[..., 0], twin.images[1400:] * 15)
     np.testing.assert_array_equal(found.test.y, twin.target[1400:])
@@ -74,28 +74,15 @@ def test_mnist_says_how_to_find_it(monkeypatch, tmp_path):
         data.mnist(tmp_path)
 
 
-def fake_tfds(monkeypatch, records):
-    calls = []
-
-    def data_source(name, split, download):
-        calls.append((name, split, download))
-        if isinstance(records, Exception):
-            raise records
-        return records[split]
-
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", types.SimpleNamespace(data_source=data_source))
-    return calls
-
-
 def test_mnist_through_tfds(monkeypatch):
     monkeypatch.delenv("VAEJAX_DATA", raising=False)
-    make = lambda n: [{"image": np.full((28, 28, 1), i, np.uint8), "label": i % 10} for i in range(n)]
-    calls = fake_tfds(monkeypatch, {"train": make(12), "test": make(4)})
+    rows = [{"image": np.full((28, 28, 1), i, np.uint8), "label": i % 10} for i in range(12)]
+    source = mock.Mock(side_effect=[rows, rows[:4], RuntimeError("not prepared")])
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", types.SimpleNamespace(data_source=source))
     found = data.mnist()
-    assert calls == [("mnist", "train", False), ("mnist", "test", False)]
+    assert source.mock_calls == [mock.call("mnist", split=part, download=False) for part in ("train", "test")]
     assert found.train.x.shape == (12, 28, 28, 1) and found.test.y.tolist() == [0, 1, 2, 3]
     assert found.train.x[5, 0, 0, 0] == 5
-    fake_tfds(monkeypatch, RuntimeError("not prepared"))
     with pytest.raises(FileNotFoundError, match="download_and_prepare"):
         data.mnist()
 
@@ -169,20 +156,23 @@ def test_unusable_arrays(tmp_path, array, words):
         data.from_file(tmp_path / "a.npy")
 
 
-def test_unusable_paths_and_labels(tmp_path):
+@pytest.mark.parametrize(
+    "name, options, words",
+    [
+        ("a.txt", {}, "expected .npy, .npz, .csv or a folder of images, got '.txt'"),
+        ("a.txt", {"labels": "y"}, "labels: expected a .csv"),
+        ("a.npy", {"side": 8}, "side, most: expected a folder of images"),
+        ("empty", {}, "found none"),
+    ],
+)
+def test_unusable_paths_and_labels(tmp_path, name, options, words):
+    (tmp_path / "a.txt").write_text("1")
+    (tmp_path / "empty").mkdir()
+    np.save(tmp_path / "a.npy", np.ones((3, 2)))
+    with pytest.raises(ValueError, match=words):
+        data.from_file(tmp_path / name, **options)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         data.from_file(tmp_path / "no.npy")
-    (tmp_path / "a.txt").write_text("1")
-    with pytest.raises(ValueError, match="expected .npy, .npz, .csv or a folder of images, got '.txt'"):
-        data.from_file(tmp_path / "a.txt")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="found none"):
-        data.from_file(tmp_path / "empty")
-    with pytest.raises(ValueError, match="labels: expected a .csv"):
-        data.from_file(tmp_path / "a.txt", labels="y")
-    np.save(tmp_path / "a.npy", np.ones((3, 2)))
-    with pytest.raises(ValueError, match="side, most: expected a folder of images"):
-        data.from_file(tmp_path / "a.npy", side=8)
 
 
 @pytest.fixture

@@ -46,11 +46,6 @@ def test_the_command_names_what_there_is(capsys):
         command.run("question_1_fixed_sigma", ["--smoke", "--full"])
 
 
-def test_no_two_modules_share_a_name():
-    counted = collections.Counter(path.stem for path in FILES)
-    assert not [name for name, count in counted.items() if count > 1]
-
-
 def test_shared_modules_serve_at_least_three_stories():
     uses = {}
     for path in FILES:

@@ -15,7 +15,6 @@ from tests import zoo
 KEY = jax.random.key(0)
 MODEL = vj.zoo.vae(zoo.D, 2, hidden=(8,))
 X = zoo.levels(45)
-SIGMA = vj.zoo.sigma_vae(zoo.D, 2, hidden=(8,))
 fit = functools.partial(vj.fit, MODEL, KEY, batch_size=20)
 SPLIT = vj.data.Split(X, np.arange(45, dtype=np.int32) % 3)
 PIXELS = np.arange(225, dtype=np.uint8).reshape(45, 5)
@@ -30,9 +29,7 @@ def test_bad_steps_are_skipped_counted_and_explained():
 
     result = fit(X, objective=objective, epochs=4)
     assert result.state.skipped == 3
-    assert (
-        np.isnan(result.history.batches[2:5]).all() and np.isfinite(np.delete(result.history.batches, [2, 3, 4])).all()
-    )
+    np.testing.assert_array_equal(np.isnan(result.history.batches), np.isin(np.arange(8), [2, 3, 4]))
     assert result.history["skipped"].tolist() == [0, 2, 3, 3] and np.isnan(result.history["value"][1])
     chex.assert_trees_all_close(fit(X, objective=objective, epochs=2).params, fit(X, epochs=1).params, rtol=0, atol=0)
     with pytest.raises(
@@ -79,12 +76,7 @@ def test_validation_that_is_never_finite_keeps_the_last_parameters():
         (MODEL, X, {"context": "classes"}, "context: expected .labels. or an array, got 'classes'"),
         (CONDITIONAL, SPLIT, {}, "context: VAE has context_dim=3, expected .labels."),
         (CONDITIONAL, X, {"context": np.arange(45)}, "labels below 3 .* got 3 in row 3"),
-        (
-            CONDITIONAL,
-            X,
-            {"context": np.ones((45, 2))},
-            "or an array \\(45, 3\\) for data, got float64 of shape \\(45, 2\\)",
-        ),
+        (CONDITIONAL, X, {"context": np.ones((45, 2))}, "or an array \\(45, 3\\) for data, got float64 .* \\(45, 2\\)"),
         (CONDITIONAL, X, {"context": np.ones((45, 3)), "validation": X}, "expected the pair \\(x, context\\)"),
         (MODEL, X, {"epochs": -1}, "epochs: expected an integer of at least 0, got -1"),
         (MODEL, X, {"batch_size": 0}, "batch_size: expected an integer of at least 1, got 0"),
@@ -92,12 +84,7 @@ def test_validation_that_is_never_finite_keeps_the_last_parameters():
         (MODEL, X, {"patience": 0, "validation": X}, "patience: expected an integer of at least 1, got 0"),
         (MODEL, X, {"compute_dtype": "bf16"}, "compute_dtype: expected one of float16, .* got 'bf16'"),
         (MODEL, X, {"transform": lambda k, x: x * 5 - 2}, "data, transformed: expected values in \\[0, 1\\]"),
-        (
-            MODEL,
-            PIXELS,
-            {"transform": vj.transforms.dequantize(17)},
-            "expected multiples of 15 up to 240",
-        ),
+        (MODEL, PIXELS, {"transform": vj.transforms.dequantize(17)}, "expected multiples of 15 up to 240"),
         (GRID, X + 0.01, {}, "expected values in \\[0, 1\\]|expected values on the grid of 17 levels"),
         (GRID, X * np.float32(0.9), {}, "expected values on the grid of 17 levels over \\[0, 1\\], got"),
         (MODEL, X, {"patience": 2}, "patience: expected validation rows to stop by, got none"),
@@ -120,15 +107,13 @@ def test_ensembles_refuse_what_nobody_reads():
 
 
 def test_a_schedule_is_not_silently_kept():
+    keys = jax.random.split(KEY, 2)
     adam = optax.inject_hyperparams(optax.adam)(learning_rate=optax.constant_schedule(1e-3))
     with pytest.raises(ValueError, match="the optimiser has a schedule for it"):
-        vj.fit_ensemble(
-            MODEL, jax.random.split(KEY, 2), X, hparams={"learning_rate": jnp.ones(2)}, optimizer=adam, epochs=1
-        )
+        vj.fit_ensemble(MODEL, keys, X, hparams={"learning_rate": jnp.ones(2)}, optimizer=adam, epochs=1)
     chain = optax.chain(optax.clip(1.0), optax.inject_hyperparams(optax.sgd)(learning_rate=1.0))
-    still = vj.fit_ensemble(
-        MODEL, jax.random.split(KEY, 2), X, hparams={"learning_rate": jnp.array([0.0, 1.0])}, optimizer=chain, epochs=2
-    )
+    rates = {"learning_rate": jnp.array([0.0, 1.0])}
+    still = vj.fit_ensemble(MODEL, keys, X, hparams=rates, optimizer=chain, epochs=2)
     moved = np.abs(np.diff(still.history["elbo"], axis=1))
     assert moved[0] != moved[1]
     plateau = optax.chain(optax.adam(1e-3), optax.contrib.reduce_on_plateau())

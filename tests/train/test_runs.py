@@ -23,47 +23,13 @@ KEY = jax.random.key(0)
 X = zoo.levels(45)
 MODEL = vj.zoo.sigma_vae(zoo.D, 2, hidden=(8,))
 OPTIONS = {"batch_size": 9, "validation": X[:7], "average": 0.9, "checkpoint_every": 0.0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_scans():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_scan_length", lambda *_: 2)  # an epoch is three scans: 2 + 2 + 1 steps
-        yield
+pytestmark = pytest.mark.usefixtures("short_scans")
 
 
 @pytest.fixture(scope="module")
 def whole(short_scans):
     """Fits of 1 to 4 epochs that nothing stopped."""
     return [None, *(vj.fit(MODEL, KEY, X, epochs=epochs, **OPTIONS) for epochs in range(1, 5))]
-
-
-class Stop(Exception):
-    """What ends a run in the middle of an epoch."""
-
-
-def stopping(monkeypatch):
-    """From now on every fifth scan ends the run; the list returned has an entry for each scan."""
-    real, calls = loop.run_steps, []
-
-    def interrupted(*args, **kwargs):
-        calls.append(1)
-        if len(calls) % 5 == 0:
-            raise Stop
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(loop, "run_steps", interrupted)
-    return calls
-
-
-def insist(model, **options):
-    """Start the run until it ends; the fit, and how often it was stopped."""
-    for stops in range(20):
-        try:
-            return vj.fit(model, KEY, X, **OPTIONS, **options), stops
-        except Stop:
-            continue
-    raise AssertionError("the run does not go on")
 
 
 def assert_same(a, b):
@@ -74,42 +40,35 @@ def assert_same(a, b):
     np.testing.assert_array_equal(a.history.batches, b.history.batches)
 
 
-def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch, whole):
-    options = OPTIONS | {"checkpoint": tmp_path / "run"}
-    with monkeypatch.context() as patch:
-        calls = stopping(patch)
-        result, stops = insist(MODEL, epochs=3, checkpoint=tmp_path / "run")
-        assert stops >= 1
-        assert_same(whole[3], result)
-        calls.clear()
-        again = vj.fit(MODEL, KEY, X, epochs=3, **options)
-        assert not calls  # a finished run is not run again
+def test_a_run_goes_on_where_it_was_stopped(tmp_path, insist, whole):
+    run = lambda epochs=3: vj.fit(MODEL, KEY, X, epochs=epochs, checkpoint=tmp_path, **OPTIONS)
+    result, calls = insist(run)
+    assert calls > 9
+    assert_same(whole[3], result)
+    again, calls = insist(run)
+    assert calls == 0  # a finished run is not run again
     assert_same(whole[3], again)
-    assert_same(whole[4], vj.fit(MODEL, KEY, X, epochs=4, **options))
+    assert_same(whole[4], run(4))
 
 
 WARM = vj.objectives.warm_up(7)  # it ends after the first stop, and is another number in every step until then
 DEEP = {
-    "ladder": (zoo.AMORTIZED["ladder"], vj.objectives.warm_up(7, vj.objectives.optimal_sigma())),
-    "hierarchical": (zoo.AMORTIZED["hierarchical"], WARM),
-    "biva": (zoo.AMORTIZED["biva"], WARM),
-    "nvae": (zoo.AMORTIZED["nvae"], WARM),
-    "two-stage": (zoo.AMORTIZED["two-stage"], vj.objectives.two_stage(second=WARM)),
+    "ladder": vj.objectives.warm_up(7, vj.objectives.optimal_sigma()),
+    "hierarchical": WARM,
+    "biva": WARM,
+    "nvae": WARM,
+    "two-stage": vj.objectives.two_stage(second=WARM),
 }
-
-
 SLOW = pytest.mark.slow  # resuming does not look into a model
 
 
-@pytest.mark.parametrize(
-    "name", ["two-stage", *(pytest.param(name, marks=SLOW) for name in ("ladder", "hierarchical", "biva", "nvae"))]
-)
-def test_deep_models_go_on_where_they_were_stopped(name, tmp_path, monkeypatch):
-    model, objective = DEEP[name]
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW if name != "two-stage" else ()) for name in DEEP])
+def test_deep_models_go_on_where_they_were_stopped(name, tmp_path, insist):
+    model, objective = zoo.AMORTIZED[name], DEEP[name]
     whole = vj.fit(model, KEY, X, objective=objective, epochs=3, **OPTIONS)
-    stopping(monkeypatch)
-    result, stops = insist(model, objective=objective, epochs=3, checkpoint=tmp_path)
-    assert stops >= 1 and whole.state.skipped == 0
+    options = OPTIONS | {"objective": objective, "checkpoint": tmp_path}
+    result, calls = insist(lambda: vj.fit(model, KEY, X, epochs=3, **options))
+    assert calls > 9 and whole.state.skipped == 0
     assert_same(whole, result)
     start = jax.jit(model.init)(jax.random.split(KEY)[0])
     assert not any(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (start, result.params)), strict=True))

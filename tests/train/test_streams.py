@@ -10,7 +10,7 @@ import pytest
 
 import vaejax as vj
 from tests import zoo
-from vaejax.train import loop, step
+from vaejax.train import step
 
 KEY = jax.random.key(0)
 X = zoo.levels(47)
@@ -18,12 +18,7 @@ Y = np.arange(47) % 3
 MODEL = vj.zoo.vae(zoo.D, 2, hidden=(8,))
 OPTIONS = {"batch_size": 9, "validation": X[:7], "progress": False}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def short_scans():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_scan_length", lambda *_: 2)  # chunks of two steps, then one of a single step
-        yield
+pytestmark = pytest.mark.usefixtures("short_scans")
 
 
 @pytest.fixture(scope="module")
@@ -74,35 +69,16 @@ def test_a_list_of_two_rows_is_no_pair(whole):
     chex.assert_trees_all_equal(whole.params, vj.fit(MODEL, KEY, pairs, epochs=3, **OPTIONS).params)
 
 
-def stopped_and_resumed(data, folder, monkeypatch):
-    real, calls = loop.run_steps, []
-
-    def interrupted(*args, **kwargs):
-        calls.append(1)
-        if len(calls) % 5 == 0:
-            raise ArithmeticError
-        return real(*args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "run_steps", interrupted)
-        for _ in range(20):
-            try:
-                options = OPTIONS | {"checkpoint": folder, "checkpoint_every": 0.0}
-                return vj.fit(MODEL, KEY, data, epochs=3, **options), len(calls)
-            except ArithmeticError:
-                pass
-    raise AssertionError("it never ended")
-
-
-def test_a_stream_goes_on_where_it_was_stopped(whole, tmp_path, monkeypatch):
-    resumed, calls = stopped_and_resumed(pieces((5, 13, 2)), tmp_path, monkeypatch)
+def test_a_stream_goes_on_where_it_was_stopped(whole, tmp_path, insist):
+    options = OPTIONS | {"checkpoint": tmp_path, "checkpoint_every": 0.0}
+    resumed, calls = insist(lambda: vj.fit(MODEL, KEY, pieces((5, 13, 2)), epochs=3, **options))
     assert calls > 9
     chex.assert_trees_all_equal(whole.params, resumed.params)
     np.testing.assert_array_equal(whole.history.batches, resumed.history.batches)
 
 
 @pytest.mark.parametrize("size", [4, 40])  # pieces shorter than a chunk, and longer than two
-def test_a_grain_pipeline_is_moved_to_its_place(tmp_path, monkeypatch, size):
+def test_a_grain_pipeline_is_moved_to_its_place(tmp_path, insist, size):
     read = []
 
     class Source:
@@ -116,10 +92,11 @@ def test_a_grain_pipeline_is_moved_to_its_place(tmp_path, monkeypatch, size):
     data = lambda epoch: grain.MapDataset.source(Source()).shuffle(seed=epoch).batch(size)
     rows = [np.concatenate(list(data(epoch))) for epoch in range(3)]
     in_order = vj.fit(MODEL, KEY, lambda epoch: [rows[epoch]], epochs=3, **OPTIONS)
-    resumed, _ = stopped_and_resumed(data, tmp_path / "run", monkeypatch)
+    options = OPTIONS | {"checkpoint": tmp_path, "checkpoint_every": 0.0}
+    resumed, _ = insist(lambda: vj.fit(MODEL, KEY, data, epochs=3, **options))
     chex.assert_trees_all_equal(in_order.params, resumed.params)
     read.clear()
-    vj.fit(MODEL, KEY, data, epochs=3, checkpoint=tmp_path / "run", **OPTIONS)
+    vj.fit(MODEL, KEY, data, epochs=3, checkpoint=tmp_path, **OPTIONS)
     assert len(read) <= 60  # a finished run reads a piece to know the data (Grain reads ahead)
 
 
@@ -146,29 +123,28 @@ def test_a_stream_on_several_devices(whole):
     chex.assert_trees_all_close(split.params, whole.params, atol=1e-5)
 
 
-def test_what_is_wrong_with_a_stream_is_said():
-    fit = lambda data, **options: vj.fit(MODEL, KEY, data, epochs=2, **(OPTIONS | options))
-    with pytest.raises(ValueError, match="a generator can be read once"):
-        fit(piece for piece in [X])
-    with pytest.raises(ValueError, match="at least a batch of 9 rows in an epoch, the stream gave 5"):
-        fit(lambda epoch: [X[:5]])
-    with pytest.raises(ValueError, match="it gave none"):
-        fit(lambda epoch: [])
-    bad = X.copy()
-    bad[30, 2] = np.nan
-    with pytest.raises(ValueError, match=r"data, epoch 1 from row 18: expected finite values, got nan in row 12"):
-        fit(lambda epoch: [X[:18], bad[18:]])
-    with pytest.raises(ValueError, match=r"expected values in \[0, 1\] for this likelihood"):
-        fit(lambda epoch: [X + 1])
-    with pytest.raises(ValueError, match="from_columns"):
-        fit(type("Columns", (), {"column_names": ["image"]})())
-    with pytest.raises(ValueError, match="its pieces bring their contexts"):
-        fit(lambda epoch: [X], context=np.zeros(47))
+BAD = np.where(np.arange(47)[:, None] == 30, np.nan, X)
+WRONG = {
+    "a generator can be read once": (piece for piece in [X]),
+    "at least a batch of 9 rows in an epoch, the stream gave 5": lambda epoch: [X[:5]],
+    "it gave none": lambda epoch: [],
+    r"data, epoch 1 from row 18: expected finite values, got nan in row 12": lambda epoch: [X[:18], BAD[18:]],
+    r"expected values in \[0, 1\] for this likelihood": lambda epoch: [X + 1],
+    "from_columns": type("Columns", (), {"column_names": ["image"]})(),
+    "pieces of float32 rows of shape .5,., as the first one, got uint8": lambda epoch: [X, X.astype(np.uint8)],
+    r"got float64 of shape \(\)": lambda epoch: [np.float64(3.0)],
+}
 
-    with pytest.raises(ValueError, match="pieces of float32 rows of shape .5,., as the first one, got uint8"):
-        fit(lambda epoch: [X, X.astype(np.uint8)])
-    with pytest.raises(ValueError, match=r"got float64 of shape \(\)"):
-        fit(lambda epoch: [np.float64(3.0)])
+
+@pytest.mark.parametrize("words", WRONG)
+def test_what_is_wrong_with_a_stream_is_said(words):
+    with pytest.raises(ValueError, match=words):
+        vj.fit(MODEL, KEY, WRONG[words], epochs=2, **OPTIONS)
+
+
+def test_contexts_of_a_stream_and_what_it_raises_itself():
+    with pytest.raises(ValueError, match="its pieces bring their contexts"):
+        vj.fit(MODEL, KEY, lambda epoch: [X], epochs=2, context=np.zeros(47), **OPTIONS)
     model, options = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,)), OPTIONS | {"validation": None}
     with pytest.raises(ValueError, match=r"a label for each of 4 rows of a piece, got shape \(3,\)"):
         vj.fit(model, KEY, lambda epoch: [(X[:4], Y[:3])], epochs=1, context="labels", **options)
@@ -178,7 +154,7 @@ def test_what_is_wrong_with_a_stream_is_said():
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        fit(breaks)
+        vj.fit(MODEL, KEY, breaks, epochs=2, **OPTIONS)
 
 
 def test_reading_happens_beside_training_and_ends_with_it():

@@ -1,5 +1,6 @@
 import csv
 import functools
+from unittest import mock
 
 import chex
 import jax
@@ -114,11 +115,8 @@ def test_an_epoch_cut_into_scans_is_the_same_epoch(monkeypatch):
 def test_long_epochs_are_cut(monkeypatch):
     from vaejax.train import loop
 
-    class Lowered:
-        def cost_analysis(self):
-            return {"flops": 1e9}
-
-    monkeypatch.setattr(loop, "run_steps", type("Fake", (), {"lower": staticmethod(lambda *a, **k: Lowered())}))
+    costs = {"lower.return_value.cost_analysis.return_value": {"flops": 1e9}}
+    monkeypatch.setattr(loop, "run_steps", mock.Mock(**costs))
     length = loop._scan_length(None, None, None, 1000, {})  # type: ignore[arg-type]
     assert 1 <= length < 1000 and length * -(-1000 // length) < 1000 + length
 
@@ -132,9 +130,8 @@ def test_validation_scores_every_row_and_keeps_the_best():
     result = fit(X, **options)
     bias = result.best["decoder"]["layer1"]["bias"]
     best = result.history["validation_value"].max()
-    np.testing.assert_allclose(
-        -np.square(held - np.asarray(bias)).mean() * zoo.D, best, rtol=1e-4
-    )  # 43 rows: 20 + 20 + 3
+    # 43 rows: 20 + 20 + 3
+    np.testing.assert_allclose(-np.square(held - np.asarray(bias)).mean() * zoo.D, best, rtol=1e-4)
     np.testing.assert_allclose(result.history["validation_rows"][-1], held.mean(), rtol=1e-5)
     assert result.state.best_value == pytest.approx(best)
     stopped = fit(X, patience=3, **options)
@@ -222,11 +219,8 @@ def test_transforms_act_on_every_batch_and_once_on_held_out_rows():
     model = vj.zoo.vae(4, 2, hidden=(3,))
     options = {"objective": objective, "batch_size": 20, "validation": pixels, "epochs": 3}
     result = vj.fit(model, KEY, pixels, transform=vj.transforms.binarize, **options)
-    assert (
-        result.history.notes == ()
-        and np.all(result.history["grey"] == 0)
-        and len(set(result.history["mean"].tolist())) == 3
-    )
+    assert result.history.notes == () and np.all(result.history["grey"] == 0)
+    assert len(set(result.history["mean"].tolist())) == 3
     assert len(set(result.history["validation_mean"].tolist())) == 1
     assert abs(result.history["mean"].mean() - pixels.mean() / 255) < 0.1
 
