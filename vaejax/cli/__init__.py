@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from vaejax.cli import options as ask
+from vaejax.cli.commands import COMMANDS
 
 __all__ = ["main"]
 
 _SAYS = "vaejax: latent-variable models with likelihoods to trust."
-_COMMANDS = (ask.List, ask.Fit, ask.Evaluate, ask.Sample, ask.Report, ask.Export)
+_NAMES = {kind: kind.__name__.lower() for kind in COMMANDS}
 _FRAME = str.maketrans(dict.fromkeys("╭╮╰╯│─", " "))
 
 
@@ -31,10 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = _parse(sys.argv[1:] if arguments is None else list(arguments))
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 2
-    from vaejax.cli.commands import run
-
     try:
-        run(command)
+        COMMANDS[type(command)](command)
     except (ValueError, TypeError, OSError, ImportError) as problem:
         return _complain(problem, 2)
     except (FloatingPointError, RuntimeError) as problem:
@@ -53,8 +51,8 @@ def _complain(problem: BaseException, code: int) -> int:
 def _parse(words: list[str]) -> Any:
     """The command as one of the classes of `options`; a message of the parser becomes one line."""
     kinds: Any = None
-    for kind in _COMMANDS:
-        named = Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())]
+    for kind, name in _NAMES.items():
+        named = Annotated[kind, tyro.conf.subcommand(name)]
         kinds = named if kinds is None else kinds | named
     errors = io.StringIO()
     settings = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
@@ -65,7 +63,7 @@ def _parse(words: list[str]) -> Any:
         if ended.code:
             lines = [line.translate(_FRAME).strip() for line in errors.getvalue().splitlines()[1:]]
             rule = next((i for i, line in enumerate(lines) if not line), len(lines))
-            where = f"vaejax {words[0]}" if words and words[0] in {k.__name__.lower() for k in _COMMANDS} else "vaejax"
+            where = f"vaejax {words[0]}" if words and words[0] in _NAMES.values() else "vaejax"
             said = re.sub(r"(--\S+ [A-Z]+) .*?\(required\)", r"\1", " ".join(lines[:rule])).rstrip(".")
             print(f"vaejax: {said}; see {where} --help", file=sys.stderr)
         raise

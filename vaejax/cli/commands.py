@@ -22,15 +22,10 @@ from vaejax.cli.source import Source, load_source, prepare
 from vaejax.files import write_json, write_text
 from vaejax.types import Transform
 
-__all__ = ["run"]
+__all__ = ["COMMANDS"]
 
 # One object a rate: programs of a second fit in this process are not compiled again.
 _adam = functools.cache(optax.adam)
-
-
-def run(command: Any) -> None:
-    """Run a parsed command."""
-    _COMMANDS[type(command)](command)
 
 
 def _list(command: of.List) -> None:
@@ -219,7 +214,7 @@ def _show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(highlight=False, markup=False).print(table)
 
 
-_COMMANDS: dict[type, Callable[[Any], None]] = {
+COMMANDS: dict[type, Callable[[Any], None]] = {
     of.List: _list,
     of.Fit: _fit,
     of.Evaluate: _evaluate,
