@@ -1,7 +1,9 @@
 """The command line: `vaejax list | fit | evaluate | sample | report | export`, also as `python -m vaejax`."""
 
 import contextlib
+import functools
 import io
+import operator
 import re
 import sys
 from collections.abc import Sequence
@@ -50,10 +52,8 @@ def _complain(problem: BaseException, code: int) -> int:
 
 def _parse(words: list[str]) -> Any:
     """The command as one of the classes of `options`; a message of the parser becomes one line."""
-    kinds: Any = None
-    for kind, name in _NAMES.items():
-        named = Annotated[kind, tyro.conf.subcommand(name)]
-        kinds = named if kinds is None else kinds | named
+    named: Any = (Annotated[kind, tyro.conf.subcommand(name)] for kind, name in _NAMES.items())
+    kinds: Any = functools.reduce(operator.or_, named)
     errors = io.StringIO()
     settings = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
     try:

@@ -39,9 +39,8 @@ def _fit(command: of.Fit) -> None:
     options = dataclasses.asdict(command) | {"out": None, "data": path}
     source, em = load_source(options | {"data": command.data}), by_em(command.model)
     train = source.train.x
-    size = (
-        _batch_size(len(train)) if command.batch_size is None else require_integer("--batch-size", command.batch_size)
-    )
+    size = _batch_size(len(train)) if command.batch_size is None else command.batch_size
+    require_integer("--batch-size", size)
     model = build(command, train.shape[1:], source.labels, source.levels, max(1, len(train) // size))
     form, transform, _ = prepare(model, train[:1], command.pixels, source.levels)
     epochs = require_integer("--epochs", (200 if em else 100) if command.epochs is None else command.epochs)
