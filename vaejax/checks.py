@@ -22,11 +22,13 @@ __all__ = [
     "require_number",
     "require_parameters",
     "require_shape",
+    "require_resolved",
     "require_sizes",
     "require_supported",
 ]
 
 T = TypeVar("T")
+_FAR = 2e4  # distance from the origin over range: about 1e5 deviations
 _ONE_DATUM = "(kernels take one datum; batch them with vaejax.kernels.batched or jax.vmap)"
 
 
@@ -152,6 +154,21 @@ def numpy_array(x: Any) -> np.ndarray:
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         return np.ma.filled(x.astype(np.result_type(x.dtype, np.float32)), np.nan)
     return np.asarray(x)
+
+
+def require_resolved(name: str, x: np.ndarray) -> None:
+    """`ValueError` for a column so far from the origin that float32 cannot tell its values apart."""
+    if x.dtype not in (np.float32, np.float64) or (x.dtype == np.float64 and jnp.result_type(float) == np.float64):
+        return
+    flat = x.reshape(len(x), -1)
+    low, high = flat.min(0), flat.max(0)
+    far = np.maximum(np.abs(low), np.abs(high)) > _FAR * (high - low)
+    if np.any(far := far & (high > low)):
+        column = int(np.argmax(far))
+        raise ValueError(
+            f"{name}: column {column} lies between {low[column]:.9g} and {high[column]:.9g}, where float32 cannot tell "
+            "its values apart: standardise it (vaejax.data.standardize), or set jax_enable_x64"
+        )
 
 
 def finite_rows(

@@ -41,7 +41,7 @@ CASES += [("ppca", False, True), ("factor analysis", True, False), ("factor anal
 CASES += [("ppca mixture", False, False), ("ppca mixture", True, False)]
 
 
-@pytest.mark.filterwarnings("ignore::vaejax.em.DegenerateFit")
+@pytest.mark.filterwarnings("ignore::vaejax.em.DegenerateFit", "ignore:x. column")
 @settings(deadline=None, max_examples=100)
 @given(kind=hs.sampled_from(sorted(UGLY)), case=hs.sampled_from(CASES), seed=hs.integers(0, 10_000))
 def test_ugly_data_never_give_nan(kind, case, seed):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from vaejax.checks import finite_rows, numpy_array, require_each_row, require_supported
+from vaejax.checks import finite_rows, numpy_array, require_each_row, require_resolved, require_supported
 from vaejax.data import Dataset, Split
 from vaejax.models import LatentModel
 from vaejax.types import Array, ArrayLike, Transform
@@ -86,9 +86,10 @@ def _split(data: Any, name: str) -> Split:
 
 
 def _values(model: LatentModel, x: np.ndarray, name: str, transform: Transform | None) -> np.ndarray:
+    x = finite_rows(name, x, scaled=False)
+    require_resolved(name, x)
     if x.dtype == np.float64:
         x = x.astype(jax.dtypes.canonicalize_dtype(x.dtype), copy=False)
-    x = finite_rows(name, x, scaled=False)
     if transform is None:
         _require_taken(model, x, name)
         return x

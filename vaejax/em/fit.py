@@ -169,6 +169,7 @@ def fit(
         log_likelihood=trace.log_likelihood - frame.log_jacobian,
     )
     _warn_of_degenerate(step, trace)
+    _warn_of_rounding(frame)
     return restored(step, params, frame), trace
 
 
@@ -188,6 +189,17 @@ def _warn_of_degenerate(step: EMStep, trace: EMTrace) -> None:
     fewer = "or fewer latents" if step.model.num_components is None else "fewer components, or tied or diagonal ones"
     message = f"{' and '.join(faults)}: this likelihood is no evidence; try a prior (prior_count=), {fewer}"
     warnings.warn(message, DegenerateFit, stacklevel=3)
+
+
+def _warn_of_rounding(frame: Frame) -> None:
+    """Parameters in float32 hold no column that lies 1e5 deviations from the origin, though the fit is right."""
+    if not frame.double and np.any(far := np.abs(frame.shift) > 1e5 * frame.scale):
+        column = int(np.argmax(far))
+        warnings.warn(
+            f"x: column {column} has mean {frame.shift[column]:.9g} and deviation {frame.scale[column]:.3g}: float32 "
+            "rounds the parameters; standardise it (vaejax.data.standardize), or set jax_enable_x64",
+            stacklevel=3,
+        )
 
 
 def _into_frame(step: EMStep, init: Params, frame: Frame) -> Params:

@@ -33,6 +33,7 @@ from vaejax.types import Array, ArrayLike, Key, Params
 __all__ = ["fit", "fit_ensemble"]
 
 _GREY = "the Bernoulli score of values between 0 and 1 is not a likelihood (see transforms.binarize)"
+_PIXELS = "uint8 values were taken for pixels and divided by 255 (counts: x.astype(float))"
 _ADAM = optax.adam(1e-3)  # one object, so that a second fit does not compile again
 
 
@@ -140,7 +141,9 @@ def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
         held, both = processes.replicated(held, mesh), (state, hparams)
         over = NamedSharding(mesh, PartitionSpec("data"))
         state, hparams = processes.replicated(both, mesh) if members is None else jax.device_put(both, over)
-    history = History([_GREY] if is_grey(model, feed.head, options.transform) else ())
+    table = feed.head.x.dtype == jnp.uint8 and len(model.event_shape) < 3
+    notes = {_GREY: is_grey(model, feed.head, options.transform), _PIXELS: table and options.transform is None}
+    history = History([note for note, holds in notes.items() if holds])
     first = Checkpoint(Position(0, 0), state, history, [], np.zeros(members or 1, int))
     with processes.together(saved=options.checkpoint is not None), run as directory:
         return run_epochs(setup, options, feed, held, hparams, first, directory)

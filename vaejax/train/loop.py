@@ -5,6 +5,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +70,7 @@ def run_epochs(
             row["seconds"] = np.asarray(time.perf_counter() - started)
             taken = log.taken[0] if setup.ensemble else log.taken
             history.append(row, np.where(log.good, log.value, np.nan)[..., taken])
-            in_row = _stop_if_stuck(log, in_row, first, options.max_skipped)
+            in_row = _stop_if_stuck(log, in_row, first, options.max_skipped, history.notes)
             if run is not None and (position.epoch == options.epochs or exhausted(state) or run.is_due()):
                 run.save(Checkpoint(position, state, history, logs, in_row))
     if (skipped := np.max(state.skipped)) > 0:
@@ -116,7 +117,7 @@ def _blame(name: str) -> tuple[bool, bool, str]:
     return name.startswith("the gradient"), name in ("elbo", "the objective"), name
 
 
-def _stop_if_stuck(log: StepLog, in_row: np.ndarray, step: int, max_skipped: int) -> np.ndarray:
+def _stop_if_stuck(log: StepLog, in_row: np.ndarray, step: int, max_skipped: int, notes: Sequence[str]) -> np.ndarray:
     """Bad steps in a row of each member at the end of an epoch that began at `step` with `in_row` of them.
 
     Raises:
@@ -134,7 +135,7 @@ def _stop_if_stuck(log: StepLog, in_row: np.ndarray, step: int, max_skipped: int
                 f"training stopped at step {step + i + 1}: {int(in_row[member])} steps in a row had numbers that are "
                 f"not finite (first in {', '.join(culprits[:4])}{', ...' if len(culprits) > 4 else ''}). "
                 "Lower the learning rate, clip gradients (optax.clip_by_global_norm), or give a learned scale a "
-                "larger floor"
+                f"larger floor{''.join(f'; {note}' for note in notes)}"
             )
     return in_row
 
