@@ -1,6 +1,7 @@
 """A fitted model as a compiled artefact: StableHLO that runs without the model's code."""
 
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -59,18 +60,14 @@ def export(
     x = jax.ShapeDtypeStruct(model.event_shape, dtype)
     z = jax.eval_shape(lambda *c: model.prior(params, *c).sample(jax.random.key(0)), *context)
 
-    def function(*args: Array) -> Array:
-        match what:
-            case "encode":
-                return encode(model, params, *args)
-            case "decode":
-                return decode(model, params, *args)
-            case "sample":
-                return sample(model, params, jax.random.wrap_key_data(args[0]), *args[1:])
-            case "elbo":
-                return elbo(model, params, jax.random.wrap_key_data(args[0]), *args[1:]).value
-
-    inputs = {"encode": (x,), "decode": (z,), "sample": (key,), "elbo": (key, x)}[what]
+    typed = jax.random.wrap_key_data
+    functions: dict[Function, tuple[Callable[..., Array], tuple[Any, ...]]] = {
+        "encode": (lambda *args: encode(model, params, *args), (x,)),
+        "decode": (lambda *args: decode(model, params, *args), (z,)),
+        "sample": (lambda key, *args: sample(model, params, typed(key), *args), (key,)),
+        "elbo": (lambda key, *args: elbo(model, params, typed(key), *args).value, (key, x)),
+    }
+    function, inputs = functions[what]
     (batch,) = jax_export.symbolic_shape("batch")
     batched = lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype)  # noqa: E731
     exported = jax_export.export(jax.jit(jax.vmap(function)), platforms=platforms)

@@ -10,7 +10,7 @@ from typing import Any
 import vaejax as vj
 from vaejax.checks import require_number
 
-__all__ = ["LIKELIHOODS", "MEMBERS", "build", "by_em", "describe", "option_refused"]
+__all__ = ["LIKELIHOODS", "MEMBERS", "build", "by_em", "describe"]
 
 LIKELIHOODS: dict[str, Callable[..., vj.heads.Head]] = {
     "bernoulli": vj.heads.bernoulli,
@@ -46,7 +46,7 @@ def describe(name: str) -> str:
     return re.sub(r"[$\\`]", "", text)
 
 
-def option_refused(model: str, name: str) -> ValueError:
+def _refused(model: str, name: str) -> ValueError:
     """The error for an option that a model has no use for."""
     return ValueError(f"{model} has no option --{name.replace('_', '-')}")
 
@@ -69,7 +69,7 @@ def build(options: Any, shape: tuple[int, ...], labels: int, levels: int, steps_
     refused += _OF_OBJECTIVE if name in _SET_OBJECTIVE else ()
     for field in dataclasses.fields(options):
         if field.name in refused and getattr(options, field.name) != field.default:
-            raise option_refused(name, field.name)
+            raise _refused(name, field.name)
     takes, size = inspect.signature(make).parameters, math.prod(shape)
     defaults = {"latent_dim": min(8, max(1, size - by_em(name))), "latent_dims": (4, 8, 16), "num_components": 10}
     given = {argument: value for argument, value in defaults.items() if argument in takes}
@@ -92,7 +92,7 @@ def build(options: Any, shape: tuple[int, ...], labels: int, levels: int, steps_
         unknown = re.search(r"unexpected keyword argument '(?:num_)?(\w+)'", str(problem))
         if unknown is None:
             raise
-        raise option_refused(name, unknown[1]) from None
+        raise _refused(name, unknown[1]) from None
 
 
 def _likelihood(name: str | None, scale: str | None, levels: int) -> vj.heads.Head:

@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 from tyro.extras import literal_type_from_choices
 
 from vaejax.cli.members import LIKELIHOODS, MEMBERS
+from vaejax.types import Covariance, Mode
 
 __all__ = ["Evaluate", "Export", "Fit", "List", "Report", "Sample"]
 
@@ -77,7 +78,7 @@ class Fit:
     latent_dim: Annotated[int | None, _default("INT", "default: 8, or fewer columns")] = None
     latent_dims: Annotated[tuple[int, ...] | None, _default("INT INT ...", "default: 4 8 16")] = None
     components: Annotated[int | None, _default("INT", "default: 10")] = None
-    covariance: Annotated[Literal["full", "tied", "diag", "spherical"] | None, _default("NAME", "default: full")] = None
+    covariance: Annotated[Covariance | None, _default("NAME", "default: full")] = None
     hidden: Annotated[tuple[int, ...] | None, _default("INT INT ...", "default: 512 512")] = None
     channels: Annotated[tuple[int, ...] | None, _default("INT INT ...", "default: 32 64 128")] = None
     posterior: Annotated[Literal["diag", "full"] | None, _default("NAME", "default: diag")] = None
@@ -144,7 +145,7 @@ class Sample:
     dir: Positional[Path]
     n: Annotated[int, arg(aliases=["-n"])] = 64
     out: Path = Path("samples.png")
-    mode: Literal["ancestral", "mean", "offset"] = "mean"
+    mode: Mode = "mean"
     temperature: float = 1.0
     offset: float = 0.0
     label: Annotated[int | None, _default("INT", "default: all")] = None

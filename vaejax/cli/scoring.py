@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -11,19 +10,13 @@ import numpy as np
 import vaejax as vj
 from vaejax.cli.folder import Folder, Run
 from vaejax.cli.options import Evaluate
+from vaejax.cli.source import digest
 from vaejax.files import write_json
 
 __all__ = ["evaluate", "file_of", "latest", "score_rows"]
 
 _FORMAT = 2  # of metrics.json
 _FEWEST = 20  # rows that samples are compared with
-
-
-def _digest(arrays: Iterable[Any]) -> str:
-    total = hashlib.sha256()
-    for array in arrays:
-        total.update(np.ascontiguousarray(array).data)
-    return total.hexdigest()
 
 
 def file_of(data: str | None) -> str:
@@ -35,7 +28,7 @@ def latest(folder: Folder, run: Run) -> dict[str, Any]:
     """Scores of the run as it stands: the stored ones, or rough ones."""
     stored = folder.read(file_of(None)) or {}
     settings = stored.get("asked", {})
-    if settings.get("params") == _digest(jax.tree.leaves(run.params)) and settings.get("format") == _FORMAT:
+    if settings.get("params") == digest(jax.tree.leaves(run.params)) and settings.get("format") == _FORMAT:
         return stored
     return evaluate(folder, run, Evaluate(folder.path, quick=True))[0]
 
@@ -46,7 +39,7 @@ def evaluate(folder: Folder, run: Run, command: Evaluate) -> tuple[dict[str, Any
     form, rows = run.scored(run.source.test)
     settings = {name: getattr(command, name) for name in ("k", "quick", "data", "seed", "ais")}
     settings |= {"vaejax": vj.__version__, "format": _FORMAT}
-    settings |= {"params": _digest(jax.tree.leaves(run.params)), "rows": _digest([rows.x])}
+    settings |= {"params": digest(jax.tree.leaves(run.params)), "rows": digest([rows.x])}
     stored = folder.read(file_of(command.data))
     if stored is not None and stored.get("asked") == settings:
         return stored, False

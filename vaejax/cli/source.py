@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 import vaejax as vj
 from vaejax.types import Transform
 
-__all__ = ["Prepared", "Source", "load_source", "other_source", "prepare"]
+__all__ = ["Prepared", "Source", "digest", "load_source", "other_source", "prepare"]
 
 _MOST_LABELS = 10_000
 
@@ -53,6 +54,14 @@ class Source:
         return count
 
 
+def digest(arrays: Iterable[Any]) -> str:
+    """A checksum of arrays."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
+
+
 def load_source(options: dict[str, Any]) -> Source:
     """The data of a run; parts that they do not bring are cut from train by the run's seed."""
     name, seed, labels = options["data"], options["seed"], options["labels"]
@@ -64,19 +73,15 @@ def load_source(options: dict[str, Any]) -> Source:
     data, apart = _read(name, labels, seed), True
     if data.test is None:
         train, test = vj.data.hold_out(data.train, float(options["test"]), seed + 1)
-        data, apart = dataclasses.replace(data, train=train, test=test or train), test is not None
-        if not apart:
-            notes = (*data.notes, "no test part: scores are of the rows that were trained on")
-            data = dataclasses.replace(data, notes=notes)
+        apart = test is not None
+        notes = () if apart else ("no test part: scores are of the rows that were trained on",)
+        data = dataclasses.replace(data, train=train, test=test or train, notes=(*data.notes, *notes))
     if data.validation is None:
         data = data.cut(float(options["validation"]), seed)
-    source = Source(data, 17 if name == "digits" else 256, "", apart)
-    total = hashlib.sha256()
-    for part in (source.train, source.test):
-        total.update(np.ascontiguousarray(part.x).data)
+    rows = digest(part.x for part in (data.train, data.test) if part is not None)
     if options["standardize"]:
         data = vj.data.standardize(data)
-    return dataclasses.replace(source, data=data, digest=total.hexdigest())
+    return Source(data, 17 if name == "digits" else 256, rows, apart)
 
 
 def _read(name: str, labels: str | None, seed: int) -> vj.data.Dataset:

@@ -1,15 +1,15 @@
 """Data sets: embedded, MNIST, synthetic, and a user's own files. Each loader returns a `Dataset`."""
 
-from vaejax.data.columns import from_columns as from_columns
+from vaejax.data.arrays import from_columns as from_columns
 from vaejax.data.dataset import Dataset as Dataset
 from vaejax.data.dataset import Split as Split
 from vaejax.data.dataset import hold_out as hold_out
 from vaejax.data.dataset import share as share
 from vaejax.data.dequantize import dequantize as dequantize
 from vaejax.data.digits import digits as digits
+from vaejax.data.digits import mnist as mnist
+from vaejax.data.digits import read_idx as read_idx
 from vaejax.data.images import image_dataset as image_dataset
-from vaejax.data.mnist import mnist as mnist
-from vaejax.data.mnist import read_idx as read_idx
 from vaejax.data.readers import from_file as from_file
 from vaejax.data.sprites import Sprites as Sprites
 from vaejax.data.sprites import sprites as sprites

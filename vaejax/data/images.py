@@ -11,7 +11,7 @@ from vaejax.checks import require_integer
 from vaejax.data.arrays import named_classes
 from vaejax.data.dataset import Split
 
-__all__ = ["check_side", "from_folder", "image_dataset"]
+__all__ = ["from_folder", "image_dataset"]
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # by content: a name may lie, and EPS would start Ghostscript
@@ -22,6 +22,7 @@ def from_folder(
     path: Path, notes: list[str], side: int | None = None, most: int | None = None
 ) -> tuple[Split, tuple[str, ...]]:
     """The images of a folder and of its subfolders, whose names are the classes; `most` of them, evenly spaced."""
+    _check_side(side, most)
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _IMAGES and file.is_file())
     if not files:
         raise ValueError(f"{path}: expected images ({', '.join(_IMAGES)}), found none")
@@ -52,7 +53,7 @@ def _squared(image: Any, side: int) -> Any:
     return ImageOps.fit(image, (side, side))
 
 
-def check_side(side: int | None, most: int | None) -> None:
+def _check_side(side: int | None, most: int | None) -> None:
     """`ValueError` for sizes and numbers of images that cannot be."""
     for name, value in (("side", side), ("most", most)):
         if value is not None:
@@ -105,7 +106,7 @@ def image_dataset(
       ImportError: without tensorflow-datasets; it says what to install.
       FileNotFoundError: where the set is not prepared; it says how to do that.
     """
-    check_side(side, most)
+    _check_side(side, most)
     try:
         import tensorflow_datasets as tfds
     except ImportError as missing:

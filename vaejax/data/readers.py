@@ -12,7 +12,7 @@ import numpy as np
 
 from vaejax.data.arrays import loaded_labels, loaded_rows, named_classes
 from vaejax.data.dataset import Dataset, Split
-from vaejax.data.images import check_side, from_folder
+from vaejax.data.images import from_folder
 
 __all__ = ["from_file"]
 
@@ -66,7 +66,6 @@ def from_file(
         raise ValueError(f"labels: expected a .csv file, got {path}")
     if kind != "folder" and (side, most) != (None, None):
         raise ValueError(f"side, most: expected a folder of images, got {path}")
-    check_side(side, most)
     notes: list[str] = []
     match kind:
         case ".npy":

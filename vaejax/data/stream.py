@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vaejax.data.columns import X_NAMES, Y_NAMES, column
+from vaejax.data.arrays import X_NAMES, Y_NAMES, column
 from vaejax.data.dataset import Split
 
 __all__ = ["Stream"]

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 Form: TypeAlias = Literal["corrected", "literal"]
+_STRETCH = np.diag([3.0, 1.0 / 3.0])
 
 
 class Parts(TypedDict, total=False):
@@ -52,16 +53,7 @@ def _draw_dataset(
     validation: int | float = 0,
     seed: int = 0,
 ) -> Dataset:
-    """Train and test from independent streams of one seed, with Gaussian noise on top.
-
-    Args:
-      draw: rows, or rows and labels, of a generator and a number of rows.
-      count: as above, and so the others.
-      noise_variance: 0 draws no noise.
-      test: as above.
-      validation: as above.
-      seed: as above.
-    """
+    """Train and test from independent streams of one seed; `draw` gives rows, or rows and labels. 0 draws no noise."""
     count = require_integer("count", count)
     test = require_integer("test", count // 2 if test is None else test, 0)
     noise = math.sqrt(require_number("noise_variance", noise_variance, least=0))
@@ -77,21 +69,19 @@ def _draw_dataset(
 
 def gaussian_axis(count: int = 20_000, *, noise_variance: float = 0.2, **parts: Unpack[Parts]) -> Dataset:
     r"""$x = \mathrm{diag}(3, \tfrac13)\,z + \epsilon$, $z \sim N(0, I_2)$ (section 4.1). Entropy 3.36368 nats."""
-    return _draw_dataset(lambda rng, n: rng.normal(size=(n, 2)) @ _stretch(0.0).T, count, noise_variance, **parts)
+    return _draw_dataset(
+        lambda rng, n: rng.normal(size=(n, 2)) @ np.diag([3.0, 1.0 / 3.0]), count, noise_variance, **parts
+    )
 
 
 def gaussian_rotated(count: int = 20_000, *, noise_variance: float = 0.2, **parts: Unpack[Parts]) -> Dataset:
     r"""$x = R(\pi/3)\,\mathrm{diag}(3, \tfrac13)\,z + \epsilon$ (section 4.2). Entropy 3.36368 nats at 0.2."""
-    across = _stretch(math.pi / 3).T
+    across = (_rotation(math.pi / 3) @ _STRETCH).T
     return _draw_dataset(lambda rng, n: rng.normal(size=(n, 2)) @ across, count, noise_variance, **parts)
 
 
 def _rotation(angle: float) -> np.ndarray:
     return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-
-
-def _stretch(angle: float) -> np.ndarray:
-    return _rotation(angle) @ np.diag([3.0, 1.0 / 3.0])
 
 
 def _is_literal(form: Form) -> bool:
@@ -220,10 +210,7 @@ def manifold(
     Args:
       r: dimension of the manifold, at least 1.
       d: dimension of the space, more than r.
-      count: rows to train on.
-      noise_variance: variance of each entry of the noise.
       curvature: c; 0 gives a linear subspace.
-      **parts: `test`, `validation`, `seed`.
     """
     require_integer("d", d, require_integer("r", r) + 1)
     rng = np.random.default_rng([parts.get("seed", 0), r, d])
