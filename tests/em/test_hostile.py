@@ -11,6 +11,7 @@ from hypothesis import strategies as hs
 import vaejax as vj
 from tests import zoo
 from tests.em.common import KEY, STEPS, least_rise
+from tests.refusals import refused
 
 UGLY = {
     "duplicates": lambda rng: np.repeat(rng.normal(size=(3, 2)), 4, axis=0),
@@ -153,8 +154,7 @@ def test_wrong_models_are_named():
         vj.em.fit(model, KEY, spoiled(np.nan), num_steps=2, missing=True)
     with pytest.raises(TypeError, match="expected a GMM, PPCA, FactorAnalysis or PPCAMixture, .* got str"):
         vj.em.fit("gmm", KEY, X, num_steps=2)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="expected a vaejax PPCA, got GMM"):
-        vj.em.ppca_exact(model, X)  # type: ignore[arg-type]
+    refused("expected a vaejax PPCA, got GMM", vj.em.ppca_exact, model, X, error=TypeError)
     with pytest.raises(ValueError, match="non-zero diagonals"):
         vj.em.fit(model, KEY, X, num_steps=1, init=params | {"scale_tril": jnp.zeros((2, 2, 2))})
     for rows in (jnp.ones((4, 2), jnp.int32), jnp.ones((4, 3))):

@@ -7,6 +7,7 @@ import pytest
 
 import vaejax as vj
 from tests import zoo
+from tests.refusals import refused
 from vaejax.distributions import Normal
 from vaejax.recipes import static
 
@@ -74,8 +75,7 @@ def test_active_units_count_the_means_that_move():
     assert found.variance.shape == (2,)
     with pytest.raises(ValueError, match="threshold: expected a finite number of at least 0, got -1"):
         vj.evaluate.active_units(model, params, x, threshold=-1)
-    with pytest.raises(ValueError, match="x: expected rows of shape \\(3,\\)"):
-        vj.evaluate.active_units(model, params, x[:, :2])
+    refused("x: expected rows of shape (3,)", vj.evaluate.active_units, model, params, x[:, :2])
 
 
 def test_active_units_of_a_hierarchy_are_counted_by_layer():

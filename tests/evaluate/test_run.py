@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import vaejax as vj
+from tests.refusals import refused
 
 KEY = jax.random.key(0)
 
@@ -95,5 +96,4 @@ def test_factors_are_scored_where_they_are_known():
 
 def test_labels_that_cannot_be_meant_are_refused(fitted):
     model, params, _, test = fitted
-    with pytest.raises(ValueError, match="labels: expected 80 integer labels"):
-        vj.evaluate.run(model, params, KEY, test.x, labels=test.y[:3])
+    refused("labels: expected 80 integer labels", vj.evaluate.run, model, params, KEY, test.x, labels=test.y[:3])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
+from tests.refusals import refused
 from vaejax.evaluate.rows import nearest
 from vaejax.evaluate.samples import (
     frechet_distance,
@@ -108,8 +109,7 @@ def test_copies_of_training_rows_are_flagged():
     assert 0.4 < ratio < 0.6 and 0.5 <= copies < 0.55
     ratio, copies, _ = memorisation(others, fresh, train)
     assert ratio == pytest.approx(1.0, abs=0.05) and copies < 0.04
-    with pytest.raises(ValueError, match="held_out: expected rows that are not in train"):
-        memorisation(others, train, train)
+    refused("held_out: expected rows that are not in train", memorisation, others, train, train)
 
 
 def test_one_call_scores_samples_and_says_how(data, classifier):
@@ -136,24 +136,18 @@ def test_one_call_scores_samples_and_says_how(data, classifier):
 def test_wrong_samples_are_refused(data, classifier):
     bad = data.test.x / np.float32(255)
     bad[5, 0, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="samples: expected finite values, got nan in row 5"):
-        sample_quality(bad, data.test.x, classifier)
+    refused("samples: expected finite values, got nan in row 5", sample_quality, bad, data.test.x, classifier)
     with pytest.raises(ValueError, match="labels: expected labels from 0 to 9, got 10 in row 0"):
         sample_quality(data.test.x, data.test.x, classifier, labels=np.full(397, 10))
     with pytest.raises(ValueError, match="labels: expected 397 integer labels, got int64 of shape \\(3,\\)"):
         sample_quality(data.test.x, data.test.x, classifier, labels=np.arange(3))
-    with pytest.raises(ValueError, match="samples: expected at least 4 rows"):
-        sample_quality(data.test.x[:3], data.test.x, classifier)
+    refused("samples: expected at least 4 rows", sample_quality, data.test.x[:3], data.test.x, classifier)
     points = np.zeros((5, 2))
     for score in (frechet_distance, precision_recall):
-        with pytest.raises(ValueError, match="x: expected finite values, got inf in row 0"):
-            score(points + np.inf, points)
-        with pytest.raises(ValueError, match="y: expected rows of 2 values, got 3"):
-            score(points, np.zeros((5, 3)))
-    with pytest.raises(ValueError, match="images: expected pixels that vary"):
-        lag1_correlation(np.ones((2, 3, 3, 1)))
-    with pytest.raises(ValueError, match="images: expected \\(N, H, W, C\\)"):
-        lag1_correlation(points)
+        refused("x: expected finite values, got inf in row 0", score, points + np.inf, points)
+        refused("y: expected rows of 2 values, got 3", score, points, np.zeros((5, 3)))
+    refused("images: expected pixels that vary", lag1_correlation, np.ones((2, 3, 3, 1)))
+    refused("images: expected (N, H, W, C)", lag1_correlation, points)
 
 
 def test_mmd_is_the_written_estimator():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import vaejax as vj
+from tests.refusals import refused
 
 KEY = jax.random.key(0)
 MLP = vj.networks.MLP
@@ -16,16 +17,12 @@ def test_wrong_networks_are_named():
         vj.VAE(MLP((6, 4)), MLP((2, 6)), 2, posterior="full").init(KEY)
     with pytest.raises(ValueError, match="expected a multiple of 2 there, got shape \\(7,\\)"):
         vj.VAE(MLP((7, 4)), MLP((2, 7)), 2, likelihood=vj.heads.normal("per_pixel")).init(KEY)
-    with pytest.raises(ValueError, match="MLP: expected 3 inputs, got shapes \\(2,\\)"):
-        vj.VAE(MLP((6, 4)), MLP((3, 6)), 2).init(KEY)
-    with pytest.raises(TypeError, match="decoder: expected a vaejax Network, got function"):
-        vj.VAE(MLP((6, 4)), lambda z: z, 2)  # type: ignore[arg-type]
+    refused("MLP: expected 3 inputs, got shapes (2,)", vj.VAE(MLP((6, 4)), MLP((3, 6)), 2).init, KEY)
+    refused("decoder: expected a vaejax Network, got function", vj.VAE, MLP((6, 4)), lambda z: z, 2, error=TypeError)
     with pytest.raises(ValueError, match="posterior: expected diag, full or a head, got 'flow'"):
         vj.VAE(MLP((6, 4)), MLP((2, 6)), 2, posterior="flow")
-    with pytest.raises(ValueError, match="latent_dim: expected an integer of at least 1, got 0"):
-        vj.VAE(MLP((6, 4)), MLP((2, 6)), 0)
-    with pytest.raises(ValueError, match="data_shape: expected positive sizes, got \\(8, 0\\)"):
-        vj.zoo.vae((8, 0), 2)
+    refused("latent_dim: expected an integer of at least 1, got 0", vj.VAE, MLP((6, 4)), MLP((2, 6)), 0)
+    refused("data_shape: expected positive sizes, got (8, 0)", vj.zoo.vae, (8, 0), 2)
 
 
 def test_a_label_is_its_one_hot_vector_and_one_that_does_not_exist_is_not_taken_for_none():
@@ -43,8 +40,7 @@ def test_a_label_is_its_one_hot_vector_and_one_that_does_not_exist_is_not_taken_
 
 
 def test_posteriors_are_densities_with_parameters_of_their_own():
-    with pytest.raises(ValueError, match="posterior: expected a distribution over the real line"):
-        vj.zoo.vae(4, 2, posterior=vj.heads.bernoulli())
+    refused("posterior: expected a distribution over the real line", vj.zoo.vae, 4, 2, posterior=vj.heads.bernoulli())
     model = vj.zoo.vae(4, 2, posterior=vj.heads.normal("shared"), hidden=(8,))
     params, bound = jax.jit(lambda key: (params := model.init(key), vj.elbo(model, params, key, jnp.ones(4))))(KEY)
     assert params["posterior"] == {"log_scale": 0.0}

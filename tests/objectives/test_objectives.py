@@ -9,6 +9,7 @@ import pytest
 
 import vaejax as vj
 from tests import linear, zoo
+from tests.refusals import refused
 from vaejax import objectives
 
 KEY = jax.random.key(0)
@@ -278,12 +279,10 @@ BATCHES = (slice(None), *(slice(i, i + 3) for i in range(0, 12, 3)))
 
 def test_hparams_that_an_objective_does_not_read_are_refused(start):
     params, x = start
-    with pytest.raises(ValueError, match="hparams: IWAE accepts none, got beta"):
-        objectives.iwae(2)(MODEL, params, KEY, x, None, 0, {"beta": 1.0})
+    refused("hparams: IWAE accepts none, got beta", objectives.iwae(2), MODEL, params, KEY, x, None, 0, {"beta": 1.0})
     with pytest.raises(ValueError, match="hparams: Elbo accepts beta, .* got gamma"):
         objectives.elbo()(MODEL, params, KEY, x, None, 0, {"gamma": 1.0})
-    with pytest.raises(ValueError, match="IWAE has no beta to change"):
-        objectives.beta(2.0, objectives.iwae(2))
+    refused("IWAE has no beta to change", objectives.beta, 2.0, objectives.iwae(2))
     with pytest.raises(TypeError, match="expected an objective of vaejax.objectives, got function"):
         objectives.warm_up(3, lambda: 0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="optimal_sigma: expected a model with heads.normal\\('optimal'\\)"):
