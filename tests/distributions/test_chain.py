@@ -192,12 +192,10 @@ def test_enumeration_inside_a_chain(x64):
 
 
 def test_mismatches_are_named():
-    p = Hierarchy().prior({})
-    short = Guide((given(Normal(np.zeros(1), np.ones(1))),))
-    refused("posterior has 1 links, the prior has 2", expect, jax.random.key(0), short, p, lambda d: d)
-    with pytest.raises(TypeError, match="walks with a Chain prior, got Normal"):
-        expect(jax.random.key(0), short, Normal(np.zeros(1), np.ones(1)), lambda d: d)
-    refused("walks with a Chain prior", bind, short, Normal(np.zeros(1), np.ones(1)), error=TypeError)
+    key, p, flat = jax.random.key(0), Hierarchy().prior({}), Normal(np.zeros(1), np.ones(1))
+    short = Guide((given(flat),))
+    refused("posterior has 1 links, the prior has 2", expect, key, short, p, lambda d: d)
+    refused("walks with a Chain prior, got Normal", expect, key, short, flat, lambda d: d, error=TypeError)
+    refused("walks with a Chain prior", bind, short, flat, error=TypeError)
     refused("tuple of 2 latents, got 1", p.log_prob, (np.zeros(1),))
-    flat = Normal(np.zeros(1), np.ones(1))
     assert bind(flat, p) is flat
