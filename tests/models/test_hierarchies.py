@@ -230,14 +230,7 @@ def test_wrong_recipes_are_named():
     refused("number of latent_shapes: expected an integer of at least 1", vj.Ladder, (), (), (), out, ())
     words = "evidence[0]: expected an output of shape (4,) for a latent of shape (2,), got (3,)"
     refused(words, vj.Ladder((up,), (Linear(2, 3),), (), out, (2,)).init, KEY)
-    refused(
-        vj.HierarchicalVAE,
-        (abs,),
-        (),
-        out,
-        (2,),
-        error=TypeError,
-    )
+    refused("latent_shapes: expected sizes or shapes of positive integers", vj.Ladder, (up,), (up,), (), out, (0,))
     refused("number of latent_shapes: expected an integer of at least 2, got 1", vj.zoo.biva, 5, (2,))
     refused("data_shape: expected (height, width, channels), got (8, 8)", vj.zoo.nvae, (8, 8))
     refused("groups: expected 2 positive numbers, one for each scale", vj.zoo.nvae, (8, 8, 1), groups=(1, 2, 3))
