@@ -11,6 +11,8 @@ import numpy as np
 __all__ = [
     "finite_rows",
     "integer_labels",
+    "numpy_array",
+    "prng_key",
     "require_broadcast",
     "require_choice",
     "require_each_row",
@@ -21,6 +23,7 @@ __all__ = [
     "require_parameters",
     "require_shape",
     "require_sizes",
+    "require_supported",
 ]
 
 T = TypeVar("T")
@@ -54,6 +57,24 @@ def require_number(
         words = " and ".join(f"{word} {limit:g}" for word, limit in limits if math.isfinite(limit))
         raise ValueError(f"{name}: expected a finite number{' ' + words if words else ''}, got {value!r}")
     return float(value)
+
+
+def prng_key(name: str, key: Any) -> jax.Array:
+    """The key, or vector of keys, in JAX's typed form; keys of `jax.random.PRNGKey` become such.
+
+    >>> prng_key("key", 3)
+    Traceback (most recent call last):
+    TypeError: key: expected jax.random.key(3), got the number 3
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return key
+    if dtype == np.uint32 and jnp.ndim(key):
+        return jax.random.wrap_key_data(jnp.asarray(key))
+    if _is_integer(key):
+        raise TypeError(f"{name}: expected jax.random.key({key}), got the number {key}")
+    said = type(key).__name__ if dtype is None else f"{dtype} of shape {jnp.shape(key)}"
+    raise TypeError(f"{name}: expected jax.random.key(n), got {said}")
 
 
 def require_sizes(name: str, sizes: Sequence[int], least: int = 1) -> None:
@@ -117,6 +138,22 @@ def require_each_row(name: str, x: np.ndarray, good: np.ndarray, expected: str) 
         raise ValueError(f"{name}: expected {expected}, got {entry} in row {bad[0]}")
 
 
+def require_supported(name: str, x: np.ndarray, support: Any, missing: bool = False) -> None:
+    """`ValueError` unless all values lie in the support of a likelihood, a pair `(low, high)`; nan may be missing."""
+    if not (isinstance(support, tuple) and len(support) == 2 and all(isinstance(end, int | float) for end in support)):
+        raise ValueError(f"support: expected numbers (low, high), with math.inf for an open end, got {support!r}")
+    low, high = support
+    inside = (x >= low) & (x <= high) | (missing & np.isnan(x))
+    require_each_row(name, x, inside, f"values in [{low:g}, {high:g}] for this likelihood")
+
+
+def numpy_array(x: Any) -> np.ndarray:
+    """The values as a NumPy array; masked ones are nan, which no check of rows overlooks."""
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        return np.ma.filled(x.astype(np.result_type(x.dtype, np.float32)), np.nan)
+    return np.asarray(x)
+
+
 def finite_rows(
     name: str, x: Any, shape: tuple[int, ...] | None = None, least: int = 1, *, scaled: bool = True
 ) -> np.ndarray:
@@ -132,7 +169,7 @@ def finite_rows(
     Raises:
       ValueError: for other types and shapes, too few rows, and nan or infinite values, with the first bad row.
     """
-    x = np.asarray(x)
+    x = numpy_array(x)
     if x.ndim < 2 or len(x) < least or not x.size:
         expected = "rows (N, ...) with at least one number" if least == 1 else f"at least {least} rows (N, ...)"
         raise ValueError(f"{name}: expected {expected}, got shape {x.shape}")

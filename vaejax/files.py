@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-__all__ = ["brief", "lock", "new_folder", "read_json", "write_json", "write_text"]
+__all__ = ["brief", "lock", "new_folder", "plain_path", "read_json", "write_json", "write_text"]
 
 LONGEST = 2_000_000  # bytes of a JSON file
 
@@ -20,6 +20,16 @@ def brief(problem: BaseException) -> str:
     """Kind and first line of an error; of a long line both ends, since the system's reason comes last."""
     text = f"{type(problem).__name__}: {problem}".splitlines()[0].split(" [tensorstore_spec=")[0]
     return text if len(text) <= 300 else f"{text[:150]} ... {text[-150:]}"
+
+
+def plain_path(path: str | Path) -> Path:
+    """The absolute path; `ValueError` for one that Orbax would read as a pattern, and lose what is written there."""
+    path = Path(path).absolute()
+    if found := sorted(set("[]*?\\") & set(str(path))):
+        raise ValueError(
+            f"{path}: expected a path without {' '.join('[]*?')} and backslash, got one with {' '.join(found)}"
+        )
+    return path
 
 
 def write_text(path: Path, text: str | bytes) -> None:
@@ -83,6 +93,9 @@ def new_folder(path: Path, content: str = "the folder") -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         yield folder
+        umask = os.umask(0)
+        os.umask(umask)
+        folder.chmod(0o777 & ~umask)  # mkdtemp gives it to its owner alone
         os.rename(folder, path)
     except BaseException as problem:
         if folder is not None:

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from typing import NoReturn
@@ -43,6 +44,7 @@ def _run(processes: int, place: str, program: list[str]) -> None:
     import jax
 
     number, port = place.split("@")
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"127.0.0.1:{port}", processes, int(number), heartbeat_timeout_seconds=10)
     try:
@@ -58,6 +60,15 @@ def _run(processes: int, place: str, program: list[str]) -> None:
     except BaseException:
         traceback.print_exc()
         _end(1)
+
+
+def _end_with(launcher: int) -> None:
+    """End this process, which saves first, when its launcher is gone."""
+    while os.getppid() == launcher:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(1)
 
 
 def _end(code: int | str) -> NoReturn:

@@ -1,5 +1,6 @@
 """Ugly data and wrong arguments: finite answers, or errors that name expected and actual."""
 
+import contextlib
 import functools
 
 import chex
@@ -42,6 +43,7 @@ CASES += [("ppca", False, True), ("factor analysis", True, False), ("factor anal
 CASES += [("ppca mixture", False, False), ("ppca mixture", True, False)]
 
 
+@pytest.mark.filterwarnings("ignore::vaejax.em.DegenerateFit")
 @settings(deadline=None, max_examples=100)
 @given(kind=hs.sampled_from(sorted(UGLY)), case=hs.sampled_from(CASES), seed=hs.integers(0, 10_000))
 def test_ugly_data_never_give_nan(kind, case, seed):
@@ -60,7 +62,8 @@ def test_ugly_data_never_give_nan(kind, case, seed):
 
 def test_one_row():
     for model in (vj.GMM(2, 2), vj.PPCA(2, 1)):
-        params, trace = vj.em.fit(model, KEY, np.ones((1, 2)), num_steps=5)
+        with pytest.warns(vj.em.DegenerateFit) if model.num_components else contextlib.nullcontext():
+            params, trace = vj.em.fit(model, KEY, np.ones((1, 2)), num_steps=5)
         chex.assert_tree_all_finite((params, trace.objective))
 
 

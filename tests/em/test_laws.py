@@ -122,6 +122,7 @@ def test_four_devices_equal_one(name, x64):
     np.testing.assert_allclose(trace.objective, other.objective, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::vaejax.em.DegenerateFit")
 @pytest.mark.parametrize("name", ["gmm-full", "gmm-diag", "ppca-mixture"])
 def test_an_empty_component_starts_again(name, x64):
     begin = start(name)
@@ -145,7 +146,7 @@ def test_tol_freezes_and_reports(x64):
     assert np.all(trace.objective[stop:] == trace.objective[stop])
     assert abs(trace.objective[stop] - trace.objective[stop - 1]) < 3e-3
     np.testing.assert_allclose(mean_evidence(zoo.EXACT["gmm-full"], params, X), trace.objective[stop], atol=1e-9)
-    _, short = fit("gmm-full", tol=1e-15)
+    _, short = fit("gmm-full", tol=0.0)
     assert not short.converged and short.steps == STEPS
     vj.em.fit(vj.GMM(3, zoo.D), jax.random.key(7), X + 1, num_steps=STEPS)  # an equal model, other data
     assert loop.run._cache_size() == compiled
@@ -153,7 +154,8 @@ def test_tol_freezes_and_reports(x64):
 
 def test_restarts_return_the_best(x64):
     model, key = zoo.EXACT["gmm-full"], jax.random.key(3)
-    one, three = (vj.em.fit(model, key, X, num_steps=STEPS, num_restarts=n)[1].objective[-1] for n in (1, 3))
+    options = {"num_steps": STEPS, "start": "random"}
+    one, three = (vj.em.fit(model, key, X, num_restarts=n, **options)[1].objective[-1] for n in (1, 3))
     assert three > one + 1e-3
 
 

@@ -194,7 +194,7 @@ def test_an_error_at_the_end_gives_the_folder_back(tmp_path, monkeypatch):
     """The lock, the signals: whatever the last wait for Orbax raises."""
     import signal
 
-    identity, before = {"format": 1}, signal.getsignal(signal.SIGINT)
+    identity, before = {"jax": jax.__version__, "update": "", "options": {}}, signal.getsignal(signal.SIGINT)
     with pytest.raises(OSError, match="could not be written .RuntimeError: late.") as problem:
         with runs.Run.open(tmp_path, identity, resume=True, every=1.0) as run:
             monkeypatch.setattr(

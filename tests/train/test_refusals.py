@@ -90,7 +90,7 @@ def test_validation_that_is_never_finite_keeps_the_last_parameters():
         (MODEL, X, {"batch_size": 0}, "batch_size: expected an integer of at least 1, got 0"),
         (MODEL, X, {"average": 1.0}, "average: expected a finite number of at least 0 and below 1, got 1.0"),
         (MODEL, X, {"patience": 0, "validation": X}, "patience: expected an integer of at least 1, got 0"),
-        (MODEL, X, {"compute_dtype": "bf16"}, "compute_dtype: expected one of bfloat16, .* got 'bf16'"),
+        (MODEL, X, {"compute_dtype": "bf16"}, "compute_dtype: expected one of float16, .* got 'bf16'"),
         (MODEL, X, {"transform": lambda k, x: x * 5 - 2}, "data, transformed: expected values in \\[0, 1\\]"),
         (
             MODEL,

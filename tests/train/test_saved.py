@@ -67,8 +67,8 @@ def test_damaged_folders_are_refused(saved, tmp_path):
     change(saved, sha256="0" * 64)
     with pytest.raises(ValueError, match="checksum is not the one"):
         vj.load(saved)
-    change(saved, format=2)
-    with pytest.raises(ValueError, match="expected format 1, got 2; a newer vaejax wrote it"):
+    change(saved, format=3)
+    with pytest.raises(ValueError, match="expected format 2, got 3; a newer vaejax wrote it"):
         vj.load(saved)
     change(saved, format=1, model={"type": "os.system"})
     with pytest.raises(ValueError, match="unknown type 'os.system'"):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from vaejax.checks import finite_rows, require_each_row
+from vaejax.checks import finite_rows, numpy_array, require_each_row, require_supported
 from vaejax.data import Dataset, Split
 from vaejax.models import LatentModel
 from vaejax.types import Array, ArrayLike, Transform
@@ -82,7 +82,7 @@ def _split(data: Any, name: str) -> Split:
         return data
     if not hasattr(data, "__array__"):
         raise ValueError(f"{name}: expected an array, a vaejax.data.Split or Dataset, got {type(data).__name__}")
-    return Split(np.asarray(data))
+    return Split(numpy_array(data))
 
 
 def _values(model: LatentModel, x: np.ndarray, name: str, transform: Transform | None) -> np.ndarray:
@@ -107,8 +107,7 @@ def _require_taken(model: LatentModel, x: np.ndarray, name: str) -> None:
         expected = f"rows of shape {model.event_shape}, or of as many entries, for this model"
         raise ValueError(f"{name}: expected {expected}, got {x.shape[1:]}") from None
     if model.support is not None and x.dtype != np.uint8:
-        low, high = model.support
-        require_each_row(name, x, (x >= low) & (x <= high), f"values in [{low:g}, {high:g}] for this likelihood")
+        require_supported(name, x, model.support)
     if model.levels is not None:
         steps = (x / np.float32(255) if x.dtype == np.uint8 else x) * np.float32(model.levels - 1)
         on = np.abs(steps - np.round(steps)) < 1e-3

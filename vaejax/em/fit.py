@@ -2,39 +2,48 @@
 
 import functools
 import math
+import warnings
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vaejax.checks import require_integer, require_kind, require_number
-from vaejax.em.frame import Frame, chunked, restored, wide
+from vaejax.checks import prng_key, require_choice, require_integer, require_number
+from vaejax.em.frame import EMRows, Frame, chunked, restored, wide
 from vaejax.em.gmm import GMMStep
 from vaejax.em.linear import LinearStep, MissingLinearStep
 from vaejax.em.loop import EMTrace, run, watched
+from vaejax.em.mixtures import MixtureStep, Start
 from vaejax.em.ppca_mixture import PPCAMixtureStep
 from vaejax.em.step import RESTARTS, Chunks, EMStep, Hyper, Update
 from vaejax.models import GMM, PPCA, FactorAnalysis, LatentModel, PPCAMixture
 from vaejax.types import Array, ArrayLike, Key, Params
 
-__all__ = ["em_step", "fit", "ppca_exact"]
+__all__ = ["DegenerateFit", "em_step", "fit"]
 
 
-def step_of(model: LatentModel, missing: bool = False) -> EMStep:
+class DegenerateFit(UserWarning):
+    """Components of a fit explain too few rows or stand on the variance floor: their likelihood is no evidence."""
+
+
+def step_of(model: LatentModel, missing: bool = False, begin: Start = "kmeans") -> EMStep:
     """The EM step of a model; a `TypeError` or `ValueError` where there is none."""
     match model:
         case LatentModel(em_step=EMStep() as step):
             pass
         case GMM():
-            step = GMMStep(model)
+            step = GMMStep(model, begin)
         case PPCAMixture():
-            step = PPCAMixtureStep(model)
+            step = PPCAMixtureStep(model, begin)
         case PPCA() | FactorAnalysis():
             step = (MissingLinearStep if missing else LinearStep)(model)
         case _:
             known = "a GMM, PPCA, FactorAnalysis or PPCAMixture, or a model with an em_step"
             raise TypeError(f"model: expected {known}, got {type(model).__name__}")
+    if begin != "kmeans" and not isinstance(step, MixtureStep):
+        raise ValueError(f"start: {begin!r} is for a GMM or a PPCAMixture, got {model}")
     if missing and not step.missing:
         raise ValueError(f"missing: expected covariance diag or spherical, PPCA or FactorAnalysis, got {model}")
     return step
@@ -43,12 +52,13 @@ def step_of(model: LatentModel, missing: bool = False) -> EMStep:
 def fit(
     model: LatentModel,
     key: Key,
-    x: ArrayLike,
+    x: EMRows,
     *,
     num_steps: int,
     num_restarts: int = 1,
     weights: ArrayLike | None = None,
     tol: float | None = None,
+    start: Start = "kmeans",
     init: Params | None = None,
     variance_floor: float | None = None,
     prior_count: float = 0.0,
@@ -72,16 +82,21 @@ def fit(
     Args:
       model: a `GMM`, `PPCA`, `FactorAnalysis` or `PPCAMixture`, or any model that brings an `EMStep` as its `em_step`.
       key: for the starting points.
-      x: rows (N, D) of floats, or images (N, H, W, C), which are flattened; uint8 is scaled to [0, 1].
+      x: rows (N, D) of floats, or images (N, H, W, C), which are flattened; uint8 is scaled to [0, 1]. Of a
+        `data.Dataset` the train part.
       num_steps: number of EM steps, at most.
-      num_restarts: starting points, run side by side; the best final objective is returned.
+      num_restarts: starting points, run side by side; the best final objective is returned, of a fit without
+        degenerate components where there is one (`EMTrace.degenerate`).
       weights: a non-negative weight for each row, shape (N,); a weight of 2 is the row twice.
       tol: stop where the objective (mean nats a row) moves by less; `None` takes every step.
-      init: parameters to start from, instead of k-means++ seeds (mixtures) or a small random W; the
-        mean of a PPCA or factor analysis is the data's, unless values are missing.
-      variance_floor: least eigenvalue of a covariance and least noise variance, in squared units of
-        `x`. Default: 1e-8 of the variance of each column (spherical GMM and PPCA: of their mean);
-        1e-6 for the second moments of 128 or more columns in float32.
+      start: starting points of a mixture: `"kmeans"`, clusters, of full covariances in every third restart along one
+        direction (`vaejax.em.mixtures.MixtureStep`); `"seeds"`, k-means++ seeds with the variance about them;
+        `"random"`, the model's `init` in standard units. Linear models start at a small random W.
+      init: parameters to start from instead; the mean of a PPCA or factor analysis is the data's, unless values are
+        missing.
+      variance_floor: least eigenvalue of a covariance and least noise variance, in squared units of `x`. Default:
+        1e-8 of the variance of each column within the components at the start, at most of the variance of the
+        column (spherical GMM and PPCA: of their mean); 1e-6 for second moments of 128 or more columns in float32.
       prior_count: $n_0$; 0 for maximum likelihood.
       prior_variance: $\psi$, in squared units of `x`. Default: the variances of the data.
       missing: treat nan as missing at random (PPCA, FactorAnalysis, diagonal and spherical GMM).
@@ -96,6 +111,9 @@ def fit(
     Raises:
       ValueError: for data, weights or settings that cannot be meant; it names expected and actual.
 
+    Warns:
+      DegenerateFit: where no restart was free of degenerate components.
+
     Reference: Dempster, Laird and Rubin, 1977; Beaulac, 2019, sections 2.2 and 4.1.
 
     >>> import jax, numpy as np, vaejax as vj
@@ -104,7 +122,8 @@ def fit(
     >>> sorted(np.round(params["means"][:, 0]).tolist()), bool(trace.converged)
     ([-1.0, 1.0], True)
     """
-    step = step_of(model, missing)
+    key = prng_key("key", key)
+    step = step_of(model, missing, require_choice("start", start, get_args(Start)))
     if mesh is not None and not (isinstance(mesh, Mesh) and mesh.axis_names == ("data",)):
         raise ValueError(f"mesh: expected a jax.sharding.Mesh with the one axis 'data', got {mesh!r}")
     num_steps = require_integer("num_steps", num_steps, 0)
@@ -125,7 +144,7 @@ def fit(
         believed = require_number("prior_variance", prior_variance, above=0.0) / frame.scale**2
     count = float(rows.w.sum(dtype=np.float64))
     pseudo = prior_count * count / frame.total
-    start = None if init is None else _into_frame(step, init, frame)
+    begin = None if init is None else _into_frame(step, init, frame)
     with wide(), watched(progress, num_steps) as visible:
         if mesh is not None:
             split, everywhere = (NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec()))
@@ -133,13 +152,15 @@ def fit(
             rows = Chunks(xs, w, mask, jax.device_put(rows.raw, everywhere), mesh)
         hyper = Hyper(
             jnp.asarray(frame.floor, float),
+            jnp.asarray(variance_floor is not None),
+            jnp.zeros((), jnp.int32),
             jnp.asarray(pseudo, float),
             jnp.asarray(believed, float),
             may_reseed=jnp.zeros((), bool),
             expand=jnp.asarray(bool(accelerate)),
         )
         options = {"num_steps": num_steps, "num_restarts": num_restarts, "progress": visible}
-        params, trace = run(step, key, rows, start, hyper, jnp.asarray(tol, float), **options)
+        params, trace = run(step, key, rows, begin, hyper, jnp.asarray(tol, float), **options)
         params, trace = jax.tree.map(np.asarray, (params, trace))  # the trace stays in float64 on the host
     # The log-prior reads log-determinants, which change their units with the data.
     prior_shift = pseudo / count * step.covariances * float(np.log(frame.scale).sum())
@@ -147,7 +168,26 @@ def fit(
         objective=trace.objective - frame.log_jacobian - prior_shift,
         log_likelihood=trace.log_likelihood - frame.log_jacobian,
     )
+    _warn_of_degenerate(step, trace)
     return restored(step, params, frame), trace
+
+
+def _warn_of_degenerate(step: EMStep, trace: EMTrace) -> None:
+    if not np.any(trace.degenerate):
+        return
+    few, faults = trace.degenerate & ~trace.at_floor, []
+    if np.any(few):
+        rows = ", ".join(f"{count:.1f}" for count in trace.effective_rows[few][:5])
+        faults.append(
+            f"{few.sum()} of {few.size} components explain too few rows ({rows}; {step.least_rows} are needed)"
+        )
+    if np.any(trace.at_floor):
+        some = f"{trace.at_floor.sum()} of {few.size} components stand"
+        which = "the noise stands" if step.model.num_components is None else some
+        faults.append(f"{which} on the variance floor")
+    fewer = "or fewer latents" if step.model.num_components is None else "fewer components, or tied or diagonal ones"
+    message = f"{' and '.join(faults)}: this likelihood is no evidence; try a prior (prior_count=), {fewer}"
+    warnings.warn(message, DegenerateFit, stacklevel=3)
 
 
 def _into_frame(step: EMStep, init: Params, frame: Frame) -> Params:
@@ -228,6 +268,8 @@ def em_step(
     rows = step.summarize(Chunks(turn(x), w[None], turn(mask) if missing else None))
     hyper = Hyper(
         jnp.maximum(jnp.asarray(variance_floor, x.dtype), jnp.finfo(x.dtype).eps ** 2),
+        jnp.ones((), bool),
+        jnp.zeros((), jnp.int32),
         jnp.asarray(prior_count, x.dtype),
         jnp.full(dim, prior_variance, x.dtype),
         jnp.zeros((), bool),
@@ -237,41 +279,3 @@ def em_step(
     params = jax.tree.map(lambda leaf: leaf[None], step.rescale(params, -shift, unit))
     result = jax.tree.map(lambda leaf: leaf[0], jax.vmap(alone, axis_name=RESTARTS)(params))
     return result._replace(params=step.rescale(result.params, shift, unit))
-
-
-def ppca_exact(
-    model: PPCA, x: ArrayLike, *, weights: ArrayLike | None = None, variance_floor: float | None = None
-) -> Params:
-    r"""Maximum-likelihood PPCA in closed form, from one eigendecomposition of the data's covariance.
-
-    $$\sigma^2 = \frac{1}{D-M}\sum_{i>M}\lambda_i, \qquad W = U_M(\Lambda_M - \sigma^2 I)^{1/2}$$
-
-    Args:
-      model: a `PPCA`.
-      x: rows (N, D) of floats or images (N, H, W, C), as for `fit`.
-      weights: a non-negative weight for each row, shape (N,).
-      variance_floor: least noise variance, in squared units of `x`; default 1e-8 of the mean variance.
-
-    Reference: Tipping and Bishop, 1999, equations 7-8.
-
-    >>> import numpy as np, vaejax as vj
-    >>> x = np.random.default_rng(0).normal(size=(1000, 3)) * [3.0, 1.0, 1.0]
-    >>> params = vj.em.ppca_exact(vj.PPCA(3, 1), x)
-    >>> round(float(np.exp(params["log_scale"])), 1)
-    1.0
-    """
-    step = LinearStep(require_kind("model", model, PPCA))
-    rows, frame = chunked(step, x, weights, variance_floor=variance_floor)
-    with wide():
-        params = jax.tree.map(np.asarray, _exact(step, rows, jnp.asarray(frame.floor, float)))
-    return restored(step, params, frame)
-
-
-@functools.partial(jax.jit, static_argnames=("step",))
-def _exact(step: LinearStep, rows: Chunks, floor: Array) -> Params:
-    dim, latent_dim, s = step.model.dim, step.model.latent_dim, step.summarize(rows).moments
-    values, vectors = jnp.linalg.eigh(s)
-    top, directions = values[::-1][:latent_dim], vectors[:, ::-1][:, :latent_dim]
-    variance = jnp.maximum(jnp.mean(values[: dim - latent_dim]), floor)
-    weight = directions * jnp.sqrt(jnp.maximum(top - variance, 0.0))[None, :]
-    return {"mean": jnp.zeros(dim, s.dtype), "weight": weight, "log_scale": 0.5 * jnp.log(variance)}

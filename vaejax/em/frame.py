@@ -2,19 +2,21 @@
 
 import contextlib
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from vaejax.checks import require_each_row, require_number
+from vaejax.checks import numpy_array, require_each_row, require_number, require_supported
+from vaejax.data import Dataset, Split, Stream
 from vaejax.em.step import Chunks, EMStep
 from vaejax.types import ArrayLike, Params
 
-__all__ = ["Frame", "chunked", "restored", "wide"]
+__all__ = ["EMRows", "Frame", "chunked", "restored", "wide"]
 
+EMRows: TypeAlias = ArrayLike | Split | Dataset
 _VALUES_AT_ONCE = 2**18  # what the host works on stays in its cache
 
 
@@ -40,7 +42,7 @@ class Frame(NamedTuple):
 
 def chunked(
     step: EMStep,
-    x: ArrayLike,
+    x: EMRows,
     weights: ArrayLike | None = None,
     *,
     variance_floor: float | None = None,
@@ -62,6 +64,7 @@ def chunked(
       restarts: steps that run side by side.
       devices: the number of chunks is a multiple of it.
     """
+    x = _array(x)
     values = _values(step, x, missing)
     count, dim = values.shape
     w = _weights(weights, count)
@@ -78,7 +81,7 @@ def chunked(
     if variance_floor is not None:
         floor = require_number("variance_floor", variance_floor, least=0.0) * (pixels / scale[0]) ** 2
         floor = max(floor, float(np.finfo(dtype).eps) ** 2)
-    is_double = np.asarray(x).dtype == np.float64 and _x64()
+    is_double = x.dtype == np.float64 and _x64()
     log_jacobian = float(observed @ np.log(scale / pixels))
     frame = Frame(shift / pixels, scale / pixels, log_jacobian, total, floor, is_double)
 
@@ -119,9 +122,16 @@ def _chunk_size(width: int, restarts: int, double: bool) -> int:
     return min(max(size, 64), 2**14 if cpu else 2**20)
 
 
-def _values(step: EMStep, x: Any, missing: bool) -> np.ndarray:
+def _array(x: EMRows) -> np.ndarray:
+    if isinstance(x, Stream):
+        raise ValueError("x: expected rows in memory, which EM reads at every step, got a Stream")
+    x = x.train if isinstance(x, Dataset) else x
+    return numpy_array(x.x if isinstance(x, Split) else x)
+
+
+def _values(step: EMStep, x: np.ndarray, missing: bool) -> np.ndarray:
     """Check `x` and return it as (N, D), of its own dtype (uint8 pixels stay uint8)."""
-    x, dim = np.asarray(x), math.prod(step.model.event_shape)
+    dim = math.prod(step.model.event_shape)
     # A table of integers is rather labels or counts than measurements; bool serves models of zeros and ones.
     if jnp.issubdtype(x.dtype, jnp.floating):
         x = x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float32)  # bfloat16 and its kin
@@ -136,9 +146,7 @@ def _values(step: EMStep, x: Any, missing: bool) -> np.ndarray:
         raise ValueError(f"x: expected rows of {dim} values (N, {dim}) or images (N, H, W, C), got shape {x.shape}")
     x = x.reshape(len(x), dim)
     if step.model.support is not None and x.dtype != np.uint8:
-        low, high = step.model.support
-        inside = (x >= low) & (x <= high) | (missing & np.isnan(x))
-        require_each_row("x", x, inside, f"values in [{low:g}, {high:g}] for this likelihood")
+        require_supported("x", x, step.model.support, missing)
     return x
 
 

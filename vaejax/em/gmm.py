@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from vaejax.em.mixtures import LEAST, kmeans_plus_plus, reseed, responsibilities
-from vaejax.em.step import Chunks, EMStep, Hyper, Update, Vector, any_restart
+from vaejax.em.mixtures import LEAST, MixtureStep, reseed, responsibilities
+from vaejax.em.step import Chunks, Hyper, Update, Vector, any_restart
 from vaejax.models import GMM
 from vaejax.recipes import static
 from vaejax.types import Array, Key, Params
@@ -45,7 +45,7 @@ class Moments(NamedTuple):
 
 
 @static
-class GMMStep(EMStep):
+class GMMStep(MixtureStep[GMM]):
     """EM of a `GMM`; diagonal and spherical ones take missing values."""
 
     model: GMM
@@ -63,28 +63,58 @@ class GMMStep(EMStep):
         return 1 if self.model.covariance == "tied" else self.model.num_components
 
     @property
+    def least_rows(self):
+        return {"full": self.model.dim + 1, "tied": 4}.get(self.model.covariance, 2)
+
+    @property
+    def projects(self):
+        return self.model.covariance == "full"
+
+    @property
     def _has_tril(self) -> bool:
         return self.model.covariance in ("full", "tied")
 
-    def start(self, key: Key, rows: Chunks, hyper: Hyper) -> Params:
-        """Equal weights, k-means++ means, and the variance about the nearest seed for every component."""
+    def at(self, means: Float[Array, "K D"], scale: Float[Array, " D"] | Float[Array, "D D"], key: Key) -> Params:
         k = self.model.num_components
-        means, variance = (leaf.astype(hyper.floor.dtype) for leaf in kmeans_plus_plus(key, rows, k))
-        scale = self._spread(jnp.sqrt(jnp.maximum(variance, hyper.floor)))
-        return {"logits": jnp.full((k,), -math.log(k), means.dtype), "means": means} | scale
+        return {"logits": jnp.full((k,), -math.log(k), means.dtype), "means": means} | self._spread(scale)
 
-    def _spread(self, scale: Float[Array, " D"]) -> Params:
-        """The covariances of components with these standard deviations."""
+    def _spread(self, scale: Float[Array, " D"] | Float[Array, "D D"]) -> Params:
+        """The covariances of components with these standard deviations, or, where they are full, with this factor."""
         k, d = self.model.num_components, self.model.dim
         match self.model.covariance:
             case "full":
-                return {"scale_tril": jnp.broadcast_to(jnp.diag(scale), (k, d, d))}
+                return {"scale_tril": jnp.broadcast_to(scale if scale.ndim == 2 else jnp.diag(scale), (k, d, d))}
             case "tied":
                 return {"scale_tril": jnp.diag(scale)}
             case "diag":
                 return {"log_scale": jnp.broadcast_to(jnp.log(scale), (k, d))}
             case _:
                 return {"log_scale": jnp.broadcast_to(0.5 * jnp.log(jnp.mean(scale**2)), (k,))}
+
+    def variances(self, params: Params) -> Float[Array, "K D"]:
+        shape = (self.model.num_components, self.model.dim)
+        if self._has_tril:
+            return jnp.broadcast_to(jnp.sum(params["scale_tril"] ** 2, -1), shape)
+        return jnp.broadcast_to(jnp.exp(2.0 * params["log_scale"]).reshape(shape[0], -1), shape)
+
+    def at_floor(self, params: Params, hyper: Hyper) -> Bool[Array, " K"]:
+        """Whether a covariance has more eigenvalues on the floor than the mixture has, whose data may be flat."""
+        shares, means, least = self.shares(params), params["means"], 2.0 * hyper.floor
+        about = means - (shares @ means)[None]
+        if not self._has_tril:
+            variances = self.variances(params)
+            overall = shares @ (variances + about**2)
+            if self.model.covariance == "spherical":
+                variances, overall = variances[:, :1], jnp.mean(overall)
+            return jnp.any((variances <= least) & (jnp.atleast_1d(overall) > 2.0 * least)[None], 1)
+        tril = params["scale_tril"] if self.model.covariance == "full" else params["scale_tril"][None]
+        within = tril @ jnp.swapaxes(tril, 1, 2)
+        between = jnp.einsum("k,ki,kj->ij", shares, about, about)
+        overall = between + (jnp.einsum("k,kij->ij", shares, within) if len(tril) > 1 else within[0])
+        # One call for all: several batched factorisations at once can deadlock XLA's CPU thread pool.
+        values = jnp.linalg.eigvalsh(jnp.concatenate([within, overall[None]]))
+        low = jnp.sum(values[:-1] <= least, 1) > jnp.sum(values[-1] <= 2.0 * least)
+        return jnp.broadcast_to(low, shares.shape)
 
     def rescale(self, params: Params, shift: Vector, scale: np.ndarray) -> Params:
         new = {**params, "means": params["means"] * scale[None] + shift[None]}

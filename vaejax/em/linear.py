@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from vaejax.em.step import Chunks, EMStep, Hyper, Update, Vector
 from vaejax.kernels import inverse_cholesky
@@ -58,6 +58,12 @@ class _Linear(EMStep):
             "weight": params["weight"] * scale[:, None],
             "log_scale": params["log_scale"] + np.log(scale[0] if isinstance(self.model, PPCA) else scale),
         }
+
+    def at_floor(self, params: Params, hyper: Hyper) -> Bool[Array, " K"]:
+        noise = jnp.exp(2.0 * params["log_scale"])
+        overall = noise + jnp.sum(params["weight"] ** 2, 1)
+        low = (noise <= 2.0 * hyper.floor) & (overall > 4.0 * hyper.floor)
+        return jnp.any(low)[None]
 
     def _noise(self, residual: Array, seen: Array, hyper: Hyper) -> Array:
         """Log standard deviation of the noise from residual sums of squares (D,) over `seen` entries (D,)."""

@@ -20,7 +20,7 @@ _bars: list[Bar] = []
 
 
 class EMTrace(NamedTuple):
-    """How an EM fit went, for the restart that is returned, as NumPy arrays. S is the argument `num_steps`.
+    r"""How an EM fit went, for the restart that is returned, as NumPy arrays. S is the argument `num_steps`.
 
     Attributes:
       objective: mean log-likelihood of a row plus log-prior per row, nats, before each step and after
@@ -30,6 +30,10 @@ class EMTrace(NamedTuple):
         `tol`, or where a number was not finite.
       steps: number of steps taken.
       reseeds: components that started again in each step; the objective may fall there.
+      effective_rows: rows that each component explains (of weighted ones $(\sum w)^2/\sum w^2$ count).
+      at_floor: whether a component stands on the variance floor in a direction in which the data do not.
+      degenerate: whether it is that, or explains fewer rows than its covariance needs: then its likelihood is no
+        evidence for it, and a restart without such components is preferred.
     """
 
     objective: Float[Either, " S+1"]
@@ -37,6 +41,9 @@ class EMTrace(NamedTuple):
     converged: Bool[Either, ""]
     steps: Int[Either, ""]
     reseeds: Int[Either, " S"]
+    effective_rows: Float[Either, " K"]
+    at_floor: Bool[Either, " K"]
+    degenerate: Bool[Either, " K"]
 
 
 @contextlib.contextmanager
@@ -80,8 +87,9 @@ def run(
 ) -> tuple[Params, EMTrace]:
     """Run all restarts and return the best; `params` is a starting point, or `None` to draw one for each."""
     data = step.summarize(rows)
+    count = rows.count**2 / jnp.sum(rows.w**2)
 
-    def take(state: _State, key: Key, index: Array) -> tuple[_State, Any]:
+    def take(state: _State, hyper: Hyper, key: Key, index: Array) -> tuple[_State, Any]:
         now = hyper._replace(may_reseed=index < num_steps // 2)
         result = step.update(state.params, data, now, jax.random.fold_in(key, index))
         leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(result.params)]
@@ -104,25 +112,31 @@ def run(
             jax.debug.callback(_report, jnp.minimum(index, num_steps - 1), objective)
         return new, (new.objective, new.log_likelihood, jnp.where(stopped, 0, result.reseeds).astype(jnp.int32))
 
-    def restart(key: Key) -> tuple[Params, EMTrace]:
-        key_start, key_steps = jax.random.split(key)
-        first = step.start(key_start, data, hyper) if params is None else params
+    def restart(index: Array) -> tuple[Params, EMTrace]:
+        key_start, key_steps = jax.random.split(jax.random.fold_in(key, index))
+        given = hyper._replace(restart=index)
+        first = step.start(key_start, data, given) if params is None else params
         first = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), first)
+        settled = step.settled(first, data, given)
         nothing = jnp.full((), jnp.nan, float)
         no, zero = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
         state = _State(first, nothing, nothing, no, no, zero)
 
         def body(state: _State, index: Array) -> tuple[_State, Any]:
             rest = lambda: (state, (state.objective, state.log_likelihood, zero))  # noqa: E731
-            return jax.lax.cond(any_restart(~state.stopped), lambda: take(state, key_steps, index), rest)
+            return jax.lax.cond(any_restart(~state.stopped), lambda: take(state, settled, key_steps, index), rest)
 
         state, (objective, log_likelihood, reseeds) = jax.lax.scan(body, state, jnp.arange(num_steps + 1))
-        trace = EMTrace(objective, log_likelihood, state.converged, state.steps, reseeds[:-1])
+        effective, at_floor = step.shares(state.params) * count, step.at_floor(state.params, settled)
+        degenerate = at_floor | (effective + settled.prior_count < step.least_rows)
+        trace = EMTrace(
+            objective, log_likelihood, state.converged, state.steps, reseeds[:-1], effective, at_floor, degenerate
+        )
         return state.params, trace
 
     # The first restarts are the same whatever their number: more of them are never worse.
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(num_restarts))
-    fitted, trace = jax.vmap(restart, axis_name=RESTARTS)(keys)
-    final = trace.objective[:, -1]
-    best = jnp.argmax(jnp.where(jnp.isfinite(final), final, -jnp.inf))
+    fitted, trace = jax.vmap(restart, axis_name=RESTARTS)(jnp.arange(num_restarts))
+    final = jnp.where(jnp.isfinite(trace.objective[:, -1]), trace.objective[:, -1], -jnp.inf)
+    bad = jnp.where(jnp.isfinite(final), jnp.sum(trace.degenerate, 1), jnp.iinfo(jnp.int32).max)
+    best = jnp.argmax(jnp.where(bad == jnp.min(bad), final, -jnp.inf))
     return jax.tree.map(lambda leaf: leaf[best], (fitted, trace))

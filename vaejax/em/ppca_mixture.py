@@ -5,10 +5,11 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
 
 from vaejax.em.linear import explain, regress
-from vaejax.em.mixtures import LEAST, kmeans_plus_plus, reseed, responsibilities
-from vaejax.em.step import Chunks, EMStep, Hyper, Update, Vector
+from vaejax.em.mixtures import LEAST, MixtureStep, reseed, responsibilities
+from vaejax.em.step import Chunks, Hyper, Update, Vector
 from vaejax.models import PPCAMixture
 from vaejax.recipes import static
 from vaejax.types import Array, Key, Params
@@ -19,7 +20,7 @@ LOG_2PI = math.log(2.0 * math.pi)
 
 
 @static
-class PPCAMixtureStep(EMStep):
+class PPCAMixtureStep(MixtureStep[PPCAMixture]):
     """Generalised EM: responsibilities, then weights and means, then one inner step on W and the noise.
 
     Reference: Tipping and Bishop, 1999, appendix C (both stages on one set of responsibilities).
@@ -32,18 +33,26 @@ class PPCAMixtureStep(EMStep):
     def covariances(self):
         return self.model.num_components
 
-    def start(self, key: Key, rows: Chunks, hyper: Hyper) -> Params:
-        """Equal weights, k-means++ means, small random W, and the variance about the nearest seed as noise."""
+    @property
+    def least_rows(self):
+        return self.model.latent_dim + 2
+
+    def at(self, means: Float[Array, "K D"], scale: Float[Array, " D"], key: Key) -> Params:
+        """With small random W."""
         k, d, m = self.model.num_components, self.model.dim, self.model.latent_dim
-        key_means, key_weights = jax.random.split(key)
-        means, variance = (leaf.astype(hyper.floor.dtype) for leaf in kmeans_plus_plus(key_means, rows, k))
-        scale = jnp.sqrt(jnp.maximum(jnp.mean(variance), hyper.floor))
+        noise = jnp.sqrt(jnp.mean(scale**2))
         return {
             "logits": jnp.full((k,), -math.log(k), means.dtype),
             "means": means,
-            "weights": 0.01 * scale * jax.random.normal(key_weights, (k, d, m), means.dtype),
-            "log_scale": jnp.broadcast_to(jnp.log(scale), (k,)),
+            "weights": 0.01 * noise * jax.random.normal(key, (k, d, m), means.dtype),
+            "log_scale": jnp.broadcast_to(jnp.log(noise), (k,)),
         }
+
+    def variances(self, params: Params) -> Float[Array, "K D"]:
+        return jnp.sum(params["weights"] ** 2, -1) + jnp.exp(2.0 * params["log_scale"])[:, None]
+
+    def at_floor(self, params: Params, hyper: Hyper) -> Bool[Array, " K"]:
+        return jnp.exp(2.0 * params["log_scale"]) <= 2.0 * hyper.floor
 
     def rescale(self, params: Params, shift: Vector, scale: np.ndarray) -> Params:
         return params | {

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from vaejax.models import LatentModel
 from vaejax.recipes import pytree
@@ -94,6 +94,8 @@ class Hyper(NamedTuple):
 
     Attributes:
       floor: least eigenvalue of a covariance, least noise variance.
+      floor_given: whether the user gave it.
+      restart: number of the restart, from 0.
       prior_count: pseudo-observations behind each covariance or noise variance; 0 for maximum likelihood.
       prior_variance: variance of each column that they show.
       may_reseed: whether an empty component may start again in this step.
@@ -101,6 +103,8 @@ class Hyper(NamedTuple):
     """
 
     floor: Float[Array, ""]
+    floor_given: Array
+    restart: Array
     prior_count: Float[Array, ""]
     prior_variance: Float[Array, " D"]
     may_reseed: Array
@@ -142,6 +146,7 @@ class EMStep(abc.ABC, Generic[M]):
       rows_first: whether chunks are (C, D) instead of (D, C), and read through `Chunks.sum` alone.
       double: whether float64 rows are summed up in float64 even where JAX is set to float32.
       covariances: number of covariances that `Hyper.prior_count` stands behind.
+      least_rows: rows that a component must explain; with fewer its covariance can shrink without end.
       width: numbers that `update` holds for each row, for the size of the chunks; by default D times K.
     """
 
@@ -150,6 +155,7 @@ class EMStep(abc.ABC, Generic[M]):
     frame: Any = "none"
     missing: Any = False
     covariances: Any = 0
+    least_rows: Any = 0
     rows_first: ClassVar[bool] = False
     double: ClassVar[bool] = False
 
@@ -165,6 +171,18 @@ class EMStep(abc.ABC, Generic[M]):
     @abc.abstractmethod
     def update(self, params: Params, rows: PyTree, hyper: Hyper, key: Key) -> Update:
         """One E step and one M step over all rows, or over their summary; `key` is for components that start again."""
+
+    def settled(self, params: Params, rows: PyTree, hyper: Hyper) -> Hyper:
+        """Settings of a restart that starts from these parameters."""
+        return hyper
+
+    def shares(self, params: Params) -> Float[Array, " K"]:
+        """Share of the rows that each component explains; default: one component."""
+        return jnp.ones(1)
+
+    def at_floor(self, params: Params, hyper: Hyper) -> Bool[Array, " K"]:
+        """Whether a component stands on the floor, up to a factor of two, in a direction in which the data do not."""
+        return jnp.zeros(1, bool)
 
     def rescale(self, params: Params, shift: Vector, scale: np.ndarray) -> Params:
         """Parameters of shift + scale * x from those of x; both have one entry a column."""

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from vaejax.checks import require_integer
+from vaejax import em
+from vaejax.checks import prng_key, require_integer
 from vaejax.distributions import Categorical, Guide
 from vaejax.evaluate.rows import RowsLike, checked, log_weight, mean_and_error, over_rows, row_keys
-from vaejax.models import Elbo, LatentModel, elbo, infer, log_evidence
+from vaejax.models import GMM, Elbo, LatentModel, PPCAMixture, elbo, infer, log_evidence
 from vaejax.types import Array, ArrayLike, Context, Key, Params
 
 __all__ = [
@@ -89,7 +90,7 @@ def of_weights(log_w: Float[Array, " K"]) -> tuple[Array, Array, Array]:
 
 def separate(key: Key) -> Key:
     """A key apart from those of a user, so that rows drawn from `split` of the same key are not met again."""
-    return jax.random.fold_in(key, _PURPOSE)
+    return jax.random.fold_in(prng_key("key", key), _PURPOSE)
 
 
 def _sampled(
@@ -215,13 +216,20 @@ def rate_distortion(
 def _criterion(model: LatentModel, params: Params, x: RowsLike) -> tuple[int, int, float]:
     """Number of parameters, number of rows, and the sum of log p(x)."""
     if model.num_parameters is None:
-        raise TypeError(f"model: expected one with num_parameters, got {type(model).__name__}")
+        raise TypeError(f"model: expected one that says num_parameters, got {type(model).__name__}")
+    if isinstance(model, GMM | PPCAMixture):  # EM reads the rows in their frame, and warns of degenerate components
+        rows = checked(model, x)
+        _, trace = em.fit(model, jax.random.key(0), rows.x, num_steps=0, init=params, progress=False)
+        return model.num_parameters, len(rows.x), float(trace.log_likelihood[-1]) * len(rows.x)
     scores = exact_log_evidence(model, params, x)
     return model.num_parameters, len(scores), float(scores.sum(dtype=np.float64))
 
 
 def bic(model: LatentModel, params: Params, x: RowsLike) -> float:
     r"""Bayesian information criterion, $p\ln N - 2\sum_n\log p(x_n)$: lower is better.
+
+    Warns:
+      vaejax.em.DegenerateFit: of a mixture with a component whose likelihood is no evidence: it wins unfairly.
 
     Reference: Schwarz, 1978.
     """
@@ -230,7 +238,7 @@ def bic(model: LatentModel, params: Params, x: RowsLike) -> float:
 
 
 def aic(model: LatentModel, params: Params, x: RowsLike) -> float:
-    r"""Akaike's information criterion, $2p - 2\sum_n\log p(x_n)$: lower is better."""
+    r"""Akaike's information criterion, $2p - 2\sum_n\log p(x_n)$: lower is better; it warns as `bic` does."""
     count, _, total = _criterion(model, params, x)
     return 2.0 * count - 2.0 * total
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from vaejax.checks import finite_rows
+from vaejax.checks import finite_rows, prng_key
 from vaejax.data.inputs import Rows, checked_rows
 from vaejax.distributions import After, Distribution, Guide, sample_latents
 from vaejax.models import Elbo, Inference, LatentModel, elbo, encode, infer
@@ -95,6 +95,7 @@ def posterior_form(model: LatentModel, params: Params, rows: Rows) -> Distributi
 @functools.partial(jax.jit, static_argnames=("count",))
 def row_keys(key: Key, count: int) -> Key:
     """A key for each row that depends on the key and on the row's number alone."""
+    key = prng_key("key", key)
     return jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(count))
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vaejax.checks import require_choice, require_integer
+from vaejax.checks import prng_key, require_choice, require_integer
 from vaejax.distributions import Distribution, GuidedChain, Heat, Latents, Proposal, bind, expect, kl_per_dimension
 from vaejax.kernels import importance_weighted_bound
 from vaejax.models.model import LatentModel
@@ -153,6 +153,7 @@ def elbo(
     True
     """
     require_integer("num_samples", num_samples)
+    key = prng_key("key", key)
     one = lambda key: terms(model, params, key, x, context, analytic=analytic)  # noqa: E731
     mean = jax.tree.map(lambda leaf: jnp.mean(leaf, 0), jax.vmap(one)(jax.random.split(key, num_samples)))
     return Elbo(mean.log_likelihood - beta * jnp.sum(mean.kl), mean.log_likelihood, mean.kl)
@@ -176,6 +177,7 @@ def importance_bound(
     Reference: Burda, Grosse and Salakhutdinov, 2016.
     """
     require_integer("k", k)
+    key = prng_key("key", key)
     if not model.has_density:
         raise TypeError(f"{type(model).__name__} has no density p(x) to bound")
     one = lambda key: terms(model, params, key, x, context, analytic=False)  # noqa: E731
@@ -244,7 +246,7 @@ def sample(
     >>> jax.vmap(vj.sample, (None, None, 0))(model, params, jax.random.split(jax.random.key(1), 3)).shape
     (3, 5)
     """
-    key_z, key_x = jax.random.split(key)
+    key_z, key_x = jax.random.split(prng_key("key", key))
     context = model.condition(context)
     _, h = model.prior(params, context).run(key_z, temperature)
     return emit(model.likelihood(params, h, context), key_x, mode, offset)
@@ -269,7 +271,7 @@ def reconstruct(
     Returns:
       One datum, in the form that the likelihood scores.
     """
-    key_z, key_x = jax.random.split(key)
+    key_z, key_x = jax.random.split(prng_key("key", key))
     _, context, p, q = infer(model, params, x, context)
     q = bind(q, p)
     z, h = q.run(key_z, temperature)

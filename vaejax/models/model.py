@@ -131,7 +131,7 @@ class LatentModel(abc.ABC):
         name, dim = type(self).__name__, self.context_dim
         if not dim:
             if context is not None:
-                raise ValueError(f"{name} has context_dim=0: expected context=None, got {context!r}")
+                raise ValueError(f"{name} has context_dim=0: expected context=None, got {_described(context)}")
             return None
         expected = f"a vector of {dim} numbers or a label below {dim}"
         if context is None:
@@ -143,3 +143,8 @@ class LatentModel(abc.ABC):
         if context.shape != (dim,):
             raise ValueError(f"context: expected {expected}, got shape {context.shape}")
         return context
+
+
+def _described(value: Any) -> str:
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    return repr(value) if shape is None else f"{dtype} of shape {shape}"

@@ -61,7 +61,9 @@ class FlaxNetwork(Network):
 
     def init(self, key: Key) -> Params:
         _, template = _structure(self)
-        return _named(template, nnx.to_pure_dict(nnx.state(self.build(nnx.Rngs(key)), nnx.Param)))
+        weights = _named(template, nnx.to_pure_dict(nnx.state(self.build(nnx.Rngs(key)), nnx.Param)))
+        usual = jnp.result_type(float)  # Flax draws in float32 where JAX is set to float64 too
+        return jax.tree.map(lambda leaf: leaf.astype(usual) if leaf.dtype == jnp.float32 else leaf, weights)
 
     def apply(self, weights: Params, *inputs: Array) -> Array:
         graphdef, template = _structure(self)

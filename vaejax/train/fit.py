@@ -13,7 +13,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from vaejax import objectives
-from vaejax.checks import require_parameters
+from vaejax.checks import prng_key, require_parameters
 from vaejax.data import Dataset, Split, Stream
 from vaejax.data.inputs import Rows, checked_rows, is_grey, validation_rows
 from vaejax.models import LatentModel
@@ -25,7 +25,7 @@ from vaejax.train import processes
 from vaejax.train.feed import Feed, Memory, Position, Streamed
 from vaejax.train.loop import run_epochs
 from vaejax.train.options import Data, Options, keywords
-from vaejax.train.runs import Checkpoint, Run, identity
+from vaejax.train.runs import Checkpoint, Run, identity, settings
 from vaejax.train.state import Fit, History, TrainState, initial_state
 from vaejax.train.step import Setup
 from vaejax.types import Array, ArrayLike, Key, Params
@@ -69,7 +69,7 @@ def fit(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     >>> result.history["validation_elbo"].shape
     (2,)
     """
-    return _train(model, key, data, options)
+    return _train(model, prng_key("key", key), data, options)
 
 
 @keywords(Options)
@@ -96,6 +96,7 @@ def fit_ensemble(model: LatentModel, keys: Key, data: Data, options: Options) ->
     >>> fits.history["kl"].shape
     (2, 1)
     """
+    keys = prng_key("keys", keys)
     if jnp.ndim(keys) != 1 or not len(keys):
         raise ValueError(f"keys: expected a vector of PRNG keys, got shape {jnp.shape(keys)}")
     if jax.process_count() > 1:
@@ -106,6 +107,7 @@ def fit_ensemble(model: LatentModel, keys: Key, data: Data, options: Options) ->
 def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     """Check everything, then draw the parameters and train; a vector of keys trains members."""
     members = len(key) if key.ndim else None
+    processes.require_same(settings(model, key, options))
     objective = _objective(model, options.objective)
     source = _source(model, data, options)
     held = validation_rows(model, data, options.context, options.validation, options.transform)
@@ -119,7 +121,7 @@ def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     count, shared = (size, "rows in a batch") if members is None else (members, "members")
     if mesh is not None and count % mesh.size:
         raise ValueError(f"mesh: expected a number of {shared} that {mesh.size} devices divide, got {count}")
-    precise = model if options.compute_dtype is None else in_precision(model, options.compute_dtype)
+    precise = in_precision(model, options.precision)
     optimizer, average = options.optimizer or _ADAM, options.average
     setup = Setup(precise, objective, optimizer, options.transform, size, average, mesh, members is not None)
     keys = setup.over_members(jax.random.split)(key)
@@ -132,7 +134,7 @@ def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     )
     run = contextlib.nullcontext()
     if options.checkpoint is not None:
-        this = identity(setup, feed.head, held, hparams, state)
+        this = identity(setup, options, feed.head, held, hparams, state)
         run = Run.open(options.checkpoint, this, resume=options.resume, every=options.checkpoint_every)
     if mesh is not None:
         held, both = processes.replicated(held, mesh), (state, hparams)

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import sys
 import time
 
 import jax
@@ -30,6 +31,11 @@ def run_epochs(
     position, state, history, logs, in_row = start if run is None else run.restore(start)
     patience, before = options.patience, int(np.max(state.step))
     exhausted = lambda state: patience is not None and np.all(np.asarray(state.stale) >= patience)  # noqa: E731
+    finished = position.epoch >= options.epochs or bool(exhausted(state))
+    if run is not None and (words := run.resumed(position, options, finished)) is not None:
+        history.notes += (words,)
+        if options.progress and jax.process_index() == 0:
+            print(f"vaejax: {words}", file=sys.stderr)
     images = setup.batch_size * (len(state.key) if setup.ensemble else 1)
     length, begun = 0, time.perf_counter()
     with Bar(options.progress, options.epochs * feed.steps or None, "compiling", done=before) as bar:
@@ -66,6 +72,10 @@ def run_epochs(
             in_row = _stop_if_stuck(log, in_row, first, options.max_skipped)
             if run is not None and (position.epoch == options.epochs or exhausted(state) or run.is_due()):
                 run.save(Checkpoint(position, state, history, logs, in_row))
+    if (skipped := np.max(state.skipped)) > 0:
+        history.notes += (
+            f"{skipped} of {np.max(state.step)} steps were skipped: they had numbers that are not finite",
+        )
     params, best, state = local((state.current, _best(state), state))
     return Fit(params, best, history, state)
 

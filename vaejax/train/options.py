@@ -7,10 +7,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias
+from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, get_args
 
+import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
 
 from vaejax.checks import require_choice, require_integer, require_number
 from vaejax.data import Dataset, Split, Stream
@@ -40,9 +42,10 @@ class Options:
       validation: held-out rows, in the forms of `data` (with a context that is an array: the pair `(x, context)`).
         Default: a `Dataset`'s own validation part.
       checkpoint: a folder for the run: killed at any moment and started again by the same call it gives, bit for bit,
-        the result of an uninterrupted run. A folder of another run is refused (of the optimiser the form of its state
-        is compared, not its learning rate), and so is a second process in the same one; of a finished run nothing is
-        computed again, and `vaejax.load` gives the best parameters at any time.
+        the result of an uninterrupted run. A folder of another run is refused, and so is a second process in the same
+        one; `epochs`, `patience`, `max_skipped`, `checkpoint_every`, `progress` and `mesh` may differ. Of a finished
+        run nothing is computed again; `History.notes` says so, and where a run was resumed. `vaejax.load` gives the
+        best parameters at any time.
       checkpoint_every: seconds between checkpoints.
       resume: `False` refuses a folder that holds a run.
       patience: stop after this many epochs without a better validation (of an ensemble: of any member).
@@ -51,7 +54,7 @@ class Options:
       init: parameters to start from.
       average: decay of a moving average of the parameters, 0.999 say, which is then validated and returned; it is at
         most (1 + t) / (10 + t) at step t, so that the start is forgotten; 0 for none.
-      compute_dtype: precision of the networks, `"bfloat16"`; parameters and likelihoods stay float32.
+      compute_dtype: precision of the networks, `"bfloat16"` or `jnp.bfloat16`; parameters and likelihoods stay float32.
       max_skipped: steps in a row that may be skipped; it is looked at when an epoch ends.
       progress: show a bar, on a terminal or in a notebook.
       mesh: devices with one axis named `"data"` to split each batch over, or the members of an ensemble.
@@ -72,7 +75,7 @@ class Options:
     transform: Transform | None = None
     init: Params | None = None
     average: float = 0.0
-    compute_dtype: Precision | None = None
+    compute_dtype: Precision | DTypeLike | None = None
     max_skipped: int = 20
     progress: bool = True
     mesh: Mesh | None = None
@@ -85,10 +88,18 @@ class Options:
         require_number("average", self.average, least=0.0, below=1.0)
         if self.patience is not None:
             require_integer("patience", self.patience)
-        if self.compute_dtype is not None:
-            require_choice("compute_dtype", self.compute_dtype, ("bfloat16", "float16", "float32", "float64"))
+        self.precision  # noqa: B018  checked when the options are made
         if self.mesh is not None and getattr(self.mesh, "axis_names", None) != ("data",):
             raise ValueError(f"mesh: expected a jax.sharding.Mesh with the one axis 'data', got {self.mesh!r}")
+
+    @property
+    def precision(self) -> Precision | None:
+        """The name of `compute_dtype`."""
+        if self.compute_dtype is None:
+            return None
+        given: Any = self.compute_dtype
+        name: Any = given if isinstance(given, str) else jnp.dtype(given).name
+        return require_choice("compute_dtype", name, get_args(Precision))
 
 
 def keywords(

@@ -5,6 +5,7 @@ single process with all rows, in the order of the processes, would take: the num
 """
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 
 import jax
@@ -22,6 +23,7 @@ __all__ = [
     "local",
     "placed",
     "replicated",
+    "require_same",
     "shares",
     "stacked",
     "succeed_together",
@@ -51,6 +53,19 @@ def texts(text: str) -> list[str]:
     lengths = gathered(len(raw))
     rows = gathered(np.pad(raw, (0, max(1, int(lengths.max())) - len(raw))))  # no array is empty
     return [bytes(row[:length]).decode() for row, length in zip(rows, lengths, strict=True)]
+
+
+def require_same(settings: dict[str, str]) -> None:
+    """`ValueError` in every process where these differ between them: they would wait for each other for ever."""
+    if jax.process_count() == 1:
+        return
+    for name, *values in zip(
+        settings, *(json.loads(text) for text in texts(json.dumps(list(settings.values())))), strict=True
+    ):
+        if len(set(values)) > 1:
+            raise ValueError(
+                f"{name}: expected the same in every process, got {' and '.join(dict.fromkeys(values))}"[:500]
+            )
 
 
 def succeed_together(action: Callable[[], object]) -> None:

@@ -18,22 +18,26 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from filelock import FileLock
 
 from vaejax.data.inputs import Rows
-from vaejax.files import brief, lock, read_json, write_json
+from vaejax.files import brief, lock, plain_path, read_json, write_json
+from vaejax.models import LatentModel
 from vaejax.objectives.objective import HParams
 from vaejax.recipes import digest
 from vaejax.train.feed import Position
+from vaejax.train.options import Options
 from vaejax.train.processes import gathered, placed, succeed_together, texts
 from vaejax.train.saved import RUN, add_checkpoint, manager_of, recipe_or_none, whole_checkpoints
 from vaejax.train.state import History, StepLog, TrainState, joined
 from vaejax.train.step import Setup
-from vaejax.types import PyTree
+from vaejax.types import Key, PyTree
 
-__all__ = ["Checkpoint", "Run", "identity"]
+__all__ = ["Checkpoint", "Run", "identity", "settings"]
 
-_FORMAT = 3
+_FORMAT = 4
+_MAY_DIFFER = {"jax", "update", "options"}
 
 
 class Checkpoint(NamedTuple):
@@ -59,10 +63,12 @@ class Run:
 
     Attributes:
       stopped: whether a signal has come to any of the processes, as of the last `is_due`.
+      begun: its identity, as the call said it that began the run.
     """
 
     def __init__(self, path: Path, every: float):
         self.path, self.stopped, self._signalled = path, False, False
+        self.begun = read_json(path / RUN, "what vaejax.fit writes", ("jax", "options"))
         self._every, self._last = every, time.monotonic()
         self._manager = manager_of(path, writes=True)
 
@@ -81,7 +87,7 @@ class Run:
           ValueError: where the directory belongs to another run, or to one that is going on.
           OSError: where it cannot be written, now or at a later checkpoint.
         """
-        path, lost = Path(path).absolute(), False
+        path, lost = plain_path(path), False
         with contextlib.ExitStack() as stack:
             succeed_together(lambda: stack.callback(_claim(path, identity, resume).release))
             run = cls(path, every)
@@ -135,6 +141,26 @@ class Run:
                 "free some space, then the same call goes on"
             ) from problem
 
+    def resumed(self, position: Position, options: Options, finished: bool) -> str | None:
+        """Words for a call that does not begin at the beginning.
+
+        Raises:
+          ValueError: where a run is to go on with another JAX than it was begun with: its bits would be others.
+        """
+        if position.epoch == position.step == 0:
+            return None
+        if not finished and self.begun["jax"] != jax.__version__:
+            raise ValueError(
+                f"{self.path}: this run was begun with jax {self.begun['jax']} and would go on with {jax.__version__}, "
+                "with other bits: install that version, or use a new folder (vaejax.load reads the best parameters)"
+            )
+        before = self.begun["options"]
+        values = {name: getattr(options, name) for name in before}
+        changed = [f"{name} {before[name]}, now {now}" for name, now in values.items() if before[name] != now]
+        what = "finished run read: nothing was trained" if finished else f"resuming at epoch {position.epoch + 1}"
+        begun = f"; begun with {' and '.join(changed)}" if changed else ""
+        return f"{self.path}: {what}{begun}"
+
     def is_due(self) -> bool:
         """Whether it is time for a checkpoint, or for the last one: in any of the processes."""
         flags = np.array([self._signalled, time.monotonic() - self._last >= self._every])
@@ -185,7 +211,8 @@ def _require_same(path: Path, identity: dict[str, Any], resume: bool) -> None:
     if not resume:
         raise ValueError(f"{path} holds a run already: expected a new folder with resume=False")
     stored = read_json(path / RUN, "what vaejax.fit writes")
-    for name in sorted(identity.keys() | stored.keys()):
+    same = {"update"} if stored.get("jax") == identity["jax"] else set()  # another JAX may trace it otherwise
+    for name in sorted((identity.keys() | stored.keys()) - _MAY_DIFFER | same):
         mine, theirs = identity.get(name), stored.get(name)
         if mine != theirs:
             raise ValueError(
@@ -199,10 +226,20 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def identity(setup: Setup, rows: Rows, held: Rows | None, hparams: HParams, state: TrainState) -> dict[str, Any]:
-    """Facts that two runs must share to be the same one; the number of epochs may differ."""
+def identity(
+    setup: Setup, options: Options, rows: Rows, held: Rows | None, hparams: HParams, state: TrainState
+) -> dict[str, Any]:
+    """Facts that two runs must share to be the same one; under `options` stand those that may differ.
+
+    `update` is a digest of the optimiser's update as JAX traces it, with its constants: the learning rate, a schedule.
+    """
     content = texts(digest(_flat(rows)))
-    text = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # noqa: E731
+
+    def update(state: TrainState) -> PyTree:
+        step = optax.with_extra_args_support(setup.optimizer).update
+        return step(state.params, state.opt_state, state.params, value=jnp.zeros(()))
+
+    traced = jax.make_jaxpr(setup.over_members(update))(state)
     return {
         "format": _FORMAT,
         "model": text(setup.model),
@@ -216,7 +253,23 @@ def identity(setup: Setup, rows: Rows, held: Rows | None, hparams: HParams, stat
         "start": digest(_flat((state, hparams))),
         "data": content if len(content) > 1 else content[0],
         "validation": None if held is None else digest(_flat(held)),
+        "jax": jax.__version__,
+        "update": digest((text(traced.jaxpr), traced.consts)),
+        "options": {"epochs": options.epochs, "patience": options.patience, "max_skipped": options.max_skipped},
     }
+
+
+def settings(model: LatentModel, key: Key, options: Options) -> dict[str, str]:
+    """What all processes of a run must share beside the data, as text."""
+    alike = {"objective", "epochs", "batch_size", "patience", "transform", "average", "compute_dtype", "max_skipped"}
+    named: dict[str, Any] = {name: getattr(options, name) for name in sorted(alike)}
+    named |= {"model": model, "key": jax.random.key_data(key).tolist(), "checkpoint": options.checkpoint is not None}
+    return {name: text(value) for name, value in named.items()}
+
+
+def text(value: Any) -> str:
+    """How a value shows itself, without places in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def _is_key(leaf: Any) -> bool:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax.checks import require_parameters
-from vaejax.files import brief, new_folder, read_json, write_json
+from vaejax.files import brief, new_folder, plain_path, read_json, write_json
 from vaejax.models import LatentModel
 from vaejax.recipes import digest, from_json, to_json
 from vaejax.types import Params, PyTree
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["RUN", "add_checkpoint", "load", "manager_of", "recipe_or_none", "save", "whole_checkpoints"]
 
 RUN, _RECIPE, _ARRAYS = "run.json", "recipe.json", "arrays"
-_FORMAT = 1
+_FORMATS = (1, 2)  # the checksum of the first, of 0.1, leaves out the recipe
 _KEPT = 3  # checkpoints of a run
 
 
@@ -41,20 +41,26 @@ def save(path: str | Path, model: LatentModel, params: Params) -> None:
 
     Raises:
       FileExistsError: where something is at `path` already.
-      OSError: where it cannot be written.
+      ValueError: for parameters that are not the model's, and a path with one of `[ ] * ?` or a backslash.
+      OSError: where it cannot be written, or is not there when it is read back.
     """
     import orbax.checkpoint as ocp
 
-    arrays = jax.tree.map(np.asarray, params)
+    path = plain_path(path)
+    require_parameters("params", params, jax.eval_shape(model.init, jax.random.key(0)))
+    arrays, recipe = jax.tree.map(np.asarray, params), recipe_or_none(model)
     about = {
-        "format": _FORMAT,
+        "format": _FORMATS[-1],
         "vaejax": importlib.metadata.version("vaejax"),
-        "sha256": digest(arrays),
-        "model": recipe_or_none(model),
+        "sha256": digest((json.dumps(recipe), arrays)),
+        "model": recipe,
     }
-    with new_folder(Path(path).absolute(), "the model") as folder:
+    with new_folder(path, "the model") as folder:
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(folder / _ARRAYS, arrays)
+            checkpointer.wait_until_finished()
+            if digest(checkpointer.restore(folder / _ARRAYS)) != digest(arrays):
+                raise OSError("the arrays that were read back are not those that were written")
         write_json(folder / _RECIPE, about)
 
 
@@ -86,8 +92,8 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
     if not file.is_file():
         raise FileNotFoundError(f"{path} holds no saved model: expected the file {_RECIPE} in it")
     about = read_json(file, "what vaejax.save writes", ("format", "sha256", "model"))
-    if about["format"] != _FORMAT:
-        raise ValueError(f"{file}: expected format {_FORMAT}, got {about['format']!r}; a newer vaejax wrote it")
+    if about["format"] not in _FORMATS:
+        raise ValueError(f"{file}: expected format {_FORMATS[-1]}, got {about['format']!r}; a newer vaejax wrote it")
     model = _model(path, about["model"], model)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
@@ -95,8 +101,9 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
     except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
         raise ValueError(f"{path}: the arrays cannot be read ({brief(problem)})") from problem
     require_parameters(str(path), arrays, jax.eval_shape(model.init, jax.random.key(0)))
-    if digest(arrays) != about["sha256"]:
-        raise ValueError(f"{path}: the arrays are damaged: their checksum is not the one that was stored")
+    content = arrays if about["format"] == 1 else (json.dumps(about["model"]), arrays)
+    if digest(content) != about["sha256"]:
+        raise ValueError(f"{path}: the model is damaged: its checksum is not the one that was stored")
     return model, jax.tree.map(jnp.asarray, arrays)
 
 
@@ -116,16 +123,28 @@ def _model(path: Path, recipe: Any, model: LatentModel | None) -> LatentModel:
 
 def _best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Params]:
     """The model of a run's folder, with its best parameters so far (the last ones without validation)."""
-    about = read_json(path / RUN, "what vaejax.fit writes", ("recipe",))
+    about = read_json(path / RUN, "what vaejax.fit writes", ("format", "recipe", "members"))
     model = _model(path, about["recipe"], model)
-    newest = next(whole_checkpoints(_reader(path), path), None)
-    if newest is None:
+    newest = None
+    for _ in range(20):  # a run that goes on may be between two checkpoints
+        if (newest := next(whole_checkpoints(_reader(path), path), None)) is not None:
+            break
+        time.sleep(0.05)
+    else:
         raise ValueError(f"{path} holds no checkpoint yet")
     state = newest[0]["state"]
     scored = state["best"] and np.all(np.isfinite(state["best_value"]["0"]))
     leaves = state["best"] if scored else state["average"] or state["params"]
-    structure = jax.tree.structure(jax.eval_shape(model.init, jax.random.key(0)))
-    return model, jax.tree.unflatten(structure, [jnp.asarray(leaves[str(i)]) for i in range(len(leaves))])
+    expected = jax.eval_shape(model.init, jax.random.key(0))
+    if about["members"] is not None:
+        add_axis = lambda leaf: jax.ShapeDtypeStruct((about["members"], *leaf.shape), leaf.dtype)  # noqa: E731
+        expected = jax.tree.map(add_axis, expected)
+    if len(leaves) != len(jax.tree.leaves(expected)):
+        raise ValueError(f"{path}: expected {len(jax.tree.leaves(expected))} parameters, got {len(leaves)}")
+    arrays = [jnp.asarray(leaves[str(i)]) for i in range(len(leaves))]
+    params = jax.tree.unflatten(jax.tree.structure(expected), arrays)
+    require_parameters(str(path), params, expected)
+    return model, params
 
 
 def recipe_or_none(model: LatentModel) -> Any:
@@ -159,14 +178,23 @@ def add_checkpoint(manager: "CheckpointManager", arrays: PyTree, about: dict[str
     """Write the next checkpoint of a run in the background, with a checksum of its arrays."""
     import orbax.checkpoint as ocp
 
-    about = about | {"sha256": digest(arrays)}
+    about = about | {"sha256": digest(arrays), "run": _run_digest(manager)}
     items = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
     latest = manager.latest_step()
     manager.save(0 if latest is None else latest + 1, args=items, force=True)
 
 
+def _run_digest(manager: "CheckpointManager") -> str:
+    """The identity that the checkpoints of a folder must have."""
+    return digest((Path(manager.directory).parent / RUN).read_text())
+
+
 def whole_checkpoints(manager: "CheckpointManager", path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Arrays and description of the checkpoints that are whole, newest first, with a warning of each damaged one."""
+    """Arrays and description of the checkpoints that are whole, newest first, with a warning of each damaged one.
+
+    Raises:
+      ValueError: for a checkpoint of another run.
+    """
     import orbax.checkpoint as ocp
 
     for number in sorted(manager.all_steps(), reverse=True):
@@ -176,7 +204,20 @@ def whole_checkpoints(manager: "CheckpointManager", path: Path) -> Iterator[tupl
             if digest(stored["arrays"]) != stored["about"]["sha256"]:
                 raise ValueError("its checksum is not the one that was stored")
         except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
+            if _vanishes(path / "checkpoints" / str(number)):
+                continue
             reason = f"{path}: checkpoint {number} is damaged ({brief(problem)}); trying an older one"
             warnings.warn(reason, stacklevel=2)
             continue
+        if stored["about"].get("run") != _run_digest(manager):
+            raise ValueError(f"{path}: checkpoint {number} is of another run than its {RUN}")
         yield stored["arrays"], stored["about"]
+
+
+def _vanishes(folder: Path) -> bool:
+    """Whether a checkpoint is being removed by the run that goes on, which has a newer one."""
+    for _ in range(10):
+        if not folder.exists():
+            return True
+        time.sleep(0.02)
+    return False
