@@ -10,6 +10,7 @@ import scipy.stats as st
 
 import vaejax as vj
 from vaejax.distributions import TrilNormal, analytic_kl
+from vaejax.models.vae import POSTERIORS
 from vaejax.networks import Constant, Linear, Parallel
 
 D = 5
@@ -28,8 +29,8 @@ def rows(count=64, eigenvalues=EIGENVALUES, seed=0):
 
 def model(latent, posterior="diag", likelihood=None, dim=D, context_dim=0):
     head = likelihood or vj.heads.normal("shared", floor=0.0)
-    codes = latent if posterior == "diag" else latent * (latent + 1) // 2
-    encoder = Parallel((Linear(dim + context_dim, latent), Constant(codes)))
+    (codes,) = POSTERIORS.get(posterior, posterior).output_shape((latent,))
+    encoder = Parallel((Linear(dim + context_dim, latent), Constant(codes - latent)))
     out = head.output_shape((dim,))
     decoder = Linear(latent + context_dim, out[0], out)
     return vj.VAE(encoder, decoder, latent, posterior, head, context_dim=context_dim)
@@ -72,6 +73,16 @@ def maximum_likelihood(x, latent):
     return vectors[:, :latent] * np.sqrt(values[:latent] - variance), np.sqrt(variance)
 
 
+def rotated(latent):
+    """Maximum likelihood whose columns are not orthogonal, and the gap that a diagonal posterior leaves (oracle 4)."""
+    weight, sigma = maximum_likelihood(rows(), latent)
+    weight = weight @ np.linalg.qr(np.random.default_rng(1).normal(size=(latent, latent)))[0]
+    precision = weight.T @ weight + sigma**2 * np.eye(latent)
+    gap = 0.5 * (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1])
+    assert gap > 0.05
+    return weight, sigma, gap
+
+
 def evidence(x, weight, sigma):
     return st.multivariate_normal(np.zeros(len(weight)), weight @ weight.T + sigma**2 * np.eye(len(weight))).logpdf(x)
 
@@ -96,6 +107,12 @@ def log_weights(model, params, x, context=None):
     one = lambda key, x, c: vj.elbo(model, params, key, x, c, analytic=False).value
     keys = jax.random.split(jax.random.key(0), 4)
     return jax.vmap(lambda key: jax.vmap(functools.partial(one, key))(x, context))(keys)
+
+
+def assert_exact(model, params, x, evidence, context=None):
+    """Every draw weighs the evidence."""
+    weights = np.asarray(log_weights(model, params, x, context))
+    np.testing.assert_allclose(weights, np.broadcast_to(evidence, weights.shape), atol=1e-9)
 
 
 exact_elbo_and_gradient = jax.jit(jax.value_and_grad(exact_elbo, argnums=1), static_argnums=0)

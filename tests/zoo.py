@@ -40,13 +40,14 @@ def levels(count=40, seed=0):
     return (np.round(8 * (raw + 1)) / 16).astype(np.float32)
 
 
-def dense_nvae():
+def dense_nvae(size=D, width=6, latents=(3, 2), **options):
     """The residual posterior without convolutions, which take long to compile."""
-    ups = vj.networks.MLP((D, 6, 6)), vj.networks.MLP((6, 6))
-    residuals = vj.networks.MLP((10, 6, 6)), vj.networks.MLP((10, 4))
-    downs = vj.networks.MLP((7, 6, 4)), vj.networks.MLP((6, 6, 4))
-    priors, decoder = (vj.networks.MLP((4, 4)),), vj.networks.MLP((4, D))
-    return vj.NVAE(ups, residuals, priors, downs, decoder, (4,), (3, 2))
+    MLP, (top, low) = vj.networks.MLP, latents
+    ups = MLP((size, width, width)), MLP((width, width))
+    residuals = MLP((2 * width, width, 2 * top)), MLP((2 * width, width, 2 * low))
+    downs = MLP((width + top, width)), MLP((width + low, width))
+    priors, decoder = (MLP((width, 2 * low)),), MLP((width, size))
+    return vj.NVAE(ups, residuals, priors, downs, decoder, (width,), latents, **options)
 
 
 SMALL = {"hidden": (8,)}

@@ -10,20 +10,17 @@ import pytest
 import vaejax as vj
 from tests.em.common import X, start
 
-
-def data_sets():
-    from sklearn import datasets
-
-    names = ("iris", "wine", "breast_cancer", "diabetes")
-    found = {name: getattr(datasets, f"load_{name}")().data.astype(float) for name in names}
-    pixels = datasets.load_digits().data
-    noise = np.random.default_rng(0).random(pixels.shape)
-    return found | {"digits": (pixels + noise)[:, pixels.var(0) > 5.0]}
+NAMES = ("iris", "wine", "breast_cancer", "diabetes", "digits")
 
 
 @pytest.fixture(scope="module")
 def tables():
-    return data_sets()
+    from sklearn import datasets
+
+    found = {name: getattr(datasets, f"load_{name}")().data.astype(float) for name in NAMES}
+    pixels = found["digits"]
+    noise = np.random.default_rng(0).random(pixels.shape)
+    return found | {"digits": (pixels + noise)[:, pixels.var(0) > 5.0]}
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +30,6 @@ def one_thread():
 
     with threadpool_limits(1):
         yield
-
-
-NAMES = ("iris", "wine", "breast_cancer", "diabetes", "digits")
-
-
-def ppca_likelihood(values, m, noise):
-    d = len(values)
-    return -0.5 * (d * np.log(2 * np.pi) + np.log(values[:m]).sum() + (d - m) * np.log(noise) + d)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,12 +44,12 @@ def test_ppca_against_closed_form_em_and_scikit_learn(name, tables, x64):  # ora
     params = vj.em.ppca_exact(model, x)
     np.testing.assert_allclose(np.exp(2 * params["log_scale"]), noise, rtol=1e-9)
     score = np.mean(vj.evaluate.exact_log_evidence(model, params, x))
-    np.testing.assert_allclose(score, ppca_likelihood(values, m, noise), atol=1e-9 * max(1, abs(score)))
+    closed = -0.5 * (dim * np.log(2 * np.pi) + np.log(values[:m]).sum() + (dim - m) * np.log(noise) + dim)
+    np.testing.assert_allclose(score, closed, atol=1e-9 * max(1, abs(score)))
     fitted, trace = vj.em.fit(model, jax.random.key(0), x, num_steps=500)
     np.testing.assert_allclose(trace.log_likelihood[-1], score, atol=1e-6)
-    np.testing.assert_allclose(
-        np.mean(vj.evaluate.exact_log_evidence(model, fitted, x)), trace.log_likelihood[-1], atol=1e-9 * abs(score)
-    )
+    again = np.mean(vj.evaluate.exact_log_evidence(model, fitted, x))
+    np.testing.assert_allclose(again, trace.log_likelihood[-1], atol=1e-9 * abs(score))
     spans = [np.asarray(p["weight"]) @ np.asarray(p["weight"]).T for p in (params, fitted)]
     np.testing.assert_allclose(spans[0], spans[1], atol=1e-4 * np.abs(spans[0]).max())
     # scikit-learn divides by n - 1: its densities are those of its own parameters, and ours are the same fit with n.
@@ -87,9 +76,8 @@ def test_plain_em_step_is_the_corrected_formula(x64):
     noise = ((centred**2).sum() - 2 * (code * (centred @ new)).sum() + np.trace(second @ new.T @ new)) / x.size
     np.testing.assert_allclose(step.params["weight"], new, atol=1e-10)
     np.testing.assert_allclose(np.exp(2 * step.params["log_scale"]), noise, atol=1e-10)
-    np.testing.assert_allclose(
-        step.log_likelihood, np.mean(vj.evaluate.exact_log_evidence(model, params, x)), atol=1e-10
-    )
+    exact = np.mean(vj.evaluate.exact_log_evidence(model, params, x))
+    np.testing.assert_allclose(step.log_likelihood, exact, atol=1e-10)
 
 
 # Every table with full covariances; the other forms on the smallest and on the worst conditioned one.
@@ -111,16 +99,8 @@ def test_gmm_against_scikit_learn(name, covariance, tables, x64):
         "diag": (np.tile(log_scale, (k, 1)), np.tile(1 / variances, (k, 1))),
         "spherical": (np.full(k, 0.5 * np.log(variances.mean())), np.full(k, 1 / variances.mean())),
     }[covariance]
-    twin = GaussianMixture(
-        k,
-        covariance_type=covariance,
-        max_iter=5,
-        tol=0.0,
-        reg_covar=0.0,
-        weights_init=np.full(k, 1 / k),
-        means_init=means,
-        precisions_init=precisions,
-    )
+    how = {"covariance_type": covariance, "max_iter": 5, "tol": 0.0, "reg_covar": 0.0}
+    twin = GaussianMixture(k, **how, weights_init=np.full(k, 1 / k), means_init=means, precisions_init=precisions)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         twin.fit(x)
@@ -138,7 +118,8 @@ def test_factor_analysis_against_scikit_learn(name, tables, x64):
 
     x, m = tables[name], 2
     model = vj.FactorAnalysis(x.shape[1], m)
-    # Factor analysis has local maxima and Heywood cases: ours is never worse than 1e-3 nats a row.
+    # Factor analysis has local maxima and Heywood cases, where EM is slow. On iris and diabetes it is 1e-3 nats a row
+    # behind scikit-learn after 500 steps and 5e-4 ahead after these 2 000: the margin is far from either rounding.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it stops at its last step
         twin = FactorAnalysis(m, tol=1e-8, max_iter=1000, svd_method="lapack").fit(x)
@@ -197,9 +178,8 @@ def test_mnist_table(mnist, x64):
         assert round(float(np.exp(2 * params["log_scale"])), 5) == noise
         _, trace = vj.em.fit(model, jax.random.key(0), train, num_steps=0, init=params)
         np.testing.assert_allclose(trace.log_likelihood[-1], train_score, atol=0.0051)
-        np.testing.assert_allclose(
-            np.mean(vj.evaluate.exact_log_evidence(model, params, test)), test_score, atol=0.0051
-        )
+        held_out = np.mean(vj.evaluate.exact_log_evidence(model, params, test))
+        np.testing.assert_allclose(held_out, test_score, atol=0.0051)
     model = vj.PPCA(784, 10)
     _, trace = vj.em.fit(model, jax.random.key(0), train, num_steps=300)
     assert abs(trace.log_likelihood[-1] - 182.15) < 0.05

@@ -6,6 +6,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 
 import vaejax as vj
+from tests.refusals import refused
 from vaejax.evaluate.codes import cluster, knn_probe, linear_probe, nmi
 
 KEY = jax.random.key(0)
@@ -54,10 +55,8 @@ def test_clusters_of_few_points():
     z = np.repeat(np.array([[0.0, 0.0], [1.0, 1.0]]), 5, 0)
     assert nmi(cluster(KEY, z, 2), np.arange(10) // 5) == 1.0
     assert set(cluster(KEY, z, 1)) == {0}
-    with pytest.raises(ValueError, match="codes: expected at least 11 rows"):
-        cluster(KEY, z, 11)
-    with pytest.raises(ValueError, match="method: expected one of kmeans, gmm, got 'dbscan'"):
-        cluster(KEY, z, 2, method="dbscan")
+    refused("codes: expected at least 11 rows", cluster, KEY, z, 11)
+    refused("method: expected one of kmeans, gmm, got 'dbscan'", cluster, KEY, z, 2, method="dbscan")
 
 
 def test_nmi_against_scikit_learn():
@@ -73,18 +72,12 @@ def test_codes_that_cannot_be_meant_are_refused():
     bad = z.copy()
     bad[3] = np.nan
     for call in (linear_probe, knn_probe):
-        with pytest.raises(ValueError, match="codes: expected finite values, got nan in row 3"):
-            call(bad, y, z, y)
-        with pytest.raises(ValueError, match="test_labels: expected 8 integer labels, got float64"):
-            call(z, y, z, y / 2)
-    with pytest.raises(ValueError, match="codes: expected finite values, got nan in row 3"):
-        cluster(KEY, bad, 2)
-    with pytest.raises(ValueError, match="k: expected 1 to 8 neighbours, got 9"):
-        knn_probe(z, y, z, y, k=9)
-    with pytest.raises(ValueError, match="ridge: expected a finite number above 0, got 0"):
-        linear_probe(z, y, z, y, ridge=0)
-    with pytest.raises(ValueError, match="b: expected 3 integer labels"):
-        nmi([0, 1, 2], [0, 1])
+        refused("codes: expected finite values, got nan in row 3", call, bad, y, z, y)
+        refused("test_labels: expected 8 integer labels, got float64", call, z, y, z, y / 2)
+    refused("codes: expected finite values, got nan in row 3", cluster, KEY, bad, 2)
+    refused("k: expected 1 to 8 neighbours, got 9", knn_probe, z, y, z, y, k=9)
+    refused("ridge: expected a finite number above 0, got 0", linear_probe, z, y, z, y, ridge=0)
+    refused("b: expected 3 integer labels", nmi, [0, 1, 2], [0, 1])
 
 
 def test_codes_are_draws_of_the_aggregate_posterior():
@@ -94,8 +87,7 @@ def test_codes_are_draws_of_the_aggregate_posterior():
     x = vj.evaluate.draw_rows(vj.evaluate.from_prior(model, params), jax.random.key(1), 4000)
     z = vj.evaluate.encode_rows(model, params, jax.random.key(2), x)
     np.testing.assert_allclose(np.cov(z.T), np.eye(2), atol=0.08)  # of an exact posterior: the prior
-    with pytest.raises(ValueError, match="finite values, got nan in row 0"):
-        vj.evaluate.encode_rows(model, params, KEY, np.full((2, 5), np.nan))
+    refused("finite values, got nan in row 0", vj.evaluate.encode_rows, model, params, KEY, np.full((2, 5), np.nan))
     centres = vj.evaluate.encode_rows(model, params, jax.random.key(2), x, temperature=0.0)
     np.testing.assert_allclose(centres[:9], jax.vmap(vj.encode, (None, None, 0))(model, params, x[:9]), atol=1e-5)
     assert np.trace(np.cov(centres.T)) < 1.9

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import vaejax as vj
+from tests import zoo
+from tests.refusals import refused
 from vaejax.evaluate import draw_rows, ex_post, from_prior
 from vaejax.evaluate.draw import interpolate, plane, traverse
 
@@ -55,16 +57,10 @@ def test_a_context_goes_along():
     sampler = ex_post(model, params, KEY, x, y, num_components=2)
     first, second = (draw_rows(sampler, KEY, 3, np.full(3, label)) for label in (0, 1))
     assert first.shape == (3, 4) and np.abs(first - second).max() > 1e-3
-    with pytest.raises(ValueError, match="context: expected 3 labels or vectors, got None"):
-        draw_rows(sampler, KEY, 3)
-    with pytest.raises(ValueError, match="context: expected 3 labels or vectors, got an array of shape \\(2,\\)"):
-        draw_rows(sampler, KEY, 3, np.zeros(2, int))
-
-
-def test_models_without_codes_are_refused():
-    mixture = vj.GMM(2, 3)
-    with pytest.raises(TypeError, match="GMM: expected one array of continuous latents"):
-        ex_post(mixture, jax.jit(mixture.init)(KEY), KEY, np.zeros((5, 3)))
+    refused("context: expected 3 labels or vectors, got None", draw_rows, sampler, KEY, 3)
+    refused("context: expected 3 labels or vectors, got an array of shape (2,)", draw_rows, sampler, KEY, 3, y[:2])
+    gmm = zoo.EXACT["gmm-full"], zoo.fitted("gmm-full")
+    refused("GMM: expected one array of continuous latents", ex_post, *gmm, KEY, zoo.rows(), error=TypeError)
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +80,9 @@ def test_walks_between_codes(linear):
     walked = interpolate(model, params, a, b, steps=5, spherical=True)
     np.testing.assert_allclose(walked, circle @ weight.T, atol=1e-5)
     for end in (a, -a, np.zeros(3, np.float32)):  # no great circle is the shortest
-        straight = interpolate(model, params, a, end, steps=3)
-        np.testing.assert_allclose(
-            interpolate(model, params, a, end, steps=3, spherical=True)[::2], straight[::2], atol=1e-5
-        )
-    with pytest.raises(ValueError, match="end: expected a code of shape"):
-        interpolate(model, params, a, np.zeros(2))
+        straight, bent = (interpolate(model, params, a, end, steps=3, spherical=how) for how in (False, True))
+        np.testing.assert_allclose(bent[::2], straight[::2], atol=1e-5)
+    refused("end: expected a code of shape", interpolate, model, params, a, np.zeros(2))
 
 
 def test_traversals_move_one_latent(linear):
@@ -100,10 +93,8 @@ def test_traversals_move_one_latent(linear):
     np.testing.assert_allclose(images[0], vj.decode(model, params, z), rtol=1e-5)
     np.testing.assert_allclose(steps, np.outer([1.0, 4.0], params["weight"][:, 1]), rtol=1e-4)
     assert traverse(model, params, z, 0).shape == (7, 4)
-    with pytest.raises(ValueError, match="dimension: expected 0 to 2, got 3"):
-        traverse(model, params, z, 3)
-    with pytest.raises(ValueError, match="layer: expected None for this code, got 0"):
-        traverse(model, params, z, 0, layer=0)
+    refused("dimension: expected 0 to 2, got 3", traverse, model, params, z, 3)
+    refused("layer: expected None for this code, got 0", traverse, model, params, z, 0, layer=0)
 
 
 def test_a_plane_is_read_like_a_page():
@@ -116,10 +107,8 @@ def test_a_plane_is_read_like_a_page():
     some = jax.jit(labelled.init)(KEY)
     zero, one = (plane(labelled, some, np.eye(2, dtype=np.float32)[i], steps=2) for i in range(2))
     assert zero.shape == (4, 3) and not np.allclose(zero, one)
-    with pytest.raises(ValueError, match="expected one array of two latents, got \\(3,\\)"):
-        plane(vj.PPCA(4, 3), jax.jit(vj.PPCA(4, 3).init)(KEY))
-    with pytest.raises(ValueError, match="limit: expected a finite number above 0, got 0"):
-        plane(model, params, limit=0)
+    refused("expected one array of two latents, got (3,)", plane, vj.PPCA(4, 3), jax.jit(vj.PPCA(4, 3).init)(KEY))
+    refused("limit: expected a finite number above 0, got 0", plane, model, params, limit=0)
 
 
 def test_walks_in_a_hierarchy():
@@ -129,5 +118,4 @@ def test_walks_in_a_hierarchy():
     images = traverse(model, params, z, 0, layer=1, values=[0.0, 1.0])
     assert images.shape == (2, 4)
     np.testing.assert_allclose(images[0], vj.decode(model, params, z), atol=1e-6)
-    with pytest.raises(ValueError, match="layer: expected an index for this code, got None"):
-        traverse(model, params, z, 0)
+    refused("layer: expected an index for this code, got None", traverse, model, params, z, 0)

@@ -1,13 +1,17 @@
-"""Estimates of log p(x) against closed forms, and their error bars against their own spread (oracles 4, 15 and 16)."""
+"""Estimates of log p(x) against closed forms and their error bars (oracles 4, 15 and 16), and anomalies by them."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import logsumexp
+from sklearn.metrics import roc_auc_score
 
 import vaejax as vj
 from tests import zoo
+from tests.refusals import refused
 from vaejax.distributions import Normal
 from vaejax.recipes import static
 
@@ -91,8 +95,6 @@ def test_refining_finds_the_mean_field_optimum(ppca):
     assert np.mean(exact - refined.best) == pytest.approx(gap, abs=0.1)
     assert np.mean(refined.best) < np.mean(refined.importance) + 0.05 < np.mean(exact) + 0.2
     assert (refined.best >= refined.encoder).all() and np.mean(refined.best - refined.encoder) > 0.5
-    with pytest.raises(TypeError, match="expected a Gaussian q"):
-        vj.evaluate.latents.refine(vj.GMM(3, 5), zoo.fitted("gmm-full"), KEY, zoo.rows())
 
 
 def test_annealing_is_unbiased_and_brackets(ppca):
@@ -126,15 +128,14 @@ def test_annealing_of_a_conditional_model():
 
 def test_what_cannot_be_estimated_is_refused(ppca):
     _, params, x, _ = ppca
-    with pytest.raises(TypeError, match="GMM has discrete latents"):
-        vj.evaluate.ais(vj.GMM(3, 5), zoo.fitted("gmm-full"), KEY, zoo.rows())
-    with pytest.raises(TypeError, match="no density"):
-        estimate(zoo.AMORTIZED["autoencoder"], {}, KEY, x)
-    with pytest.raises(ValueError, match="got nan in row 1"):
-        estimate(Broad(5, 2), params, KEY, np.where(np.arange(40)[:, None] == 1, np.nan, x))
+    gmm = zoo.EXACT["gmm-full"], zoo.fitted("gmm-full"), KEY, zoo.rows()
+    refused("GMM has discrete latents", vj.evaluate.ais, *gmm, error=TypeError)
+    refused("expected a Gaussian q", vj.evaluate.latents.refine, *gmm, error=TypeError)
+    refused("no density", estimate, zoo.AMORTIZED["autoencoder"], {}, KEY, x, error=TypeError)
+    refused("got nan in row 1", estimate, Broad(5, 2), params, KEY, np.where(np.arange(40)[:, None] == 1, np.nan, x))
     for name in ("k", "chunk"):
-        with pytest.raises(ValueError, match=f"{name}: expected an integer of at least 1, got 0"):
-            estimate(Broad(5, 2), params, KEY, x, **{name: 0})
+        words = f"{name}: expected an integer of at least 1, got 0"
+        refused(words, estimate, Broad(5, 2), params, KEY, x, **{name: 0})
 
 
 def test_one_call_scores_a_model(ppca):
@@ -147,10 +148,37 @@ def test_one_call_scores_a_model(ppca):
     again = jax.vmap(lambda r: vj.reconstruct(model, params, KEY, r, temperature=0.0))(x)
     error = np.sqrt(((np.asarray(again) - x) ** 2).mean())
     assert scores["reconstruction_rmse"].value == pytest.approx(error, rel=1e-4)
-    broad, moved = (
-        vj.evaluate.run(Broad(5, 2), params, KEY, x, k=2000, quick=True, log_jacobian=shift) for shift in (0.0, 3.0)
-    )
+    score = functools.partial(vj.evaluate.run, Broad(5, 2), params, KEY, x, k=2000, quick=True)
+    broad, moved = score(), score(log_jacobian=3.0)
     assert broad["iwae"].value == pytest.approx(exact.mean(), abs=0.2) and "k=2000" in broad["iwae"].protocol
     for name in ("iwae", "elbo", "log_likelihood"):
         assert moved[name].value == pytest.approx(broad[name].value + 3.0, abs=1e-3)
     assert broad["elbo"].value == pytest.approx(broad["log_likelihood"].value - broad["kl"].value, abs=1e-3)
+
+
+def test_auroc_counts_every_pair_and_halves_ties():
+    rng = np.random.default_rng(0)
+    usual, strange = rng.integers(0, 6, 40) / 2, rng.integers(2, 8, 25) / 2
+    pairs = np.sign(strange[:, None] - usual[None])
+    area = vj.evaluate.auroc(usual, strange)
+    assert area == pytest.approx(np.mean((pairs + 1) / 2), abs=1e-15)
+    assert area == pytest.approx(roc_auc_score([0] * 40 + [1] * 25, np.concatenate([usual, strange])))
+    assert vj.evaluate.auroc(strange, usual) == pytest.approx(1.0 - area)
+    assert vj.evaluate.auroc([0.0, 0.0], [0.0]) == 0.5 and vj.evaluate.auroc([0.0], [np.inf]) == 1.0
+    for bad in ([], [np.nan], [[1.0]]):
+        refused("scores_out: expected a vector of numbers", vj.evaluate.auroc, [0.0], bad)
+
+
+def test_anomaly_scores_are_the_bounds_and_their_ratio(ppca):
+    model, params, x, exact = ppca
+    scored = functools.partial(vj.evaluate.anomaly_scores, model, params, KEY)
+    scores = {name: scored(x, score=name, k=3) for name in ("iwae", "elbo")}
+    np.testing.assert_allclose(scores["iwae"], -exact, rtol=1e-4)
+    bounds = jax.vmap(lambda key, x: vj.elbo(model, params, key, x).value)(jax.random.split(KEY, 40), x)
+    np.testing.assert_allclose(scores["elbo"], -bounds, rtol=1e-4)
+    other = params | {"mean": params["mean"] + 1.0}
+    ratio = scored(x, score="log_evidence", background=(model, other))
+    plain = vj.evaluate.anomaly_scores(model, other, KEY, x, score="log_evidence")
+    np.testing.assert_allclose(ratio, -exact - plain, rtol=1e-4, atol=1e-4)
+    refused("score: expected one of elbo, iwae, log_evidence, got 'loss'", scored, x, score="loss")
+    refused("finite", scored, x * np.nan)

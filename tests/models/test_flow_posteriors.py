@@ -10,77 +10,61 @@ import pytest
 
 import vaejax as vj
 from tests import linear
-from vaejax.networks import Constant, Linear, Parallel
+from tests.refusals import refused
 
 KEY = jax.random.key(0)
-M, D = 3, linear.D
+M = 3
 
 
-def rotated():
-    """Maximum-likelihood pPCA whose columns are not orthogonal, and the gap of a diagonal posterior."""
-    weight, sigma = linear.maximum_likelihood(linear.rows(), M)
-    weight = weight @ np.linalg.qr(np.random.default_rng(1).normal(size=(M, M)))[0]
+@pytest.fixture
+def optimum(x64):
+    """Rotated maximum likelihood: its gap, evidences, parameters, and the posterior's unit triangle and scales."""
+    weight, sigma, gap = linear.rotated(M)
     precision = weight.T @ weight + sigma**2 * np.eye(M)
-    gap = 0.5 * (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1])
-    project = np.linalg.solve(precision, weight.T)
-    return weight, sigma, project, np.linalg.cholesky(sigma**2 * np.linalg.inv(precision)), gap
+    tril = np.linalg.cholesky(sigma**2 * np.linalg.inv(precision))
+    scale = np.diag(tril)
+    full = linear.params(weight, sigma, full=True)
+    return gap, linear.evidence(linear.rows(), weight, sigma), full, tril / scale, scale
 
 
-def linear_model(head):
-    (size,) = head.output_shape((M,))
-    encoder = Parallel((Linear(D, M), Constant(size - M)))
-    return vj.VAE(encoder, Linear(M, D), M, head, vj.heads.normal("shared", floor=0.0))
-
-
-def with_codes(full, locate, codes):
-    """The parameters of `linear.params`, with another encoder."""
-    part0 = {"layer0": {"kernel": locate.T, "bias": np.zeros(M)}}
+def with_codes(full, unit, codes):
+    """The parameters of `linear.params`, with an encoder in front of a flow of this triangle."""
+    part0 = {"layer0": full["encoder"]["part0"]["layer0"]}
+    part0["layer0"] |= {"kernel": np.linalg.solve(unit, part0["layer0"]["kernel"].T).T}
     return full | {"encoder": {"part0": part0, "part1": {"value": codes}}}
 
 
-def test_one_linear_step_makes_the_bound_tight(x64):  # oracles 4 and 13
-    weight, sigma, project, tril, gap = rotated()
-    x = linear.rows()
-    exact, full = linear.evidence(x, weight, sigma), linear.params(weight, sigma, full=True)
-    assert gap > 0.05
-    scale = np.diag(tril)
-    unit = tril / scale
+def test_one_linear_step_makes_the_bound_tight(optimum):  # oracles 4 and 13
+    _, exact, full, unit, scale = optimum
     triangle = np.tril(unit, -1)
     triangle[np.diag_indices(M)] = linear._raw(scale)
-    model = linear_model(vj.heads.LinearIAF())
-    params = with_codes(full, np.linalg.solve(unit, project), triangle[np.tril_indices(M)])
-    log_w = np.asarray(linear.log_weights(model, params, x))
-    np.testing.assert_allclose(log_w, np.broadcast_to(exact, log_w.shape), atol=1e-9)
-    np.testing.assert_allclose(linear.exact_elbo_and_gradient(model, params, x)[0], exact.mean(), atol=1e-9)
+    model, params = linear.model(M, vj.heads.LinearIAF()), with_codes(full, unit, triangle[np.tril_indices(M)])
+    linear.assert_exact(model, params, linear.rows(), exact)
+    bound, _ = linear.exact_elbo_and_gradient(model, params, linear.rows())
+    np.testing.assert_allclose(bound, exact.mean(), atol=1e-9)
 
 
-def test_one_gated_step_makes_the_bound_tight(x64):  # oracles 4 and 13
+def test_one_gated_step_makes_the_bound_tight(optimum):  # oracles 4 and 13
     """z = g y + (1 - g) A y with a strictly lower A, by the direct connections of the MADE."""
-    weight, sigma, project, tril, _ = rotated()
-    x = linear.rows()
-    exact, full = linear.evidence(x, weight, sigma), linear.params(weight, sigma, full=True)
-    head = vj.heads.IAF(1, 4, context=False)
-    model = linear_model(head)
-    gate, scale = 1 / (1 + np.exp(-1.5)), np.diag(tril)
-    unit = tril / scale  # L = g I + (1 - g) A on a base with scales diag(tril) / g
-    params = with_codes(full, np.linalg.solve(unit, project) / gate, linear._raw(scale / gate))
+    _, exact, full, unit, scale = optimum
+    head, gate = vj.heads.IAF(1, 4, context=False), 1 / (1 + np.exp(-1.5))
+    # L = g I + (1 - g) A on a base with scales diag(tril) / g
+    params = with_codes(full, gate * unit, linear._raw(scale / gate))
     shapes = jax.eval_shape(lambda key: head.init(key, (M,)), KEY)["step0"]
     step = jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes)
     direct = np.concatenate([(np.tril(unit, -1) * gate / (1 - gate)).T, np.zeros((M, M))], 1)
     params["posterior"] = {"step0": step | {"direct": {"kernel": direct}}}
-    log_w = np.asarray(linear.log_weights(model, params, x))
-    np.testing.assert_allclose(log_w, np.broadcast_to(exact, log_w.shape), atol=1e-9)
+    linear.assert_exact(linear.model(M, head), params, linear.rows(), exact)
 
 
-def test_training_a_flow_closes_the_gap_that_a_diagonal_posterior_has(x64):  # oracles 4 and 13
-    weight, sigma, _, _, gap = rotated()
-    x = linear.rows()
-    exact, full = linear.evidence(x, weight, sigma).mean(), linear.params(weight, sigma, full=True)
+def test_training_a_flow_closes_the_gap_that_a_diagonal_posterior_has(optimum):  # oracles 4 and 13
+    gap, evidence, full, *_ = optimum
+    x, exact = linear.rows(), evidence.mean()
     optimizer = optax.adam(optax.cosine_decay_schedule(0.02, 800))
 
     @functools.partial(jax.jit, static_argnums=0)
     def bound_of(head):
-        model = linear_model(head)
+        model = linear.model(M, head)
         start = model.init(jax.random.key(2)) | {name: full[name] for name in ("decoder", "likelihood")}
         learned = {name: start[name] for name in ("encoder", "posterior") if name in start}
         bound = lambda p, key: vj.objectives.elbo()(model, start | p, key, x, None, 0, {})[0]
@@ -127,8 +111,7 @@ def test_bounds_that_score_the_draws():
         assert jnp.isfinite(jax.jit(functools.partial(score, vj.objectives.iwae(3)))(params))
         landing = functools.partial(score, vj.objectives.stl(num_samples=1))
         if isinstance(posterior, vj.heads.Planar):
-            with pytest.raises(TypeError, match="density along its draws only"):
-                jax.eval_shape(landing, params)
+            refused("density along its draws only", jax.eval_shape, landing, params, error=TypeError)
         else:
             value, grads = jax.jit(jax.value_and_grad(landing))(params)
             many = jax.jit(functools.partial(score, vj.objectives.elbo(num_samples=500)))(params)

@@ -1,7 +1,7 @@
 """Hierarchies: cost, shapes, and what carries them around. Their laws are in test_laws_amortized."""
 
-import functools
 import math
+from functools import partial
 
 import chex
 import jax
@@ -12,29 +12,17 @@ import pytest
 
 import vaejax as vj
 from tests import zoo
+from tests.refusals import refused
 from vaejax.distributions import Normal, analytic_kl
 from vaejax.kernels import precision_product
 from vaejax.models.hierarchy import GAUSSIAN
-from vaejax.networks import MLP, ConvLayer, Linear
+from vaejax.networks import ConvLayer, Linear
 
 KEY = jax.random.key(0)
 WIDTH = 128  # wide enough for the products to be what a pass costs
 
 
-def dense_nvae(size, width, **options):
-    ups = MLP((size, width, width)), MLP((width, width))
-    residuals = MLP((2 * width, width, 8)), MLP((2 * width, width, 8))
-    downs = MLP((width + 4, width)), MLP((width + 4, width))
-    priors, decoder = (MLP((width, 8)),), MLP((width, size))
-    return vj.NVAE(ups, residuals, priors, downs, decoder, (width,), (4, 4), **options)
-
-
-DEEP = {
-    "ladder": lambda **o: vj.zoo.ladder(WIDTH, (4, 4), hidden=(WIDTH, WIDTH), **o),
-    "hierarchical": lambda **o: vj.zoo.hierarchical_vae(WIDTH, (4, 4, 4), hidden=(WIDTH,) * 3, **o),
-    "biva": lambda **o: vj.zoo.biva(WIDTH, (4, 4), width=WIDTH, **o),
-    "nvae": lambda **o: dense_nvae(WIDTH, WIDTH, **o),
-}
+STANDARD = Normal(np.zeros(4, np.float32), np.ones(4, np.float32))
 
 
 def run(model, params, name, i, *inputs):
@@ -53,8 +41,7 @@ def ladder_by_hand(model, params, keys, x):
     p1 = normal(run(model, params, "downs", 0, z2))
     q1 = Normal(*precision_product(p1.loc, p1.scale, e1.loc, e1.scale))
     z1 = q1.sample(keys[1])
-    p2 = Normal(jnp.zeros(4), jnp.ones(4))
-    return z1, analytic_kl(q2, p2) + analytic_kl(q1, p1)
+    return z1, analytic_kl(q2, STANDARD) + analytic_kl(q1, p1)
 
 
 def hierarchical_by_hand(model, params, keys, x):
@@ -64,8 +51,7 @@ def hierarchical_by_hand(model, params, keys, x):
         z.append(q.sample(keys[i]))
         log_q = log_q + (q.log_prob(z[-1]) if i < 2 else 0.0)
     p2, p1 = (normal(run(model, params, "downs", j, z[3 - j])) for j in range(2))
-    top = analytic_kl(q, Normal(jnp.zeros(4), jnp.ones(4)))
-    return z[1], top + log_q - p2.log_prob(z[2]) - p1.log_prob(z[1])
+    return z[1], analytic_kl(q, STANDARD) + log_q - p2.log_prob(z[2]) - p1.log_prob(z[1])
 
 
 def biva_by_hand(model, params, keys, x):
@@ -78,7 +64,7 @@ def biva_by_hand(model, params, keys, x):
     p_b, p_t = (normal(part) for part in jnp.split(run(model, params, "priors", 0, h), 2))
     q_t = normal(run(model, params, "merges", 0, h, d1))
     t = q_t.sample(keys[2])
-    kl = analytic_kl(q_top, Normal(jnp.zeros(4), jnp.ones(4))) + analytic_kl(q_t, p_t)
+    kl = analytic_kl(q_top, STANDARD) + analytic_kl(q_t, p_t)
     return run(model, params, "downs", 1, h, b, t), kl + q_b.log_prob(b) - p_b.log_prob(b)
 
 
@@ -90,7 +76,7 @@ def nvae_by_hand(model, params, keys, x):
     d1 = run(model, params, "ups", 0, x)
     features, h, kl = (run(model, params, "ups", 1, d1), d1), params["start"], 0.0
     for i, d in enumerate(features):
-        p = Normal(*bounded(run(model, params, "priors", 0, h))) if i else Normal(jnp.zeros(4), jnp.ones(4))
+        p = Normal(*bounded(run(model, params, "priors", 0, h))) if i else STANDARD
         shift, ratio = bounded(run(model, params, "residuals", i, d, h))
         q = Normal(p.loc + shift, p.scale * ratio)
         kl = kl + analytic_kl(q, p)
@@ -98,22 +84,22 @@ def nvae_by_hand(model, params, keys, x):
     return h, kl
 
 
-BY_HAND = {
-    "ladder": ladder_by_hand,
-    "hierarchical": hierarchical_by_hand,
-    "biva": biva_by_hand,
-    "nvae": nvae_by_hand,
+DEEP = {  # each hierarchy, and its bound written by hand
+    "ladder": (partial(vj.zoo.ladder, WIDTH, (4, 4), hidden=(WIDTH, WIDTH)), ladder_by_hand),
+    "hierarchical": (partial(vj.zoo.hierarchical_vae, WIDTH, (4, 4, 4), hidden=(WIDTH,) * 3), hierarchical_by_hand),
+    "biva": (partial(vj.zoo.biva, WIDTH, (4, 4), width=WIDTH), biva_by_hand),
+    "nvae": (partial(zoo.dense_nvae, WIDTH, WIDTH, (4, 4)), nvae_by_hand),
 }
 
 
-@pytest.mark.parametrize("name", DEEP)
-def test_the_bound_costs_a_single_pass_and_computing_again_changes_no_number(name):
-    model, again = DEEP[name](), DEEP[name](remat=True)
+@pytest.mark.parametrize("make, states_and_divergence", DEEP.values(), ids=DEEP)
+def test_the_bound_costs_a_single_pass_and_computing_again_changes_no_number(make, states_and_divergence):
+    model, again = make(), make(remat=True)
     params = jax.jit(model.init)(KEY)
     keys, x = jax.random.split(KEY, 16), np.random.default_rng(0).integers(0, 2, (16, WIDTH)).astype(np.float32)
 
     def by_hand(params, key, x):
-        h, kl = BY_HAND[name](model, params, jax.random.split(key, 3), x)
+        h, kl = states_and_divergence(model, params, jax.random.split(key, 3), x)
         logits = model.decoder.apply(params["decoder"], h)
         return jnp.sum(x * logits - jax.nn.softplus(logits)) - kl
 
@@ -124,12 +110,8 @@ def test_the_bound_costs_a_single_pass_and_computing_again_changes_no_number(nam
         return gradient(lambda params, key, x: vj.elbo(model, params, key, x).value)
 
     mine, hand = (f.lower(params).compile() for f in (bound(model), gradient(by_hand)))
-    flops, products = (
-        [read(program) for program in (mine, hand)]
-        for read in (lambda program: program.cost_analysis()["flops"], lambda program: program.as_text().count(" dot("))
-    )
-    assert flops[0] <= 1.05 * flops[1], flops
-    assert products[0] == products[1]
+    assert mine.cost_analysis()["flops"] <= 1.05 * hand.cost_analysis()["flops"]
+    assert mine.as_text().count(" dot(") == hand.as_text().count(" dot(")
     (value, grads), (value_by_hand, _) = mine(params), hand(params)
     assert abs(value - value_by_hand) < 0.1 * abs(value_by_hand)  # the draws are others
     chex.assert_trees_all_close((value, grads), bound(again)(params), rtol=2e-5, atol=2e-5)
@@ -137,13 +119,13 @@ def test_the_bound_costs_a_single_pass_and_computing_again_changes_no_number(nam
     assert count(again) >= 4 and count(model) == 0
 
 
-def spatial_ladder(**options):
+def spatial_ladder():
     """Latents that are images: two scales of them."""
     ups = ConvLayer(1, 4, 3, 2, activation="silu"), ConvLayer(4, 4, 3, 2, activation="silu")
     evidence = ConvLayer(4, 2, 1), ConvLayer(4, 4, 1)
     downs = (ConvLayer(2, 2, 3, double_to=(4, 4)),)
     decoder = vj.networks.Sequential((ConvLayer(1, 4, 3, double_to=(8, 8)), ConvLayer(4, 1, 3, activation="silu")))
-    return vj.Ladder(ups, evidence, downs, decoder, ((2, 2, 2), (4, 4, 1)), **options)
+    return vj.Ladder(ups, evidence, downs, decoder, ((2, 2, 2), (4, 4, 1)))
 
 
 def small_nvae():
@@ -164,15 +146,8 @@ def test_a_residual_hierarchy_of_images_has_a_bound():
 def test_hierarchies_of_images_train(make):
     model = make()
     x = vj.data.digits().train.x[:60]
-    result = vj.fit(
-        model,
-        KEY,
-        x,
-        epochs=8,
-        batch_size=20,
-        optimizer=optax.adam(1e-2),
-        objective=vj.objectives.free_bits(0.1, per="layer"),
-    )
+    how = {"optimizer": optax.adam(1e-2), "objective": vj.objectives.free_bits(0.1, per="layer")}
+    result = vj.fit(model, KEY, x, epochs=8, batch_size=20, **how)
     value = result.history["value"]
     assert value[-1] > value[0] + 3 and result.state.skipped == 0
     assert result.history["kl_per_layer"].shape == (8, 2)
@@ -187,8 +162,7 @@ def test_groups_at_doubling_sizes(shape, scales):
     assert model.event_shape == shape
     sizes = [tuple(-(-n // 2**k) for n in shape[:2]) for k in range(scales, 0, -1)]
     assert [latent[:2] for latent in model.latent_shapes] == sizes
-    with pytest.raises(ValueError, match=f"one datum with {math.prod(shape)} entries"):
-        model.event(jnp.ones(3))
+    refused(f"one datum with {math.prod(shape)} entries", model.event, jnp.ones(3))
 
 
 @pytest.mark.slow
@@ -202,16 +176,6 @@ def test_colour_images_train(side, scales):
     result = vj.fit(model, KEY, x, epochs=5, batch_size=8)
     value = result.history["value"]
     assert value[-1] > value[0] and np.isfinite(value).all() and result.state.skipped == 0
-
-
-@pytest.mark.parametrize("name", ["ladder", "hierarchical", "biva", "nvae", "two-stage"])
-def test_files(name, tmp_path):
-    model = zoo.AMORTIZED[name]
-    params = jax.jit(model.init)(KEY)
-    vj.save(tmp_path / "model", model, params)
-    again, loaded = vj.load(tmp_path / "model")
-    assert again == model
-    chex.assert_trees_all_equal(loaded, params)
 
 
 _SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("ladder", "hierarchical", "nvae", "two-stage")]
@@ -235,7 +199,7 @@ def test_temperatures_per_layer_reach_the_bottom_up_path():
     @jax.jit
     def run(key):
         params = model.init(key)
-        again = functools.partial(vj.reconstruct, model, params, key, x)
+        again = partial(vj.reconstruct, model, params, key, x)
         cold, bottom_up = (again(temperature=jnp.asarray(heat)) for heat in ([0.0, 0.0, 0.0], [0.0, 1.0, 0.0]))
         return cold, bottom_up, vj.decode(model, params, vj.encode(model, params, x))
 
@@ -257,38 +221,17 @@ def test_stuck_landings_and_importance_weights_train_hierarchies(name):
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(run(KEY)))
 
 
-@pytest.mark.parametrize(
-    "make, message",
-    [
-        (lambda: vj.zoo.ladder(5, (2, 3), hidden=(8,)), "hidden: expected 2 numbers, one for each of latent_dims"),
-        (lambda: vj.Ladder((Linear(5, 2),), (), (), Linear(2, 5), (2,)), "evidence: expected 1 networks for 1 layers"),
-        (lambda: vj.Ladder((), (), (), Linear(2, 5), ()), "number of latent_shapes: expected an integer of at least 1"),
-        (
-            lambda: vj.Ladder((Linear(5, 2),), (Linear(2, 3),), (), Linear(2, 5), (2,)).init(KEY),
-            "evidence\\[0\\]: expected an output of shape \\(4,\\) for a latent of shape \\(2,\\), got \\(3,\\)",
-        ),
-        (
-            lambda: vj.zoo.ladder(5, (0, 2)),
-            "latent_shapes: expected sizes or shapes of positive integers|positive sizes",
-        ),
-        (lambda: vj.zoo.biva(5, (2,)), "number of latent_shapes: expected an integer of at least 2, got 1"),
-        (lambda: vj.zoo.nvae((8, 8)), "data_shape: expected \\(height, width, channels\\), got \\(8, 8\\)"),
-        (lambda: vj.zoo.nvae((8, 8, 1), groups=(1, 2, 3)), "groups: expected 2 positive numbers, one for each scale"),
-        (lambda: vj.zoo.nvae((8, 8, 1), cells=0), "cells: expected at least 1, got 0"),
-    ],
-)
-def test_wrong_recipes_are_named(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
-    with pytest.raises(TypeError, match="ups\\[0\\]: expected a vaejax Network, got function"):
-        vj.HierarchicalVAE((lambda x: x,), (), Linear(2, 5), (2,))  # type: ignore[arg-type]
-
-
-def test_zoo_takes_contexts_and_lists():
-    for make in (vj.zoo.ladder, vj.zoo.hierarchical_vae, functools.partial(vj.zoo.biva, width=4)):
-        options = {} if isinstance(make, functools.partial) else {"hidden": [4, 4]}
-        model = make([4, 4, 1], [2, 2], context_dim=3, **options)
-        x = jnp.full((4, 4, 1), 0.5)
-        bound = jax.eval_shape(lambda key, model=model, x=x: vj.elbo(model, model.init(key), key, x, 2), KEY)
-        assert bound.kl.shape == (len(model.latent_shapes) + isinstance(model, vj.BIVA),)
-        assert hash(model) == hash(make((4, 4, 1), (2, 2), context_dim=3, **options))
+def test_wrong_recipes_are_named():
+    up, out, words = Linear(5, 2), Linear(2, 5), "ups[0]: expected a vaejax Network, got function"
+    refused(words, vj.HierarchicalVAE, (lambda x: x,), (), out, (2,), error=TypeError)
+    refused("hidden: expected 2 numbers, one for each of latent_dims", vj.zoo.ladder, 5, (2, 3), hidden=(8,))
+    refused("expected at least 2 positive sizes, got (256, 0)", vj.zoo.ladder, 5, (0, 2))
+    refused("evidence: expected 1 networks for 1 layers", vj.Ladder, (up,), (), (), out, (2,))
+    refused("number of latent_shapes: expected an integer of at least 1", vj.Ladder, (), (), (), out, ())
+    words = "evidence[0]: expected an output of shape (4,) for a latent of shape (2,), got (3,)"
+    refused(words, vj.Ladder((up,), (Linear(2, 3),), (), out, (2,)).init, KEY)
+    refused("latent_shapes: expected sizes or shapes of positive integers", vj.Ladder, (up,), (up,), (), out, (0,))
+    refused("number of latent_shapes: expected an integer of at least 2, got 1", vj.zoo.biva, 5, (2,))
+    refused("data_shape: expected (height, width, channels), got (8, 8)", vj.zoo.nvae, (8, 8))
+    refused("groups: expected 2 positive numbers, one for each scale", vj.zoo.nvae, (8, 8, 1), groups=(1, 2, 3))
+    refused("cells: expected at least 1, got 0", vj.zoo.nvae, (8, 8, 1), cells=0)

@@ -4,28 +4,24 @@ import numpy as np
 import pytest
 
 import vaejax as vj
+from tests.refusals import refused
 
 KEY = jax.random.key(0)
 MLP = vj.networks.MLP
 
 
 def test_wrong_networks_are_named():
-    with pytest.raises(ValueError, match="encoder: expected an output of shape \\(4,\\) for 2 latents, got \\(5,\\)"):
-        vj.VAE(MLP((6, 5)), MLP((2, 6)), 2).init(KEY)
-    with pytest.raises(ValueError, match="encoder: expected an output of shape \\(5,\\) for 2 latents, got \\(4,\\)"):
-        vj.VAE(MLP((6, 4)), MLP((2, 6)), 2, posterior="full").init(KEY)
-    with pytest.raises(ValueError, match="expected a multiple of 2 there, got shape \\(7,\\)"):
-        vj.VAE(MLP((7, 4)), MLP((2, 7)), 2, likelihood=vj.heads.normal("per_pixel")).init(KEY)
-    with pytest.raises(ValueError, match="MLP: expected 3 inputs, got shapes \\(2,\\)"):
-        vj.VAE(MLP((6, 4)), MLP((3, 6)), 2).init(KEY)
-    with pytest.raises(TypeError, match="decoder: expected a vaejax Network, got function"):
-        vj.VAE(MLP((6, 4)), lambda z: z, 2)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="posterior: expected diag, full or a head, got 'flow'"):
-        vj.VAE(MLP((6, 4)), MLP((2, 6)), 2, posterior="flow")
-    with pytest.raises(ValueError, match="latent_dim: expected an integer of at least 1, got 0"):
-        vj.VAE(MLP((6, 4)), MLP((2, 6)), 0)
-    with pytest.raises(ValueError, match="data_shape: expected positive sizes, got \\(8, 0\\)"):
-        vj.zoo.vae((8, 0), 2)
+    two, six = MLP((2, 6)), MLP((6, 4))
+    of_encoder = lambda encoder, **options: vj.VAE(encoder, two, 2, **options).init(KEY)
+    refused("encoder: expected an output of shape (4,) for 2 latents, got (5,)", of_encoder, MLP((6, 5)))
+    refused("encoder: expected an output of shape (5,) for 2 latents, got (4,)", of_encoder, six, posterior="full")
+    per_pixel = vj.VAE(MLP((7, 4)), MLP((2, 7)), 2, likelihood=vj.heads.normal("per_pixel"))
+    refused("expected a multiple of 2 there, got shape (7,)", per_pixel.init, KEY)
+    refused("MLP: expected 3 inputs, got shapes (2,)", vj.VAE(six, MLP((3, 6)), 2).init, KEY)
+    refused("decoder: expected a vaejax Network, got function", vj.VAE, six, lambda z: z, 2, error=TypeError)
+    refused("posterior: expected diag, full or a head, got 'flow'", vj.VAE, six, two, 2, posterior="flow")
+    refused("latent_dim: expected an integer of at least 1, got 0", vj.VAE, six, two, 0)
+    refused("data_shape: expected positive sizes, got (8, 0)", vj.zoo.vae, (8, 0), 2)
 
 
 def test_a_label_is_its_one_hot_vector_and_one_that_does_not_exist_is_not_taken_for_none():
@@ -43,8 +39,7 @@ def test_a_label_is_its_one_hot_vector_and_one_that_does_not_exist_is_not_taken_
 
 
 def test_posteriors_are_densities_with_parameters_of_their_own():
-    with pytest.raises(ValueError, match="posterior: expected a distribution over the real line"):
-        vj.zoo.vae(4, 2, posterior=vj.heads.bernoulli())
+    refused("posterior: expected a distribution over the real line", vj.zoo.vae, 4, 2, posterior=vj.heads.bernoulli())
     model = vj.zoo.vae(4, 2, posterior=vj.heads.normal("shared"), hidden=(8,))
     params, bound = jax.jit(lambda key: (params := model.init(key), vj.elbo(model, params, key, jnp.ones(4))))(KEY)
     assert params["posterior"] == {"log_scale": 0.0}
@@ -78,8 +73,8 @@ def test_pixels_are_scaled_and_scored_in_the_shape_of_the_decoder():
     pixels = np.array([[0, 51], [102, 255]], np.uint8)
     np.testing.assert_allclose(model.event(pixels)[..., 0], [[0.0, 0.2], [0.4, 1.0]])
     assert jax.eval_shape(vj.sample, model, params, KEY).shape == (2, 2, 1)
-    with pytest.raises(ValueError, match="expected floating-point values or uint8 pixels, got int32"):
-        vj.elbo(model, params, KEY, pixels.astype(np.int32))
+    words = "expected floating-point values or uint8 pixels, got int32"
+    refused(words, vj.elbo, model, params, KEY, pixels.astype(np.int32))
 
 
 def test_a_users_own_network_drops_in():
@@ -91,19 +86,25 @@ def test_a_users_own_network_drops_in():
     assert jax.eval_shape(lambda key: vj.encode(model, model.init(key), jnp.ones(4)), KEY).shape == (2,)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("vae", "beta_vae", "sigma_vae", "full_covariance_vae", "linear_vae", "conv_vae", "autoencoder"),
-        *("planar_vae", "linear_iaf_vae", "iaf_vae", "two_stage"),
-    ],
-)
+DENSE = "vae", "beta_vae", "sigma_vae", "full_covariance_vae", "planar_vae", "linear_iaf_vae", "iaf_vae", "autoencoder"
+ZOO = dict.fromkeys(DENSE, (2, {"hidden": [4]}, ())) | {  # latents, options, shape of the divergence
+    "linear_vae": (2, {}, ()),
+    "conv_vae": (2, {"channels": [3]}, ()),
+    "two_stage": (2, {"hidden": [4]}, (2,)),
+    "ladder": ([2, 2], {"hidden": [4, 4]}, (2,)),
+    "hierarchical_vae": ([2, 2], {"hidden": [4, 4]}, (2,)),
+    "biva": ([2, 2], {"width": 4}, (3,)),
+}
+
+
+@pytest.mark.parametrize("name", ZOO)
 def test_every_member_of_the_zoo_takes_a_context_and_lists(name):
-    options = {"channels": [3]} if name == "conv_vae" else {} if name == "linear_vae" else {"hidden": [4]}
-    model = getattr(vj.zoo, name)([4, 4, 1], 2, context_dim=3, **options)
+    make, (latents, options, shape) = getattr(vj.zoo, name), ZOO[name]
+    model = make([4, 4, 1], latents, context_dim=3, **options)
     bound = jax.eval_shape(lambda key: vj.elbo(model, model.init(key), key, jnp.full((4, 4, 1), 0.5), 2), KEY)
-    assert bound.value.shape == ()
-    assert hash(model) == hash(getattr(vj.zoo, name)((4, 4, 1), 2, context_dim=3, **options))
+    assert bound.value.shape == () and bound.kl.shape == shape
+    again = tuple(latents) if isinstance(latents, list) else latents
+    assert hash(model) == hash(make((4, 4, 1), again, context_dim=3, **options))
 
 
 def test_posteriors_of_the_zoo():

@@ -14,7 +14,9 @@ from tests import zoo
 KEY = jax.random.key(0)
 
 
-@pytest.mark.parametrize("name", ["gmm-full", "vamp-prior", "conditional", "two-stage"])
+@pytest.mark.parametrize(
+    "name", ["gmm-full", "vamp-prior", "conditional", "two-stage", "ladder", "hierarchical", "biva", "nvae"]
+)
 def test_models_come_back_with_the_same_numbers(name, tmp_path):
     model = (zoo.EXACT | zoo.AMORTIZED)[name]
     params = jax.jit(model.init)(KEY)

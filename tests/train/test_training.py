@@ -24,7 +24,13 @@ def plain():
     return fit(X, epochs=5)
 
 
-@pytest.mark.parametrize("model", [vj.zoo.sigma_vae((8, 8, 1), 2), vj.zoo.conditional_vae((8, 8, 1), 2, 10)])
+PIXELS = (8, 8, 1)
+DIGITS = [vj.zoo.sigma_vae(PIXELS, 2), vj.zoo.conditional_vae(PIXELS, 2, 10)]
+MORE_DIGITS = [getattr(vj.zoo, name)(PIXELS, 2) for name in ("vae", "full_covariance_vae", "linear_iaf_vae", "iaf_vae")]
+MORE_DIGITS += [vj.zoo.two_stage(PIXELS, 3), vj.zoo.ladder(PIXELS, (2, 4))]
+
+
+@pytest.mark.parametrize("model", [*DIGITS, *(pytest.param(model, marks=pytest.mark.slow) for model in MORE_DIGITS)])
 def test_training_raises_the_held_out_bound_of_digits(model):
     context = "labels" if model.context_dim else None
     result = vj.fit(model, KEY, vj.data.digits(), epochs=6, batch_size=60, context=context)
