@@ -36,7 +36,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "train": ({"data", "models", "networks", "objectives"}, {"filelock", "optax", "orbax"}),
     "kde": ({"distributions", "kernels"}, set()),
     "evaluate": ({"data", "distributions", "em", "kernels", "models", "networks"}, {"optax", "sklearn"}),
-    "export": ({"models"}, set()),
+    "export": ({"data", "models"}, set()),
     "plots": ({"distributions", "models"}, {"matplotlib", "rich"}),
     "launch": (set(), set()),
     "cli": ({"vaejax", "plots"}, {"matplotlib", "optax", "rich", "tyro"}),  # "vaejax" is the public face

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from vaejax.checks import require_choice
+from vaejax.data.standardize import Scaling
 from vaejax.models import LatentModel, decode, elbo, encode, sample
 from vaejax.types import Array, Params
 
@@ -21,6 +22,7 @@ def export(
     params: Params,
     what: Function,
     *,
+    scaling: Scaling | None = None,
     platforms: tuple[str, ...] = ("cpu", "cuda"),
     dtype: DTypeLike = jnp.float32,
 ) -> bytes:
@@ -40,6 +42,8 @@ def export(
       model: the model.
       params: its parameters, which become part of the artefact.
       what: the function.
+      scaling: of the rows that the model was fitted to (`Dataset.scaling`): the artefact then takes and gives rows in
+        the units of the data, and its bounds are of those.
       platforms: where it can run: `"cpu"`, `"cuda"`, `"tpu"`.
       dtype: of x, z and the context.
 
@@ -60,12 +64,17 @@ def export(
     x = jax.ShapeDtypeStruct(model.event_shape, dtype)
     z = jax.eval_shape(lambda *c: model.prior(params, *c).sample(jax.random.key(0)), *context)
 
+    mean, scale, log_jacobian = (
+        (0.0, 1.0, 0.0) if scaling is None else (scaling.mean, scaling.scale, scaling.log_jacobian)
+    )
+    into = lambda x: (x - jnp.asarray(mean, x.dtype)) / jnp.asarray(scale, x.dtype)  # noqa: E731
+    back = lambda x: x * jnp.asarray(scale, x.dtype) + jnp.asarray(mean, x.dtype)  # noqa: E731
     typed = jax.random.wrap_key_data
     functions: dict[Function, tuple[Callable[..., Array], tuple[Any, ...]]] = {
-        "encode": (lambda *args: encode(model, params, *args), (x,)),
-        "decode": (lambda *args: decode(model, params, *args), (z,)),
-        "sample": (lambda key, *args: sample(model, params, typed(key), *args), (key,)),
-        "elbo": (lambda key, *args: elbo(model, params, typed(key), *args).value, (key, x)),
+        "encode": (lambda x, *args: encode(model, params, into(x), *args), (x,)),
+        "decode": (lambda *args: back(decode(model, params, *args)), (z,)),
+        "sample": (lambda key, *args: back(sample(model, params, typed(key), *args)), (key,)),
+        "elbo": (lambda key, x, *args: elbo(model, params, typed(key), into(x), *args).value + log_jacobian, (key, x)),
     }
     function, inputs = functions[what]
     (batch,) = jax_export.symbolic_shape("batch")

@@ -11,12 +11,14 @@ from typing import Annotated, Any
 
 import tyro
 
+from vaejax.checks import require_integer
 from vaejax.cli.commands import COMMANDS
 
 __all__ = ["main"]
 
 _SAYS = "vaejax: latent-variable models with likelihoods to trust."
 _NAMES = {kind: kind.__name__.lower() for kind in COMMANDS}
+_LONGEST = 2000  # characters of a message
 _FRAME = str.maketrans(dict.fromkeys("╭╮╰╯│─", " "))
 
 
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 2
     try:
+        if isinstance(seed := getattr(command, "seed", None), int):
+            require_integer("--seed", seed, 0, 2**32 - 1)
         COMMANDS[type(command)](command)
     except (ValueError, TypeError, OSError, ImportError) as problem:
         return _complain(problem, 2)
@@ -41,12 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(problem, 1)
     except KeyboardInterrupt as stopped:
         return _complain(stopped, 130)
+    except Exception as problem:  # one line, as of any other
+        return _complain(RuntimeError(f"{type(problem).__name__}: {problem}"), 1)
     return 0
 
 
 def _complain(problem: BaseException, code: int) -> int:
     text = " ".join(str(problem).split()) or type(problem).__name__
-    print(f"vaejax: {text}", file=sys.stderr)
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    letters = sys.stderr.encoding or "utf-8"
+    print(f"vaejax: {text}".encode(letters, "replace").decode(letters), file=sys.stderr)
     return code
 
 

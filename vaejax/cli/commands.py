@@ -1,8 +1,11 @@
 """The commands, each a function of its options. Of several processes the first one speaks and writes for all."""
 
+import csv
 import dataclasses
 import functools
+import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +17,12 @@ import optax
 import vaejax as vj
 from vaejax.checks import require_integer, require_number
 from vaejax.cli import options as of
-from vaejax.cli.folder import Folder
+from vaejax.cli.folder import Folder, Run
 from vaejax.cli.members import MEMBERS, build, by_em, describe
 from vaejax.cli.report import write_report
 from vaejax.cli.scoring import evaluate, file_of, latest, score_rows
 from vaejax.cli.source import Source, load_source, prepare
-from vaejax.files import write_json, write_text
+from vaejax.files import write_text
 from vaejax.types import Transform
 
 __all__ = ["COMMANDS"]
@@ -48,7 +51,7 @@ def _fit(command: of.Fit) -> None:
         raise ValueError(f"{command.model} is fitted by one process, got {jax.process_count()}")
     folder = Folder(command.out)
     if _is_first():
-        folder.claim(json.loads(json.dumps(options | {"epochs": epochs, "digest": source.digest})))
+        folder.claim(json.loads(json.dumps(options | {"epochs": epochs, "digest": source.digest})), source.data.scaling)
     sizes = {name: len(part) for name in ("train", "validation", "test") if (part := getattr(source.data, name))}
     parts = ", ".join(f"{count} {name}" for name, count in sizes.items())
     _say(f"{command.model} on {parts} rows {train.shape[1:]}, {form}", source.data.notes)
@@ -66,9 +69,14 @@ def _batch_size(rows: int) -> int:
 
 
 def _by_em(command: of.Fit, folder: Folder, model: vj.LatentModel, source: Source, epochs: int) -> None:
-    if (folder.path / "model").is_dir():
-        _say("the fit is finished")
-        return
+    with folder.locked():
+        if (folder.path / "model").is_dir():
+            _say("finished run read: nothing was trained")
+            return
+        _em(command, folder, model, source, epochs)
+
+
+def _em(command: of.Fit, folder: Folder, model: vj.LatentModel, source: Source, epochs: int) -> None:
     x = prepare(model, source.train.x, command.pixels, source.levels).rows
     params, trace = vj.em.fit(
         model,
@@ -133,26 +141,55 @@ def _evaluate(command: of.Evaluate) -> None:
 def _sample(command: of.Sample) -> None:
     require_integer("-n", command.n)
     require_number("--temperature", command.temperature, least=0)
-    kind = command.out.suffix.lower()
-    if kind not in (".png", ".npy", ".csv"):
+    if command.out is not None and command.out.suffix.lower() not in (".png", ".npy", ".csv"):
         raise ValueError(f"--out: expected a .png, .npy or .csv file, got {command.out}")
     if command.offset and command.mode != "offset":
         raise ValueError("--offset goes with --mode offset")
     run = Folder(command.dir).load()
-    options = {"mode": command.mode, "temperature": command.temperature, "offset": command.offset}
-    x = run.draws(jax.random.key(command.seed), command.n, command.label, **options)
-    train = run.source.train.x
-    x = x.reshape(len(x), *train.shape[1:])
-    if run.source.data.scaling is not None:
-        x = run.source.data.scaling.undo(x)
-    command.out.parent.mkdir(parents=True, exist_ok=True)
-    if kind == ".npy":
-        np.save(command.out, x)
-    elif kind == ".csv":
-        np.savetxt(command.out, x.reshape(len(x), -1), delimiter=",", fmt="%.7g")
+    data, shape = run.source.data, run.source.train.x.shape[1:]
+    pictures = len(shape) == 3 and run.model.num_components is None
+    mode = command.mode or ("mean" if pictures else "ancestral")
+    options = {"mode": mode, "temperature": command.temperature, "offset": command.offset}
+    x, classes = run.draws(jax.random.key(command.seed), command.n, command.label, **options)
+    x = x.reshape(len(x), *shape)
+    x = x if data.scaling is None else data.scaling.undo(x)
+    out = command.out
+    if out is None and (len(shape) == 3 or shape == (2,)):
+        out = Path("samples.png")
+    if out is None:
+        _show_table(*_as_table(x, classes, run, _short))
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix.lower() == ".npy":
+        content = io.BytesIO()
+        np.save(content, x)
+        write_text(out, content.getvalue())
+    elif out.suffix.lower() == ".csv":
+        columns, rows = _as_table(x, classes, run, lambda number: f"{number:.7g}")
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *rows] if data.columns else rows)
+        write_text(out, text.getvalue())
     else:
-        _picture(x, command.out, (0.0, 1.0) if train.dtype == np.uint8 else None)
-    _say(f"{len(x)} draws ({command.mode}) in {command.out}")
+        _picture(x, out, (0.0, 1.0) if run.source.train.x.dtype == np.uint8 else None)
+    _say(f"{len(x)} draws ({mode}) in {out}")
+
+
+def _short(number: float) -> str:
+    return f"{number:.4g}"
+
+
+def _as_table(
+    x: np.ndarray, classes: np.ndarray | None, run: Run, shown: Callable[[float], str]
+) -> tuple[list[str], list[list[str]]]:
+    """Names of the columns, in the order of the file, and rows of words; a conditional model's class comes last."""
+    flat, data = x.reshape(len(x), -1), run.source.data
+    columns = list(data.columns) or [str(i) for i in range(flat.shape[1])]
+    rows = [[shown(number) for number in row] for row in flat]
+    if classes is not None:
+        columns.append(run.options["labels"] or "label")
+        for row, label in zip(rows, classes, strict=True):
+            row.append(data.classes[label] if data.classes else str(label))
+    return columns, rows
 
 
 def _picture(x: np.ndarray, out: Path, limits: tuple[float, float] | None) -> None:
@@ -162,7 +199,9 @@ def _picture(x: np.ndarray, out: Path, limits: tuple[float, float] | None) -> No
         figure = vj.plots.scatter(x, title=f"{len(x)} draws")
     else:
         raise ValueError(f"rows of {x.shape[1]} columns are no picture: write them to a .csv or .npy file with --out")
-    figure.savefig(out, dpi=110)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=110)
+    write_text(out, content.getvalue())
 
 
 def _report(command: of.Report) -> None:
@@ -175,14 +214,13 @@ def _report(command: of.Report) -> None:
 def _export(command: of.Export) -> None:
     folder = Folder(command.dir)
     run, out = folder.load(), command.out or folder.path / f"{command.what}.stablehlo"
-    artefact = vj.export(run.model, run.params, command.what)
+    scaling = run.source.data.scaling
+    artefact = vj.export(run.model, run.params, command.what, scaling=scaling)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, artefact)
     _say(f"{command.what}: {len(artefact)} bytes in {out}; jax.export.deserialize(blob).call(...) runs it")
-    if (scaling := run.source.data.scaling) is not None:
-        beside = out.with_name(f"{out.name}.scaling.json")
-        write_json(beside, {"mean": scaling.mean.tolist(), "scale": scaling.scale.tolist()})
-        _say(f"x is in standard units, (x - mean) / scale; mean and scale are in {beside}")
+    if scaling is not None:
+        _say("rows go in and come out in the units of the data; the scaling of --standardize is part of it")
 
 
 def _is_first() -> bool:
@@ -197,7 +235,7 @@ def _say(text: str, notes: Iterable[str] = ()) -> None:
 
         console = Console(soft_wrap=True, highlight=False, markup=False)
         for line in (text, *(f"  {note}" for note in notes)):
-            console.print(line)
+            console.print(_printable(line))
 
 
 def _show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -207,10 +245,20 @@ def _show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(_printable(column), overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_printable, row))
     Console(highlight=False, markup=False).print(table)
+
+
+def _printable(text: str) -> str:
+    """The text in the letters that the terminal has."""
+    letters = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(letters)
+    except UnicodeEncodeError:
+        return text.replace("±", "+-").encode(letters, "replace").decode(letters)
+    return text
 
 
 COMMANDS: dict[type, Callable[[Any], None]] = {

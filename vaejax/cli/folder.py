@@ -1,6 +1,9 @@
 """A run's folder as the command line keeps it: the command, its data, and the results."""
 
+import contextlib
 import dataclasses
+import warnings
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import vaejax as vj
 from vaejax.checks import require_integer
 from vaejax.cli.members import by_em
 from vaejax.cli.source import Source, load_source, other_source, prepare
-from vaejax.files import read_json, write_json
+from vaejax.files import lock, read_json, write_json
 from vaejax.types import Key, Params
 
 __all__ = ["Folder", "Run"]
@@ -48,8 +51,10 @@ class Run:
         note += f", {missing.sum()} rows with missing values left out" if missing.any() else ""
         return note, vj.data.Split(x, split.y)
 
-    def draws(self, key: Key, count: int, label: int | None = None, **options: Any) -> np.ndarray:
-        """Draws of the model; of a conditional one of a class, or of all in turn."""
+    def draws(
+        self, key: Key, count: int, label: int | None = None, **options: Any
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Draws of the model; of a conditional one of a class, or of all in turn, with the classes."""
         one, classes = partial(vj.sample, self.model, self.params, **options), None
         if self.model.context_dim:
             most = self.model.context_dim - 1
@@ -58,7 +63,7 @@ class Run:
                 classes[:] = require_integer("--label", label, 0, most)
         elif label is not None:
             raise ValueError("--label is for conditional models")
-        return np.asarray(jax.vmap(one)(jax.random.split(key, count), classes))
+        return np.asarray(jax.vmap(one)(jax.random.split(key, count), classes)), classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +83,23 @@ class Folder:
             raise ValueError(f"{file} is not what `vaejax fit` writes: use a new folder")
         return stored
 
-    def claim(self, options: dict[str, Any]) -> None:
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of a fit; `ValueError` where another process has it."""
+        held = lock(self.path / "lock", f"{self.path}: another process is writing this run")
+        try:
+            yield
+        finally:
+            held.release()
+
+    def claim(self, options: dict[str, Any], scaling: vj.data.Scaling | None) -> None:
         """Make the folder this run's, or see that it is; `ValueError` where it belongs to something else."""
         begun = (self.path / "run.json").is_file() or (self.path / "model").is_dir()
         if begun and (self.path / _FILE).is_file():
             stored = self.options
             grows = set() if by_em(options["model"]) else {"epochs"}
-            for name in sorted((stored.keys() | options.keys()) - grows):
+            names = sorted((stored.keys() | options.keys()) - grows, key=lambda name: (name != "model", name))
+            for name in names:
                 old, new = stored.get(name), options.get(name)
                 if old != new:
                     difference = f"its {name} is {old!r}, this one's is {new!r}"
@@ -94,7 +109,10 @@ class Folder:
         elif self.path.exists() and (not self.path.is_dir() or any(map(_is_foreign, self.path.iterdir()))):
             raise ValueError(f"{self.path} holds something else: use a new folder")
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.path / _FILE, options)
+        with self.locked():
+            write_json(self.path / _FILE, options)
+            if scaling is not None:
+                scaling.write(self.path)
 
     def read(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the folder, or `None` where there is none that can be read."""
@@ -109,7 +127,9 @@ class Folder:
         path = self.path / "model" if by_em(options["model"]) else self.path
         if not path.is_dir():
             raise FileNotFoundError(f"{self.path} holds no finished fit yet")
-        model, params = vj.load(path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "this model is of rows in standard units")  # `Source` scales them
+            model, params = vj.load(path)
         source = load_source(options)
         if data is not None:
             source = other_source(source, data, options["labels"])
@@ -120,4 +140,5 @@ class Folder:
 
 def _is_foreign(path: Path) -> bool:
     """Whether a file is none of those that a fit leaves before its first checkpoint."""
-    return not (path.name in (_FILE, "lock") or path.name.startswith((f".{_FILE}.", "run.json.")))
+    ours = (_FILE, "lock", "history.csv", "scaling.json")
+    return not (path.name in ours or path.name.startswith((*(f".{name}." for name in (*ours, "model")), "run.json.")))

@@ -134,8 +134,8 @@ class Sample:
       dir: Folder of the run.
       n: Number of draws.
       out: A .png of images or of points in the plane; a .npy or .csv of rows.
-      mode: mean: of the likelihood; ancestral: with its noise, the model itself; offset: mean plus --offset
-        deviations.
+      mode: ancestral: with the noise of the likelihood, the model itself; mean: of the likelihood, without its noise;
+        offset: mean plus --offset deviations.
       temperature: Spread of the latents.
       offset: Deviations, with --mode offset.
       label: Class of a conditional model.
@@ -144,8 +144,8 @@ class Sample:
 
     dir: Positional[Path]
     n: Annotated[int, arg(aliases=["-n"])] = 64
-    out: Path = Path("samples.png")
-    mode: Mode = "mean"
+    out: Annotated[Path | None, _default("FILE", "default: samples.png; of a wide table the terminal")] = None
+    mode: Annotated[Mode | None, _default("NAME", "default: ancestral; of images mean")] = None
     temperature: float = 1.0
     offset: float = 0.0
     label: Annotated[int | None, _default("INT", "default: all")] = None

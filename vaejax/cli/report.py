@@ -50,7 +50,7 @@ def write_report(folder: Folder, run: Run, metrics: dict[str, Any], out: Path) -
         _images(page, run)
     elif run.model.has_density:
         page.heading("Samples")
-        page.figures(_columns(run, run.draws(jax.random.key(0), min(len(source.train), 2000), mode="ancestral")))
+        page.figures(_columns(run, run.draws(jax.random.key(0), min(len(source.train), 2000), mode="ancestral")[0]))
     latents = _map(run)
     if latents:
         page.heading("Latents")
@@ -83,7 +83,7 @@ def _images(page: Page, run: Run) -> None:
     page.heading("Reconstructions")
     page.figures({f"Ten test images ({form}), and below each its mean again": grid(test.x, again)})
     if run.model.has_density:
-        means = run.draws(key, 50, mode="mean")
+        means = run.draws(key, 50, mode="mean")[0]
         seen = run.scored(run.source.train)[1].x
         seen = (seen / np.float32(255) if seen.dtype == np.uint8 else seen).reshape(len(seen), -1)
         nearest = [np.argmin(((seen - row) ** 2).sum(1)) for row in means[:10].reshape(10, -1)]
@@ -91,7 +91,7 @@ def _images(page: Page, run: Run) -> None:
         page.figures(
             {
                 "Means of x given sampled z": grid(means),
-                "Samples of x: the model itself": grid(run.draws(key, 50, mode="ancestral")),
+                "Samples of x: the model itself": grid(run.draws(key, 50, mode="ancestral")[0]),
                 "Ten of the means, and below each the nearest training image": grid(means[:10], seen[nearest]),
             }
         )

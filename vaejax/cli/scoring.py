@@ -107,7 +107,12 @@ def _comparisons(folder: Folder, run: Run, rows: vj.data.Split) -> dict[str, Any
     """Arguments of an evaluation that the data allow beyond the rows themselves."""
     options, model, source = run.options, run.model, run.source
     beta = options["beta"] or (4.0 if options["model"] == "beta-vae" else 1.0)
-    given: dict[str, Any] = {"beta": beta, "labels": rows.y, "train": run.scored(source.train)[1]}
+    given: dict[str, Any] = {
+        "beta": beta,
+        "rise": _rise(folder),
+        "labels": rows.y,
+        "train": run.scored(source.train)[1],
+    }
     train, y = source.train, source.train.y
     enough = source.apart and len(rows) >= _FEWEST and train.x.dtype == np.uint8 and rows.x.ndim > 2
     if enough and rows.y is not None and y is not None and len(np.unique(y)) > 1:
@@ -118,6 +123,19 @@ def _comparisons(folder: Folder, run: Run, rows: vj.data.Split) -> dict[str, Any
     if options["data"] == "sprites" and not model.context_dim:
         given["sprites"] = vj.data.sprites(1)
     return given
+
+
+def _rise(folder: Folder) -> float:
+    """Nats that the objective gained in the last tenth of the epochs; nan of a fit by EM."""
+    file = folder.path / "history.csv"
+    if not file.is_file():
+        return math.nan
+    history = np.genfromtxt(file, delimiter=",", names=True, max_rows=1_000_000)
+    names = history.dtype.names or ()
+    name = next((name for name in ("validation_value", "value") if name in names), None)
+    values = np.atleast_1d(history[name]) if name is not None else np.zeros(0)
+    tenth = max(1, len(values) // 10)
+    return float(values[-1] - values[-1 - tenth]) if len(values) > tenth else math.nan
 
 
 def score_rows(metrics: dict[str, Any]) -> tuple[list[tuple[str, ...]], list[str]]:

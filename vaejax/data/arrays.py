@@ -9,6 +9,8 @@ from vaejax.data.dataset import Dataset, Split
 
 __all__ = ["X_NAMES", "Y_NAMES", "column", "from_columns", "loaded_labels", "loaded_rows", "named_classes"]
 
+_MOST = 2**31  # bytes of rows that were converted
+
 X_NAMES = ("x", "image", "img", "images", "pixel_values")
 Y_NAMES = ("y", "label", "labels", "fine_label")
 
@@ -107,6 +109,10 @@ def loaded_rows(x: np.ndarray, where: object, notes: list[str]) -> np.ndarray:
         return np.ascontiguousarray(x)
     # A column of times or numbers may need more digits than float32 has.
     becomes = np.dtype(np.float64 if x.ndim == 2 and x.dtype != np.float16 else np.float32)
+    if x.size * becomes.itemsize > _MOST:
+        raise ValueError(
+            f"{where}: expected at most {_MOST} bytes as {becomes}: read it as a stream (vaejax.data.Stream)"
+        )
     notes.append(f"{where}: {x.dtype} became {becomes}")
     with np.errstate(over="ignore"):  # values that are too large become infinite, and training refuses them by row
         return x.astype(becomes)

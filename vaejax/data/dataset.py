@@ -45,6 +45,7 @@ class Dataset:
       test: `None` where the data bring none.
       scaling: how `standardize` scaled the rows, or `None`.
       classes: words for the labels 0, 1, ..., where the data have them.
+      columns: names of the columns of a table, where the data have them.
       notes: conversions on the way in.
     """
 
@@ -53,7 +54,16 @@ class Dataset:
     test: Split | None = None
     scaling: "Scaling | None" = None
     classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = self.train.x.shape[1:]
+        for name, part in (("validation", self.validation), ("test", self.test)):
+            if part is not None and part.x.shape[1:] != shape:
+                raise ValueError(
+                    f"{name}: expected rows of shape {shape}, as the train part has, got {part.x.shape[1:]}"
+                )
 
     @property
     def parts(self) -> tuple[Split, Split | None, Split | None]:

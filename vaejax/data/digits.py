@@ -17,7 +17,7 @@ from vaejax.data.images import image_dataset
 
 __all__ = ["digits", "mnist", "read_idx"]
 
-_MOST = 2**31  # bytes: an IDX file that claims more is refused before it is unpacked
+_MOST = 2**30  # bytes: an IDX file that claims more is refused before it is unpacked
 
 
 @functools.cache

@@ -15,6 +15,8 @@ __all__ = ["from_folder", "image_dataset"]
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # by content: a name may lie, and EPS would start Ghostscript
+_ORIENTATION = 0x0112  # of EXIF
+_MOST = 2**31  # bytes of all images
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
@@ -23,13 +25,17 @@ def from_folder(
 ) -> tuple[Split, tuple[str, ...]]:
     """The images of a folder and of its subfolders, whose names are the classes; `most` of them, evenly spaced."""
     _check_side(side, most)
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _IMAGES and file.is_file())
+    files = sorted(file for file in path.rglob("*") if _is_image(file))
     if not files:
         raise ValueError(f"{path}: expected images ({', '.join(_IMAGES)}), found none")
     if most is not None and most < len(files):
         notes.append(f"{most} of {len(files)} images, evenly spaced in the order of their names")
         files = [files[i * len(files) // most] for i in range(most)]
-    images = [_image(file, notes, side) for file in files]
+    images, total = [], 0
+    for file in files:
+        images.append(_image(file, notes, side))
+        if (total := total + images[-1].nbytes) > _MOST:
+            raise ValueError(f"{path}: expected at most {_MOST} bytes of pixels: take fewer (most=), smaller (side=)")
     notes[:] = dict.fromkeys(notes)
     if len({image.ndim for image in images}) > 1:
         notes.append("grey images became RGB, as others are")
@@ -44,6 +50,11 @@ def from_folder(
     if words and y is None:
         notes.append(f"no labels: {len(files) - len(words)} images lie beside the folders of classes")
     return Split(np.stack(images), y), names
+
+
+def _is_image(file: Path) -> bool:
+    """Whether a file is meant as an image; hidden ones are notes of a system beside it."""
+    return file.suffix.lower() in _IMAGES and not file.name.startswith(".") and file.is_file()
 
 
 def _squared(image: Any, side: int) -> Any:
@@ -62,21 +73,27 @@ def _check_side(side: int | None, most: int | None) -> None:
 
 def _image(file: Path, notes: list[str], side: int | None) -> np.ndarray:
     """Pixels of 8 bits, (H, W) where the image is grey, else (H, W, 3)."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    mode = pixels = None
+    mode, pixels, frames, deep, turned = None, None, 1, False, False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=_FORMATS) as image:
-                mode = image.mode
-                if mode in _MODES:
-                    plain = image.convert("L" if mode in ("1", "L", "LA") else "RGB")
+                mode, frames = image.mode, getattr(image, "n_frames", 1)
+                deep = any(";16" in str(tile) for tile in image.tile)  # Pillow would cut them to 8 bits
+                turned = image.getexif().get(_ORIENTATION, 1) != 1
+                if mode in _MODES and frames == 1 and not deep:
+                    plain = ImageOps.exif_transpose(image).convert("L" if mode in ("1", "L", "LA") else "RGB")
                     pixels = np.asarray(plain if side is None else _squared(plain, side))
     except Exception as problem:  # Pillow raises many kinds for files that are not whole
         raise ValueError(f"{file}: not an image that can be read ({type(problem).__name__}: {problem})") from problem
+    if frames > 1:
+        raise ValueError(f"{file}: expected one picture, got an animation of {frames}")
     if pixels is None:
-        raise ValueError(f"{file}: expected 8 bits a channel, got an image of mode {mode}")
+        raise ValueError(f"{file}: expected 8 bits a channel, got an image of mode {mode}{' with 16' if deep else ''}")
+    if turned:
+        notes.append("images were turned as their EXIF orientation says")
     if side is not None:
         notes.append(f"the middle square of each image became {side} x {side}")
     if mode not in ("L", "RGB"):

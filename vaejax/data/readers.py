@@ -16,7 +16,8 @@ from vaejax.data.images import from_folder
 
 __all__ = ["from_file"]
 
-_MOST = 2**32  # bytes of the arrays that a file may claim; more than that is a job for a stream
+_MOST = 2**31  # bytes of the arrays that a file may claim; more than that is a job for a stream
+_LONGEST = 1000  # characters of a cell
 _MISSING = ("", "na", "nan", "null", "none", "?")
 
 
@@ -73,7 +74,7 @@ def from_file(
         case ".npz":
             data = _npz(path, notes)
         case ".csv":
-            data = _csv(path, labels)
+            data = _csv(path, labels, notes)
         case "folder":
             train, classes = from_folder(path, notes, side, most)
             data = Dataset(train, classes=classes)
@@ -163,6 +164,11 @@ def _csv_rows(path: Path) -> list[tuple[int, list[str]]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             rows = [(reader.line_num, row) for row in reader if row]
+            for line, row in rows:
+                if (longest := max(map(len, row))) > _LONGEST:
+                    raise ValueError(
+                        f"{path}: expected cells of at most {_LONGEST} characters, got {longest} in line {line}"
+                    )
     except UnicodeDecodeError as problem:
         raise ValueError(f"{path}: expected text in UTF-8 ({problem})") from problem
     except csv.Error as problem:
@@ -172,14 +178,18 @@ def _csv_rows(path: Path) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def _csv(path: Path, labels: str | None) -> Dataset:
+def _csv(path: Path, labels: str | None, notes: list[str]) -> Dataset:
     rows = _csv_rows(path)
+    if len(rows[0][1]) > 1 and all(not row[-1].strip() for _, row in rows):
+        rows = [(line, row[:-1]) for line, row in rows]
+        notes.append("the last column is empty: left out")
     first = rows[0][1]
-    width, names = len(first), [str(i) for i in range(len(first))]
+    width, names, columns = len(first), [str(i) for i in range(len(first))], ()
     second = rows[1][1] if len(rows) > 1 else ["0"] * width
     # A header is where some column is words in it and numbers below.
     if any(_number(a) is None and _number(b) is not None for a, b in zip(first, second, strict=False)):
         names, rows = [cell.strip() for cell in first], rows[1:]
+        columns = tuple(names)
     if not rows:
         raise ValueError(f"{path}: expected rows below the header, got none")
     place = None
@@ -201,9 +211,9 @@ def _csv(path: Path, labels: str | None) -> Dataset:
             table[i, j] = number
     y, classes = None, ()
     if place is not None:
-        table = np.delete(table, place, 1)
+        table, columns = np.delete(table, place, 1), columns and (*names[:place], *names[place + 1 :])
         y, classes = _csv_labels([(line, row[place].strip()) for line, row in rows], f"{path}: {labels}", path)
-    return Dataset(Split(loaded_rows(table, path, []), y), classes=classes)
+    return Dataset(Split(loaded_rows(table, path, []), y), classes=classes, columns=columns)
 
 
 def _csv_labels(cells: list[tuple[int, str]], where: str, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -214,7 +224,7 @@ def _csv_labels(cells: list[tuple[int, str]], where: str, path: Path) -> tuple[n
         if not word or (None not in numbers and word.lower() in _MISSING):
             actual = repr(word) if word else "an empty one"
             raise ValueError(f"{path}: expected a label in every row, got {actual} in line {line}")
-    if all(number is not None and number.is_integer() for number in numbers):
+    if all(number is not None and number.is_integer() and number >= 0 for number in numbers):
         return loaded_labels(np.array(numbers), where), ()
     classes, y = named_classes(words)
     return y, classes

@@ -2,12 +2,16 @@
 
 import dataclasses
 import warnings
+from pathlib import Path
 
 import numpy as np
 
 from vaejax.data.dataset import Dataset, Split
+from vaejax.files import read_json, write_json
 
-__all__ = ["Scaling", "standardize"]
+__all__ = ["FILE", "Scaling", "standardize"]
+
+FILE = "scaling.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +33,19 @@ class Scaling:
     def undo(self, y: np.ndarray) -> np.ndarray:
         """Rows in the units of the data."""
         return (np.asarray(y, np.float64) * self.scale + self.mean).astype(np.float32)
+
+    def write(self, folder: str | Path) -> None:
+        """Write `scaling.json` into the folder of a model, where `vaejax.load` sees it."""
+        write_json(Path(folder) / FILE, {"mean": self.mean.tolist(), "scale": self.scale.tolist()})
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "Scaling":
+        """The scaling of the model in a folder; `FileNotFoundError` where its rows were not standardised."""
+        stored = read_json(Path(folder) / FILE, "what vaejax fit --standardize writes", ("mean", "scale"))
+        mean, scale = (np.asarray(stored[name], np.float64) for name in ("mean", "scale"))
+        if mean.ndim != 1 or mean.shape != scale.shape or not np.all(np.isfinite(mean) & (scale > 0)):
+            raise ValueError(f"{Path(folder) / FILE}: expected a finite mean and a positive scale for each column")
+        return cls(mean, scale)
 
     @property
     def log_jacobian(self) -> float:
@@ -64,9 +81,9 @@ def standardize(data: Dataset | Split | np.ndarray) -> Dataset:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column without a single number is refused below
         mean, scale = (np.asarray(of(x, 0, dtype=np.float64)) for of in (np.nanmean, np.nanstd))
-    bad = np.flatnonzero(~np.isfinite(mean))
+    bad = np.flatnonzero(~(np.isfinite(mean) & np.isfinite(scale)))
     if len(bad):
-        raise ValueError(f"standardize: column {bad[0]} has no finite mean")
+        raise ValueError(f"standardize: column {bad[0]} has no finite mean and standard deviation")
     constant = np.flatnonzero(scale <= 1e-12 * np.maximum(np.abs(mean), 1e-300))
     scale[constant] = 1.0
     scaling, notes = Scaling(mean, scale), [*data.notes, "columns standardised by the train part"]

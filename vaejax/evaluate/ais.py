@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from vaejax.checks import require_integer
 from vaejax.evaluate.evidence import Evidence, of_weights, separate
-from vaejax.evaluate.rows import RowsLike, checked, over_rows, row_keys
+from vaejax.evaluate.rows import RowsLike, checked, over_rows, remarks, row_keys
 from vaejax.models import LatentModel, sample
 from vaejax.types import Array, ArrayLike, Context, Key, Params, PyTree
 
@@ -203,7 +203,7 @@ def ais(
         title=title, progress=progress, **options,
     )  # fmt: skip
     size = f"{num_chains} chains, {num_temperatures} temperatures, {num_leapfrog} leapfrog steps, burn-in {burn_in}"
-    return Evidence(value if back_from is None else -value, error, ess, f"{title}, {size}")
+    return Evidence(value if back_from is None else -value, error, ess, f"{title}, {size}{remarks(model, x, rows)}")
 
 
 @jax.jit

@@ -91,6 +91,7 @@ def diagnose(
     k: int = 500,
     num_rows: int = 500,
     beta: float = 1.0,
+    rise: float = math.nan,
     progress: bool = True,
 ) -> Diagnosis:
     r"""Say what a fitted model does with its latents and its noise, and what to try next.
@@ -110,6 +111,7 @@ def diagnose(
       k: draws of that estimate.
       num_rows: rows that are looked at.
       beta: the weight of the divergence that the model was trained with, for the advice.
+      rise: nats that the objective gained in the last tenth of the training, for the advice; nan where nobody knows.
     """
     first = lambda tree: jax.tree.map(lambda leaf: leaf[:num_rows], tree)  # noqa: E731
     rows = first(checked(model, x, context))
@@ -160,7 +162,7 @@ def diagnose(
         refined = refine(model, params, key_gap, rows, progress=progress)
         put("amortisation_gap", refined.best - refined.encoder)
         put("approximation_gap", refined.importance - refined.best)
-    extra = {"k": k, "generalisation_gap_error": errors.get("generalisation_gap", math.nan)}
+    extra = {"k": k, "rise": rise, "generalisation_gap_error": errors.get("generalisation_gap", math.nan)}
     return Diagnosis(numbers, arrays, advise(numbers | extra), f"{len(rows.x)} rows, {evidence.protocol}", errors)
 
 
@@ -178,6 +180,14 @@ def _advice(n: Mapping[str, Any]) -> Iterator[str]:
     if n["grey_bernoulli"] == 1:
         remedy = "use transforms.binarize or heads.continuous_bernoulli"
         yield f"a Bernoulli score of grey values is not a likelihood: {remedy}"
+    if n["rise"] >= max(0.5, 0.005 * abs(n["elbo"])):
+        rise = f"by {n['rise']:.2g} nats in the last tenth of the training"
+        yield f"the objective was still rising, {rise}: train longer first"
+    if math.isnan(n["fixed_sigma"]) and n["least_sigma"] >= 1.5 * n["implied_sigma"]:
+        yield (
+            f"sigma stands at {n['least_sigma']:.2g} or more, where the errors imply {n['implied_sigma']:.2g}: latents "
+            "count for little until it has arrived: train longer, or set it in closed form (scale='optimal')"
+        )
     active, latents, sigma = n["active_units"], n["latents"], n["fixed_sigma"]
     if active < 0.75 * latents and latents >= 2:
         remedy = ": try a warm-up of beta or free bits, or fewer latents"

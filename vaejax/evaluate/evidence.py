@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from vaejax import em
 from vaejax.checks import prng_key, require_integer
 from vaejax.distributions import Categorical, Guide
-from vaejax.evaluate.rows import RowsLike, checked, log_weight, mean_and_error, over_rows, row_keys
+from vaejax.evaluate.rows import RowsLike, checked, log_weight, mean_and_error, over_rows, remarks, row_keys
 from vaejax.models import GMM, Elbo, LatentModel, PPCAMixture, elbo, infer, log_evidence
 from vaejax.types import Array, ArrayLike, Context, Key, Params
 
@@ -143,16 +143,17 @@ def log_evidence_estimate(
     if not model.has_density:
         raise TypeError(f"{type(model).__name__} has no density p(x)")
     rows = checked(model, x, context)
+    said = remarks(model, x, rows)
     if model.has_evidence:
         values = exact_log_evidence(model, params, rows)
-        return Evidence(values, np.zeros_like(values), np.full_like(values, np.inf), "exact")
+        return Evidence(values, np.zeros_like(values), np.full_like(values, np.inf), f"exact{said}")
     chunk = math.ceil(k / math.ceil(k / chunk))  # equal chunks: none is mostly padding
     value, error, ess = over_rows(
         _sampled, (model, params), (row_keys(separate(key), len(rows.x)), *rows), title=f"k={k}", progress=progress,
         batch=max(1, _DRAWS_AT_ONCE // chunk), group=max(1, _DRAWS_A_CALL // k), k=k, chunk=chunk,
     )  # fmt: skip
     given = ", given the context" if model.context_dim else ""
-    return Evidence(value, error, ess, f"importance sampling from q, k={k}{given}")
+    return Evidence(value, error, ess, f"importance sampling from q, k={k}{given}{said}")
 
 
 def exact_log_evidence(

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from vaejax.checks import finite_rows, prng_key
-from vaejax.data.inputs import Rows, checked_rows
+from vaejax.data import Dataset, Split
+from vaejax.data.inputs import Rows, checked_rows, is_grey
 from vaejax.distributions import After, Distribution, Guide, sample_latents
 from vaejax.models import Elbo, Inference, LatentModel, elbo, encode, infer
 from vaejax.progress import Bar
@@ -34,11 +35,12 @@ __all__ = [
     "offsets",
     "over_rows",
     "posterior_form",
+    "remarks",
     "row_keys",
 ]
 
-RowsLike: TypeAlias = ArrayLike | Rows
-"""Rows of a user, or rows that are checked already."""
+RowsLike: TypeAlias = ArrayLike | Split | Dataset | Rows
+"""Rows of a user (of a `Dataset` the test part), or rows that are checked already."""
 
 _PIECE = 2**21  # distances held at once
 _PASSES = 8  # so many nearest ones are found by as many minima, more of them by a partition
@@ -74,7 +76,21 @@ def mean_score(values: ArrayLike, unit: str, protocol: str) -> Score:
 
 def checked(model: LatentModel, x: RowsLike, context: ArrayLike | None = None, name: str = "x") -> Rows:
     """The door: rows that fit the model, on the device; `Rows` have passed it and are not looked at again."""
-    return x if isinstance(x, Rows) else checked_rows(model, x, context, name)
+    if isinstance(x, Rows):
+        return x
+    if isinstance(x, Dataset):
+        if x.test is None:
+            raise ValueError(
+                f"{name}: expected rows to score, got a Dataset without a test part: pass one of its parts"
+            )
+        x = x.test
+    return checked_rows(model, x, context, name)
+
+
+def remarks(model: LatentModel, x: RowsLike, rows: Rows) -> str:
+    """What a protocol says of the rows: the part that they are of, and whether their score is a likelihood."""
+    part = f", {len(rows.x)} rows of the test part" if isinstance(x, Dataset) else ""
+    return part + ("; of grey values, which is no likelihood" if is_grey(model, rows, None) else "")
 
 
 def finite_points(name: str, x: ArrayLike, dim: int | None = None, least: int = 1) -> Float[np.ndarray, "N D"]:

@@ -20,7 +20,7 @@ from vaejax.evaluate.disentanglement import score as disentanglement_score
 from vaejax.evaluate.draw import draw_rows, from_prior
 from vaejax.evaluate.evidence import Evidence, log_evidence_estimate
 from vaejax.evaluate.evidence import labels as likeliest
-from vaejax.evaluate.rows import Rows, RowsLike, Score, bounds, centres, checked, flat, mean_score, over_rows
+from vaejax.evaluate.rows import Rows, RowsLike, Score, bounds, centres, checked, flat, mean_score, over_rows, remarks
 from vaejax.evaluate.samples import sample_quality
 from vaejax.models import Elbo, LatentModel, reconstruct
 from vaejax.types import Array, ArrayLike, Context, Key, Params
@@ -62,6 +62,7 @@ def run(
     sprites: Sprites | None = None,
     ais: int = 0,
     beta: float = 1.0,
+    rise: float = math.nan,
     quick: bool = False,
     progress: bool = True,
 ) -> Scores:
@@ -86,6 +87,7 @@ def run(
       sprites: factors and images that `x` was drawn from: `disentanglement.score`.
       ais: chains of annealed importance sampling of the first 16 rows, 0 for none: slow.
       beta: the weight of the divergence in training, for the advice.
+      rise: nats that the objective gained in the last tenth of the training, for the advice.
       quick: leave out the diagnosis.
 
     Returns:
@@ -110,7 +112,7 @@ def run(
     if model.has_density:
         evidence = log_evidence_estimate(model, params, key_weights, rows, k=k, progress=progress)
         bound = bounds(model, params, key_bound, rows)
-        scores |= _likelihoods(model, evidence, bound, log_jacobian, levels, math.prod(rows.x.shape[1:]))
+        scores |= _likelihoods(model, evidence, bound, log_jacobian, levels, rows)
     keys = jax.random.split(key_bound, len(rows.x))
     scores["reconstruction_rmse"] = _root(over_rows(_squared_error, (model, params), (keys, *rows)), rows)
     if ais:
@@ -118,7 +120,17 @@ def run(
     if not quick and model.has_density and model.num_components is None:
         part = None if seen is None else _first(seen, len(rows.x))
         diagnosis = diagnose(
-            model, params, key_look, rows, train=part, bound=bound, evidence=evidence, k=k, beta=beta, progress=progress
+            model,
+            params,
+            key_look,
+            rows,
+            train=part,
+            bound=bound,
+            evidence=evidence,
+            k=k,
+            beta=beta,
+            rise=rise,
+            progress=progress,
         )
         scores |= _diagnosed(diagnosis, scores)
         scores.diagnosis = diagnosis
@@ -134,17 +146,20 @@ def run(
 
 
 def _likelihoods(
-    model: LatentModel, evidence: Evidence, bound: Elbo, log_jacobian: float, levels: int | None, dims: int
+    model: LatentModel, evidence: Evidence, bound: Elbo, log_jacobian: float, levels: int | None, rows: Rows
 ) -> dict[str, Score]:
     """Exact evidence, or the bounds with their parts; bits per dimension."""
     name = "log_evidence" if model.has_evidence else "iwae"
+    dims, said = math.prod(rows.x.shape[1:]), remarks(model, rows, rows)
     best = evidence.log_evidence + log_jacobian
     ess = "" if model.has_evidence else f", median effective sample size {np.median(evidence.ess):.0f}"
     scores = {name: mean_score(best, "nats", evidence.protocol + ess)}
     if not model.has_evidence:
         given = ", given the context" if model.context_dim else ""
-        scores["elbo"] = mean_score(bound.value + log_jacobian, "nats", f"one draw{given}")
-        scores["log_likelihood"] = mean_score(bound.log_likelihood + log_jacobian, "nats", "one draw of z from q")
+        scores["elbo"] = mean_score(bound.value + log_jacobian, "nats", f"one draw{given}{said}")
+        scores["log_likelihood"] = mean_score(
+            bound.log_likelihood + log_jacobian, "nats", f"one draw of z from q{said}"
+        )
         kl = bound.kl.reshape(len(best), -1)
         scores["kl"] = mean_score(kl.sum(1), "nats", "analytic where there is a closed form")
         for i, layer in enumerate(kl.T if bound.kl.ndim > 1 else ()):
@@ -152,7 +167,7 @@ def _likelihoods(
     if levels is not None:
         bits = (dims * math.log(levels) - best) / (dims * math.log(2.0))
         of = f"{levels} grey values" if levels > 1 else "probabilities"
-        scores["bits_per_dimension"] = mean_score(bits, "bits", f"from {name}, {of}, an upper bound")
+        scores["bits_per_dimension"] = mean_score(bits, "bits", f"from {name}, {of}, an upper bound{said}")
     return scores
 
 

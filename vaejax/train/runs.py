@@ -136,8 +136,11 @@ class Run:
         try:
             yield
         except Exception as problem:
+            before = (
+                "the one before is whole" if any((self.path / "checkpoints").glob("[0-9]*")) else "there is none yet"
+            )
             raise OSError(
-                f"{self.path}: the checkpoint could not be written ({brief(problem)}); the one before is whole: "
+                f"{self.path}: the checkpoint could not be written ({brief(problem)}); {before}: "
                 "free some space, then the same call goes on"
             ) from problem
 

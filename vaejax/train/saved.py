@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax.checks import require_parameters
+from vaejax.data.standardize import FILE as SCALING
 from vaejax.files import brief, new_folder, plain_path, read_json, write_json
 from vaejax.models import LatentModel
 from vaejax.recipes import digest, from_json, to_json
@@ -77,6 +78,9 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
     Returns:
       `(model, params)`.
 
+    Warns:
+      UserWarning: where the model is of rows that `vaejax fit --standardize` scaled; it says how to scale yours.
+
     Raises:
       FileNotFoundError: where there is no saved model.
       ValueError: for a damaged folder, unknown types, and parameters that the model does not have.
@@ -84,6 +88,10 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
     import orbax.checkpoint as ocp
 
     path = Path(path).absolute()
+    if any((folder / SCALING).is_file() for folder in (path, path.parent)):
+        folder = path if (path / SCALING).is_file() else path.parent
+        apply = f"vaejax.data.Scaling.read({str(folder)!r}).apply(x)"
+        warnings.warn(f"this model is of rows in standard units: bring yours there with {apply}", stacklevel=2)
     if (path / RUN).is_file():
         return _best_of(path, model)
     if not (path / _RECIPE).is_file() and (path / "model" / _RECIPE).is_file():  # a fit by EM of the command line
