@@ -1,14 +1,17 @@
 """The commands, each a function of its options. Of several processes the first one speaks and writes for all."""
 
+import contextlib
 import csv
 import dataclasses
 import functools
 import io
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -26,6 +29,8 @@ from vaejax.files import write_text
 from vaejax.types import Transform
 
 __all__ = ["COMMANDS"]
+
+T = TypeVar("T")
 
 # One object a rate: programs of a second fit in this process are not compiled again.
 _adam = functools.cache(optax.adam)
@@ -78,7 +83,8 @@ def _by_em(command: of.Fit, folder: Folder, model: vj.LatentModel, source: Sourc
 
 def _em(command: of.Fit, folder: Folder, model: vj.LatentModel, source: Source, epochs: int) -> None:
     x = prepare(model, source.train.x, command.pixels, source.levels).rows
-    params, trace = vj.em.fit(
+    fit = functools.partial(
+        vj.em.fit,
         model,
         jax.random.key(command.seed),
         x.reshape(len(x), -1),
@@ -87,6 +93,7 @@ def _em(command: of.Fit, folder: Folder, model: vj.LatentModel, source: Source, 
         tol=1e-6,
         missing=bool(np.isnan(x).any()),
     )
+    params, trace = _interruptible(fit)
     steps = int(trace.steps)
     lines = [f"{i},{value}\n" for i, value in enumerate(trace.log_likelihood[: steps + 1])]
     write_text(folder.path / "history.csv", "step,log_likelihood\n" + "".join(lines))
@@ -94,6 +101,23 @@ def _em(command: of.Fit, folder: Folder, model: vj.LatentModel, source: Source, 
     ended = "converged" if trace.converged else "not converged"
     units = " in standard units" if command.standardize else ""
     _say(f"{steps} steps, {ended}: log-likelihood {trace.log_likelihood[steps]:.4f} nats a row of train{units}")
+
+
+def _interruptible(work: Callable[[], T]) -> T:
+    """The result of work in a thread of its own: the main one hears Ctrl-C, which a compiled loop does not."""
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as problem:
+            result.set_exception(problem)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not result.done():
+        with contextlib.suppress(TimeoutError):
+            result.result(timeout=0.2)
+    return result.result()
 
 
 def _by_gradients(
