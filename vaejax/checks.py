@@ -25,11 +25,18 @@ __all__ = [
     "require_resolved",
     "require_sizes",
     "require_supported",
+    "shown",
 ]
 
 T = TypeVar("T")
 _FAR = 2e4  # distance from the origin over range: about 1e5 deviations
 _ONE_DATUM = "(kernels take one datum; batch them with vaejax.kernels.batched or jax.vmap)"
+
+
+def shown(value: Any) -> str:
+    """How a value shows itself in an error; a long one is cut."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def require_integer(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
@@ -41,7 +48,7 @@ def require_integer(name: str, value: Any, least: int = 1, most: int | None = No
     """
     if not _is_integer(value) or value < least or (most is not None and value > most):
         span = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name}: expected an integer {span}, got {value!r}")
+        raise ValueError(f"{name}: expected an integer {span}, got {shown(value)}")
     return int(value)
 
 
@@ -57,7 +64,7 @@ def require_number(
     if not number or value < least or value <= above or value >= below:
         limits = (("of at least", least), ("above", above), ("below", below))
         words = " and ".join(f"{word} {limit:g}" for word, limit in limits if math.isfinite(limit))
-        raise ValueError(f"{name}: expected a finite number{' ' + words if words else ''}, got {value!r}")
+        raise ValueError(f"{name}: expected a finite number{' ' + words if words else ''}, got {shown(value)}")
     return float(value)
 
 
@@ -82,19 +89,19 @@ def prng_key(name: str, key: Any) -> jax.Array:
 def require_sizes(name: str, sizes: Sequence[int], least: int = 1) -> None:
     """`ValueError` unless these are positive integers, `least` of them or more."""
     if len(sizes) < least or not all(_is_integer(size) and size > 0 for size in sizes):
-        raise ValueError(f"{name}: expected at least {least} positive sizes, got {sizes}")
+        raise ValueError(f"{name}: expected at least {least} positive sizes, got {shown(sizes)}")
 
 
 def require_image(name: str, shape: Sequence[int]) -> None:
     """`ValueError` unless the shape is that of an image."""
     if len(shape) != 3 or not all(_is_integer(size) and size > 0 for size in shape):
-        raise ValueError(f"{name}: expected (height, width, channels), got {shape}")
+        raise ValueError(f"{name}: expected (height, width, channels), got {shown(shape)}")
 
 
 def require_choice(name: str, value: T, choices: Collection[T]) -> T:
     """The value; `ValueError` unless it is one of the choices."""
     if not any(value is choice or (type(value) is type(choice) and value == choice) for choice in choices):
-        raise ValueError(f"{name}: expected one of {', '.join(map(str, choices))}, got {value!r}")
+        raise ValueError(f"{name}: expected one of {', '.join(map(str, choices))}, got {shown(value)}")
     return value
 
 

@@ -121,3 +121,19 @@ def test_errors_name_expected_and_actual():
         vj.sample(GMM, params, key, 5)
     with pytest.raises(TypeError, match="model: expected one that says num_parameters, got Open"):
         vj.evaluate.bic(Open(), {}, X)
+
+
+def test_messages_stay_short():
+    for call in (
+        lambda: vj.fit(MODEL, jax.random.key(0), X, context=["x"] * 100_000, epochs=1),
+        lambda: vj.fit(MODEL, jax.random.key(0), X, epochs=list(range(100_000))),
+        lambda: vj.zoo.vae(zoo.D, 2, hidden=("x",) * 100_000),
+    ):
+        with pytest.raises((ValueError, TypeError)) as problem:
+            call()
+        assert len(str(problem.value)) < 1000
+
+
+def test_numbers_of_numpy_are_numbers():
+    options = {"epochs": np.int64(1), "batch_size": np.int32(20), "average": np.float32(0.5), "patience": np.int8(1)}
+    assert vj.fit(MODEL, jax.random.key(0), jnp.asarray(X, jnp.bfloat16), validation=X, **options).state.step == 2

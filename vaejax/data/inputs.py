@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from vaejax.checks import finite_rows, numpy_array, require_each_row, require_resolved, require_supported
+from vaejax.checks import finite_rows, numpy_array, require_each_row, require_resolved, require_supported, shown
 from vaejax.data import Dataset, Split
 from vaejax.models import LatentModel
 from vaejax.types import Array, ArrayLike, Transform
@@ -137,4 +137,4 @@ def _context(model: LatentModel, context: Any, rows: int, name: str) -> Array | 
 
 def _summary(value: Any) -> str:
     array = np.asarray(value)
-    return f"{value!r}" if array.dtype.kind in "OU" else f"{array.dtype} of shape {array.shape}"
+    return shown(value) if array.dtype.kind in "OU" else f"{array.dtype} of shape {array.shape}"

@@ -1,5 +1,6 @@
 """Arrays on disk, written by Orbax: saved models, with the recipe as JSON, and checkpoints. Nothing is pickled."""
 
+import errno
 import importlib.metadata
 import json
 import time
@@ -169,6 +170,13 @@ def manager_of(path: Path, writes: bool) -> "CheckpointManager":
 
     kept = _KEPT if writes else None
     options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=writes, create=writes)
+    for _ in range(20 if writes else 0):
+        try:
+            return ocp.CheckpointManager(path / "checkpoints", options=options)
+        except OSError as problem:  # a write that failed is still being cleared away by its own thread
+            if problem.errno != errno.ENOTEMPTY:
+                raise
+            time.sleep(0.1)
     return ocp.CheckpointManager(path / "checkpoints", options=options)
 
 
