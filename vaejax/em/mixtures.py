@@ -89,13 +89,14 @@ class MixtureStep(EMStep[M]):
 
 
 def _sample(key: Key, rows: Chunks, count: int) -> Chunks:
-    """The rows, or so many of them at random."""
+    """The rows, or so many of them drawn by their weights, which are then equal."""
     chunks, size = rows.w.shape
     if chunks * size <= count:
         return rows
-    index = jax.random.randint(key, (count,), 0, chunks * size)
+    shares = rows.w.reshape(-1).astype(float)
+    index = jax.random.choice(key, chunks * size, (count,), p=shares / jnp.sum(shares))
     take = lambda leaf: leaf[index // size, :, index % size].T[None]  # noqa: E731
-    return Chunks(take(rows.x), rows.w[index // size, index % size][None])
+    return Chunks(take(rows.x), jnp.ones((1, count), rows.w.dtype))
 
 
 def _along_humps(key: Key, rows: Chunks) -> Float[Array, "D D"]:

@@ -24,11 +24,13 @@ class LatentModel(abc.ABC):
     Arguments that all functions of models share:
       model: a `LatentModel`.
       params: its parameters, a nested dict of arrays as `model.init(key)` gives.
-      key: a PRNG key, `jax.random.key(seed)`.
+      key: a PRNG key, `jax.random.key(seed)`; one of `jax.random.PRNGKey(seed)` will do.
       x: one datum, or rows (N, ...) in `vaejax.evaluate`: floats in the form that the likelihood scores, or uint8
         pixels, which are scaled to [0, 1]. Any shape of the right size is reshaped.
       context: the condition of a model with a `context_dim`: a label or a vector, one for each datum.
       progress: show a bar, on a terminal or in a notebook.
+
+    Numbers have JAX's default precision: float32, and float64 in all parameters where `jax_enable_x64` is set.
 
     The three functions themselves take x as `model.event(x)`; the derived functions see to that, once a datum.
 
