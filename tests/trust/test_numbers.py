@@ -38,3 +38,7 @@ def test_counts_that_were_taken_for_pixels_are_named():
     assert not any(note in said for said in vj.fit(model, KEY, x / 255.0, epochs=1).history.notes)
     with pytest.raises(FloatingPointError, match=f"larger floor; .*{note}"):
         vj.fit(model, KEY, x, epochs=9, batch_size=9, optimizer=optax.sgd(1e30), max_skipped=3)
+    with pytest.warns(UserWarning, match=f"x: {note}"):
+        params, _ = vj.em.fit(vj.GMM(1, 3), KEY, x, num_steps=1)
+    found = vj.evaluate.log_evidence_estimate(vj.GMM(1, 3), params, KEY, x)
+    assert note in found.protocol

@@ -12,7 +12,9 @@ from vaejax.data import Dataset, Split
 from vaejax.models import LatentModel
 from vaejax.types import Array, ArrayLike, Transform
 
-__all__ = ["Rows", "checked_rows", "is_grey", "validation_rows"]
+__all__ = ["PIXELS", "Rows", "checked_rows", "is_grey", "validation_rows"]
+
+PIXELS = "uint8 values were taken for pixels and divided by 255 (counts: x.astype(float))"
 
 
 class Rows(NamedTuple):

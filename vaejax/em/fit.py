@@ -176,13 +176,13 @@ def fit(
 def _warn_of_degenerate(step: EMStep, trace: EMTrace) -> None:
     if not np.any(trace.degenerate):
         return
-    few, faults = trace.degenerate & ~trace.at_floor, []
+    few, faults = trace.degenerate & (trace.effective_rows < step.least_rows), []
     if np.any(few):
         rows = ", ".join(f"{count:.1f}" for count in trace.effective_rows[few][:5])
         faults.append(
             f"{few.sum()} of {few.size} components explain too few rows ({rows}; {step.least_rows} are needed)"
         )
-    if np.any(trace.at_floor):
+    if np.any(trace.at_floor & trace.degenerate):
         some = f"{trace.at_floor.sum()} of {few.size} components stand"
         which = "the noise stands" if step.model.num_components is None else some
         faults.append(f"{which} on the variance floor")

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import warnings
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -11,6 +12,7 @@ from jaxtyping import Float
 
 from vaejax.checks import numpy_array, require_each_row, require_number, require_supported
 from vaejax.data import Dataset, Split, Stream
+from vaejax.data.inputs import PIXELS
 from vaejax.em.step import Chunks, EMStep
 from vaejax.types import ArrayLike, Params
 
@@ -144,6 +146,8 @@ def _values(step: EMStep, x: np.ndarray, missing: bool) -> np.ndarray:
         )
     if x.ndim < 2 or not len(x) or math.prod(x.shape[1:]) != dim:
         raise ValueError(f"x: expected rows of {dim} values (N, {dim}) or images (N, H, W, C), got shape {x.shape}")
+    if x.dtype == np.uint8 and x.ndim == 2:  # images have more axes
+        warnings.warn(f"x: {PIXELS}", stacklevel=4)
     x = x.reshape(len(x), dim)
     if step.model.support is not None and x.dtype != np.uint8:
         require_supported("x", x, step.model.support, missing)

@@ -32,8 +32,8 @@ class EMTrace(NamedTuple):
       reseeds: components that started again in each step; the objective may fall there.
       effective_rows: rows that each component explains (of weighted ones $(\sum w)^2/\sum w^2$ count).
       at_floor: whether a component stands on the variance floor in a direction in which the data do not.
-      degenerate: whether it is that, or explains fewer rows than its covariance needs: then its likelihood is no
-        evidence for it, and a restart without such components is preferred.
+      degenerate: whether it is that with the default floor, or explains fewer rows than its covariance needs: then its
+        likelihood is no evidence for it, and a restart without such components is preferred.
     """
 
     objective: Float[Either, " S+1"]
@@ -128,7 +128,7 @@ def run(
 
         state, (objective, log_likelihood, reseeds) = jax.lax.scan(body, state, jnp.arange(num_steps + 1))
         effective, at_floor = step.shares(state.params) * count, step.at_floor(state.params, settled)
-        degenerate = at_floor | (effective + settled.prior_count < step.least_rows)
+        degenerate = at_floor & ~settled.floor_given | (effective + settled.prior_count < step.least_rows)
         trace = EMTrace(
             objective, log_likelihood, state.converged, state.steps, reseeds[:-1], effective, at_floor, degenerate
         )

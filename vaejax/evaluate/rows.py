@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from vaejax.checks import finite_rows, prng_key
 from vaejax.data import Dataset, Split
-from vaejax.data.inputs import Rows, checked_rows, is_grey
+from vaejax.data.inputs import PIXELS, Rows, checked_rows, is_grey
 from vaejax.distributions import After, Distribution, Guide, sample_latents
 from vaejax.models import Elbo, Inference, LatentModel, elbo, encode, infer
 from vaejax.progress import Bar
@@ -89,8 +89,10 @@ def checked(model: LatentModel, x: RowsLike, context: ArrayLike | None = None, n
 
 def remarks(model: LatentModel, x: RowsLike, rows: Rows) -> str:
     """What a protocol says of the rows: the part that they are of, and whether their score is a likelihood."""
-    part = f", {len(rows.x)} rows of the test part" if isinstance(x, Dataset) else ""
-    return part + ("; of grey values, which is no likelihood" if is_grey(model, rows, None) else "")
+    said = f", {len(rows.x)} rows of the test part" if isinstance(x, Dataset) else ""
+    if rows.x.dtype == jnp.uint8 and rows.x.ndim == 2:
+        said += f"; {PIXELS}"
+    return said + ("; of grey values, which is no likelihood" if is_grey(model, rows, None) else "")
 
 
 def finite_points(name: str, x: ArrayLike, dim: int | None = None, least: int = 1) -> Float[np.ndarray, "N D"]:

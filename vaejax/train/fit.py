@@ -15,7 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from vaejax import objectives
 from vaejax.checks import prng_key, require_parameters
 from vaejax.data import Dataset, Split, Stream
-from vaejax.data.inputs import Rows, checked_rows, is_grey, validation_rows
+from vaejax.data.inputs import PIXELS, Rows, checked_rows, is_grey, validation_rows
 from vaejax.models import LatentModel
 from vaejax.networks import in_precision
 from vaejax.objectives import Objective
@@ -33,7 +33,6 @@ from vaejax.types import Array, ArrayLike, Key, Params
 __all__ = ["fit", "fit_ensemble"]
 
 _GREY = "the Bernoulli score of values between 0 and 1 is not a likelihood (see transforms.binarize)"
-_PIXELS = "uint8 values were taken for pixels and divided by 255 (counts: x.astype(float))"
 _ADAM = optax.adam(1e-3)  # one object, so that a second fit does not compile again
 
 
@@ -142,7 +141,7 @@ def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
         over = NamedSharding(mesh, PartitionSpec("data"))
         state, hparams = processes.replicated(both, mesh) if members is None else jax.device_put(both, over)
     table = feed.head.x.dtype == jnp.uint8 and len(model.event_shape) < 3
-    notes = {_GREY: is_grey(model, feed.head, options.transform), _PIXELS: table and options.transform is None}
+    notes = {_GREY: is_grey(model, feed.head, options.transform), PIXELS: table and options.transform is None}
     history = History([note for note, holds in notes.items() if holds])
     first = Checkpoint(Position(0, 0), state, history, [], np.zeros(members or 1, int))
     with processes.together(saved=options.checkpoint is not None), run as directory:
