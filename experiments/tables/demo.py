@@ -135,8 +135,8 @@ def digits(config: Config, page: Page) -> dict[str, tuple[float, float]]:
     columns = ("model", "train", "valid.", "test, nats", "bits/px", "params", "s")
     page.table(columns, rows)
     page.paragraph(
-        "* some components explain too few images for their covariance, or stand on the variance floor: their likelihood "
-        "is no evidence for them."
+        "* some components explain too few images for their covariance, or stand on the variance floor: their "
+        "likelihood is no evidence for them."
     )
     show = lambda x: np.asarray(x).reshape(-1, 8, 8)  # noqa: E731
     draw = lambda name, mode: show(  # noqa: E731

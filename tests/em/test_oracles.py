@@ -171,8 +171,7 @@ def test_mnist_table(mnist, x64):
         32: (0.01798, 400.43, 409.41),
         64: (0.01011, 570.25, 579.75),
     }
-    train = mnist.train.x.reshape(60_000, 784)
-    test = mnist.test.x.reshape(10_000, 784)
+    train, test = mnist.train.x, mnist.test.x
     for m, (noise, train_score, test_score) in table.items():
         model = vj.PPCA(784, m)
         params = vj.em.ppca_exact(model, train)
