@@ -22,7 +22,7 @@ M = TypeVar("M", GMM, PPCAMixture)
 
 _NARROW = 1e-3  # deviation of components that assign rows to the nearest mean, in the standard frame
 _SHRINK = 0.1  # share of the variance of the data that the covariances of clusters are shrunk towards
-_LLOYD_STEPS = 10
+_LLOYD_STEPS = 30
 _SEEDED_ON = 2**14  # rows that k-means sees, at most
 _LEAST_FLOOR = 1e-12  # deviations of a millionth: 16 times what float32 rows resolve
 
@@ -135,7 +135,7 @@ def _unit(a: Float[Array, "F D"]) -> Float[Array, "F D"]:
 def kmeans(
     rows: Chunks, centres: Float[Array, "K D"], metric: Float[Array, "D D"] | None = None
 ) -> Float[Array, "K D"]:
-    r"""Centres after ten of Lloyd's steps; one without rows stays where it is.
+    r"""Centres after thirty of Lloyd's steps; one without rows stays where it is.
 
     Args:
       rows: the chunks.
