@@ -80,3 +80,14 @@ def test_a_small_file_does_not_fill_the_memory(tmp_path, kind):
         )
     with pytest.raises(ValueError, match=words):
         read(path)
+
+
+def test_a_folder_of_too_many_pixels_is_refused(tmp_path, monkeypatch):
+    for i in range(3):
+        grey(i).save(tmp_path / f"{i}.png")
+    monkeypatch.setattr(data.images, "_MOST", 2 * 24)
+    with pytest.raises(
+        ValueError, match=r"expected at most 48 bytes of pixels: take fewer \(most=\), smaller \(side=\)"
+    ):
+        data.from_file(tmp_path)
+    assert len(data.from_file(tmp_path, most=2).train) == 2

@@ -138,6 +138,15 @@ def test_checkpoints_of_another_run_are_refused(finished, tmp_path):
             call(finished)
 
 
+def test_a_run_of_format_3_is_read(finished):
+    edit(finished / "run.json", lambda about: about | {"format": 3})
+    for path in (finished / "checkpoints").glob("*/about/metadata"):
+        edit(path, lambda about: {name: value for name, value in about.items() if name != "run"})
+    vj.load(finished)
+    with pytest.raises(ValueError, match="its format is 3, this one's is 4"):
+        fit(finished)
+
+
 def test_skipped_steps_stand_in_the_notes():
     def objective(model, params, key, x, context, step, hparams):
         return jnp.nan * jnp.sum(params["decoder"]["layer1"]["bias"]), {}
