@@ -96,7 +96,7 @@ def digits(config: Config, page: Page) -> dict[str, tuple[float, float]]:
         f"{len(data.test)} to test (other writers). "
         "Exact mean log-density in nats of dequantised pixels, (k + u)/17; "
         "bits a pixel bound the code length of the grey levels. MAP: 50 pseudo-images of the data's variances behind "
-        "each covariance."
+        "each covariance. *: the likelihood of some components is no evidence for them (too few images, or the floor)."
     )
     models = {
         "Gaussian": vj.GMM(1, 64),
@@ -122,8 +122,7 @@ def digits(config: Config, page: Page) -> dict[str, tuple[float, float]]:
         error, mean = held["test"].std() / np.sqrt(len(held["test"])), held["test"].mean()
         bits, scores[name] = np.log2(17) - mean / 64 / np.log(2), (mean, error)
         cells = f"{trace.log_likelihood[-1]:.1f}", f"{held['validation'].mean():.1f}", f"{mean:.1f} ± {error:.1f}"
-        named = f"{name} *" if trace.degenerate.any() else name
-        rows.append((named, *cells, f"{bits:.3f}", f"{model.num_parameters:,}", f"{seconds:.1f}"))
+        rows.append((f"{name}{' *' * trace.degenerate.any()}", *cells, f"{bits:.3f}", f"{model.num_parameters:,}", f"{seconds:.1f}"))
     start = time.perf_counter()
     kde = vj.kde.fit(parts["train"], bandwidth="cv", seed=config.seed)
     train = "-"
@@ -134,10 +133,6 @@ def digits(config: Config, page: Page) -> dict[str, tuple[float, float]]:
     rows.append((f"KDE, h={float(kde.scale):.3f}", *cells, f"{bits:.3f}", "", f"{seconds:.1f}"))
     columns = ("model", "train", "valid.", "test, nats", "bits/px", "params", "s")
     page.table(columns, rows)
-    page.paragraph(
-        "* some components explain too few images for their covariance, or stand on the variance floor: their "
-        "likelihood is no evidence for them."
-    )
     show = lambda x: np.asarray(x).reshape(-1, 8, 8)  # noqa: E731
     draw = lambda name, mode: show(  # noqa: E731
         jax.vmap(lambda k: vj.sample(*fits[name], k, mode=mode))(jax.random.split(key, 20))
