@@ -122,7 +122,8 @@ def digits(config: Config, page: Page) -> dict[str, tuple[float, float]]:
         error, mean = held["test"].std() / np.sqrt(len(held["test"])), held["test"].mean()
         bits, scores[name] = np.log2(17) - mean / 64 / np.log(2), (mean, error)
         cells = f"{trace.log_likelihood[-1]:.1f}", f"{held['validation'].mean():.1f}", f"{mean:.1f} ± {error:.1f}"
-        rows.append((f"{name}{' *' * trace.degenerate.any()}", *cells, f"{bits:.3f}", f"{model.num_parameters:,}", f"{seconds:.1f}"))
+        name += " *" * bool(trace.degenerate.any())
+        rows.append((name, *cells, f"{bits:.3f}", f"{model.num_parameters:,}", f"{seconds:.1f}"))
     start = time.perf_counter()
     kde = vj.kde.fit(parts["train"], bandwidth="cv", seed=config.seed)
     train = "-"
