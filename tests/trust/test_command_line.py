@@ -199,9 +199,14 @@ def test_an_interrupt_of_em_is_no_crash(tmp_path):
         tmp_path / "run",
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "vaejax", *map(str, words)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "vaejax", *map(str, words)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    time.sleep(12.0)  # it is in the compiled loop
+    assert process.stdout is not None and process.stdout.readline().startswith("gmm on ")
+    time.sleep(8.0)  # compiled, or not yet
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors[-2000:]

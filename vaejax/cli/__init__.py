@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code.
 
     0 is success; 2 a command that cannot be followed, with one line on what was expected and what came;
-    1 training that failed; 130 one that was stopped from outside.
+    1 training that failed, or a fault of ours; 130 one that was stopped from outside.
 
     Args:
       arguments: the words after `vaejax`; default: those of the process.

@@ -25,7 +25,7 @@ from vaejax.train import processes
 from vaejax.train.feed import Feed, Memory, Position, Streamed
 from vaejax.train.loop import run_epochs
 from vaejax.train.options import Data, Options, keywords
-from vaejax.train.runs import Checkpoint, Run, identity, settings
+from vaejax.train.runs import Checkpoint, Run, identity, settings, update_digest
 from vaejax.train.state import Fit, History, TrainState, initial_state
 from vaejax.train.step import Setup
 from vaejax.types import Array, ArrayLike, Key, Params
@@ -128,6 +128,8 @@ def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     params = _start(setup.over_members(model.init), keys[..., 0], options.init)
     begin = lambda params, key: initial_state(params, key, optimizer, average > 0, held is not None)  # noqa: E731
     state = setup.over_members(begin)(params, keys[..., 1])
+    if jax.process_count() > 1:
+        processes.require_same({"optimizer": update_digest(setup, state)})
     hparams = _inject(state, options.hparams or {}, objective, key.shape)
     feed: Feed = (
         Memory(setup, source) if isinstance(source, Rows) else Streamed(setup, source, options.context is not None)

@@ -88,7 +88,7 @@ class Options:
         require_number("average", self.average, least=0.0, below=1.0)
         if self.patience is not None:
             require_integer("patience", self.patience)
-        self.precision  # noqa: B018  checked when the options are made
+        _ = self.precision  # it is checked when the options are made
         if self.mesh is not None and getattr(self.mesh, "axis_names", None) != ("data",):
             raise ValueError(f"mesh: expected a jax.sharding.Mesh with the one axis 'data', got {self.mesh!r}")
 

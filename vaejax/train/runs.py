@@ -34,7 +34,7 @@ from vaejax.train.state import History, StepLog, TrainState, joined
 from vaejax.train.step import Setup
 from vaejax.types import Key, PyTree
 
-__all__ = ["Checkpoint", "Run", "identity", "settings"]
+__all__ = ["Checkpoint", "Run", "identity", "settings", "update_digest"]
 
 _FORMAT = 4
 _MAY_DIFFER = {"jax", "update", "options"}
@@ -237,12 +237,6 @@ def identity(
     `update` is a digest of the optimiser's update as JAX traces it, with its constants: the learning rate, a schedule.
     """
     content = texts(digest(_flat(rows)))
-
-    def update(state: TrainState) -> PyTree:
-        step = optax.with_extra_args_support(setup.optimizer).update
-        return step(state.params, state.opt_state, state.params, value=jnp.zeros(()))
-
-    traced = jax.make_jaxpr(setup.over_members(update))(state)
     return {
         "format": _FORMAT,
         "model": text(setup.model),
@@ -257,9 +251,20 @@ def identity(
         "data": content if len(content) > 1 else content[0],
         "validation": None if held is None else digest(_flat(held)),
         "jax": jax.__version__,
-        "update": digest((text(traced.jaxpr), traced.consts)),
+        "update": update_digest(setup, state),
         "options": {"epochs": options.epochs, "patience": options.patience, "max_skipped": options.max_skipped},
     }
+
+
+def update_digest(setup: Setup, state: TrainState) -> str:
+    """A checksum of the optimiser's update as JAX traces it, with its constants."""
+
+    def update(state: TrainState) -> PyTree:
+        step = optax.with_extra_args_support(setup.optimizer).update
+        return step(state.params, state.opt_state, state.params, value=jnp.zeros(()))
+
+    traced = jax.make_jaxpr(setup.over_members(update))(state)
+    return digest((text(traced.jaxpr), traced.consts))
 
 
 def settings(model: LatentModel, key: Key, options: Options) -> dict[str, str]:

@@ -136,7 +136,7 @@ def _best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Params
     model = _model(path, about["recipe"], model)
     newest = None
     for _ in range(20):  # a run that goes on may be between two checkpoints
-        if (newest := next(whole_checkpoints(_reader(path), path), None)) is not None:
+        if (newest := next(whole_checkpoints(manager_of(path, writes=False), path), None)) is not None:
             break
         time.sleep(0.05)
     else:
@@ -170,24 +170,17 @@ def manager_of(path: Path, writes: bool) -> "CheckpointManager":
 
     kept = _KEPT if writes else None
     options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=writes, create=writes)
-    for _ in range(20 if writes else 0):
+    tries = 10
+    while True:
         try:
             return ocp.CheckpointManager(path / "checkpoints", options=options)
-        except OSError as problem:  # a write that failed is still being cleared away by its own thread
-            if problem.errno != errno.ENOTEMPTY:
+        except OSError as problem:
+            # A run that goes on removes what a reader looks at; a failed write is cleared away by its own thread.
+            passing = problem.errno == errno.ENOTEMPTY if writes else isinstance(problem, FileNotFoundError)
+            tries -= 1
+            if not passing or not tries:
                 raise
-            time.sleep(0.1)
-    return ocp.CheckpointManager(path / "checkpoints", options=options)
-
-
-def _reader(path: Path) -> "CheckpointManager":
-    """A manager that writes nothing; a run that goes on may remove a checkpoint while it looks: then it looks again."""
-    for _ in range(9):
-        try:
-            return manager_of(path, writes=False)
-        except FileNotFoundError:
             time.sleep(0.05)
-    return manager_of(path, writes=False)
 
 
 def add_checkpoint(manager: "CheckpointManager", arrays: PyTree, about: dict[str, Any]) -> None:
@@ -213,6 +206,7 @@ def whole_checkpoints(manager: "CheckpointManager", path: Path) -> Iterator[tupl
     """
     import orbax.checkpoint as ocp
 
+    about = read_json(path / RUN, "what vaejax.fit writes", ("format",))
     for number in sorted(manager.all_steps(), reverse=True):
         items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), about=ocp.args.JsonRestore())
         try:
@@ -225,14 +219,11 @@ def whole_checkpoints(manager: "CheckpointManager", path: Path) -> Iterator[tupl
             reason = f"{path}: checkpoint {number} is damaged ({brief(problem)}); trying an older one"
             warnings.warn(reason, stacklevel=2)
             continue
-        if stored["about"].get("run", None if _says_run(path) else _run_digest(manager)) != _run_digest(manager):
+        said = stored["about"].get("run")
+        unsaid = said is None and about["format"] == 3  # which did not say it yet
+        if not unsaid and said != _run_digest(manager):
             raise ValueError(f"{path}: checkpoint {number} is of another run than its {RUN}")
         yield stored["arrays"], stored["about"]
-
-
-def _says_run(path: Path) -> bool:
-    """Whether checkpoints of this folder say their run: those of format 3 do not yet."""
-    return read_json(path / RUN, "what vaejax.fit writes").get("format") != 3
 
 
 def _vanishes(folder: Path) -> bool:
