@@ -179,14 +179,16 @@ def test_a_reader_sees_a_whole_checkpoint_while_the_run_goes_on(tmp_path):
 
 
 PROGRAM = """
-import sys, jax, numpy as np, vaejax as vj
+import sys, jax, numpy as np, optax, vaejax as vj
 folder, kind = sys.argv[1:]
 x = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
-size = 20 + 20 * jax.process_index() if kind == "differs" else 20
+index = jax.process_index()
+size = 20 + 20 * index if kind == "batch" else 20
+rate = 1e-3 * (1 + index) if kind == "rate" else 1e-3
 model = vj.zoo.sigma_vae(6, 2, hidden=(16,))
 print("begins", flush=True)
-vj.fit(model, jax.random.key(0), x, epochs=3 if kind == "differs" else 100000, batch_size=size, checkpoint=folder,
-       checkpoint_every=0.0, validation=x[:20])
+vj.fit(model, jax.random.key(0), x, epochs=100000 if kind == "long" else 3, batch_size=size, checkpoint=folder,
+       optimizer=optax.adam(rate), checkpoint_every=0.0, validation=x[:20])
 """
 
 
@@ -217,11 +219,14 @@ def is_running(pid):
 
 
 @pytest.mark.slow
-def test_settings_that_differ_between_processes_are_an_error_in_each(tmp_path):
-    process = launched(tmp_path, "differs")
+@pytest.mark.parametrize(
+    "kind, words", [("batch", "batch_size: expected the same"), ("rate", "optimizer: expected the same")]
+)
+def test_settings_that_differ_between_processes_are_an_error_in_each(tmp_path, kind, words):
+    process = launched(tmp_path, kind)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert errors.count("ValueError: batch_size: expected the same in every process, got 20 and 40") == 2
+    assert errors.count(f"ValueError: {words} in every process, got ") == 2
 
 
 @pytest.mark.slow
