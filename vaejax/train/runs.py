@@ -232,10 +232,7 @@ def _short(value: Any) -> str:
 def identity(
     setup: Setup, options: Options, rows: Rows, held: Rows | None, hparams: HParams, state: TrainState
 ) -> dict[str, Any]:
-    """Facts that two runs must share to be the same one; under `options` stand those that may differ.
-
-    `update` is a digest of the optimiser's update as JAX traces it, with its constants: the learning rate, a schedule.
-    """
+    """Facts that two runs must share to be the same one; under `options` stand those that may differ."""
     content = texts(digest(_flat(rows)))
     return {
         "format": _FORMAT,
@@ -257,7 +254,7 @@ def identity(
 
 
 def update_digest(setup: Setup, state: TrainState) -> str:
-    """A checksum of the optimiser's update as JAX traces it, with its constants."""
+    """A checksum of the optimiser's update as JAX traces it, with its constants: the learning rate, a schedule."""
 
     def update(state: TrainState) -> PyTree:
         step = optax.with_extra_args_support(setup.optimizer).update
