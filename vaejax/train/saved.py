@@ -176,7 +176,8 @@ def manager_of(path: Path, writes: bool) -> "CheckpointManager":
             return ocp.CheckpointManager(path / "checkpoints", options=options)
         except OSError as problem:
             # A run that goes on removes what a reader looks at; a failed write is cleared away by its own thread.
-            passing = problem.errno == errno.ENOTEMPTY if writes else isinstance(problem, FileNotFoundError)
+            kinds = () if writes else (FileNotFoundError, NotADirectoryError)
+            passing = isinstance(problem, kinds) or (writes and problem.errno == errno.ENOTEMPTY)
             tries -= 1
             if not passing or not tries:
                 raise
