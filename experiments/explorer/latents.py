@@ -87,8 +87,18 @@ def quantised(params: Mapping[str, Any]) -> tuple[list[dict[str, str]], dict[str
     return layers, meant
 
 
+def folded(params: Any) -> Any:
+    """The parameters with the likelihood's shift in the decoder's last bias, where the page reads it."""
+    last, likelihood = max(params["decoder"]), params["likelihood"]
+    shift = likelihood["shift"]
+    layer = params["decoder"][last]
+    moved = params["decoder"] | {last: layer | {"bias": layer["bias"] + shift.ravel()}}
+    return params | {"decoder": moved, "likelihood": likelihood | {"shift": 0.0 * shift}}
+
+
 def change(model: Any, params: Any, z: np.ndarray, labels: Any = None) -> float:
     """The largest change of a pixel by weights of two bytes, at these codes and at as many points anywhere in reach."""
+    params = folded(params)
     rounded = params | {"decoder": quantised(params["decoder"])[1]}
     anywhere = np.random.default_rng(0).uniform(-REACH, REACH, z.shape)
     apart = [decode(model, params, at, labels) - decode(model, rounded, at, labels) for at in (z, anywhere)]
@@ -112,7 +122,7 @@ def packed(name: str, model: Any, params: Any, split: vj.data.Split) -> dict[str
         "shape": model.event_shape[:2],
         "reach": REACH,
         "difference": round(change(model, params, z, known_labels(model, split)), 6),
-        "layers": quantised(params["decoder"])[0],
+        "layers": quantised(folded(params)["decoder"])[0],
         "codes": np.round(z.astype(float), 2).tolist(),
         "labels": np.asarray(split.y).tolist(),
     }

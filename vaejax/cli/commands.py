@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-import optax
 
 import vaejax as vj
 from vaejax.checks import require_integer, require_number
@@ -26,14 +25,12 @@ from vaejax.cli.report import write_report
 from vaejax.cli.scoring import evaluate, file_of, latest, score_rows
 from vaejax.cli.source import Source, load_source, prepare
 from vaejax.files import write_text
+from vaejax.train.schedule import cosine_adam, rows_of_a_step
 from vaejax.types import Transform
 
 __all__ = ["COMMANDS"]
 
 T = TypeVar("T")
-
-# One object a rate: programs of a second fit in this process are not compiled again.
-_adam = functools.cache(optax.adam)
 
 
 def _list(command: of.List) -> None:
@@ -47,7 +44,8 @@ def _fit(command: of.Fit) -> None:
     options = dataclasses.asdict(command) | {"out": None, "data": path}
     source, em = load_source(options | {"data": command.data}), by_em(command.model)
     train = source.train.x
-    size = _batch_size(len(train)) if command.batch_size is None else command.batch_size
+    devices = jax.device_count() if jax.process_count() > 1 else 1
+    size = rows_of_a_step(len(train), devices) if command.batch_size is None else command.batch_size
     require_integer("--batch-size", size)
     model = build(command, train.shape[1:], source.labels, source.levels, max(1, len(train) // size))
     form, transform, _ = prepare(model, train[:1], command.pixels, source.levels)
@@ -65,12 +63,6 @@ def _fit(command: of.Fit) -> None:
     else:
         _by_gradients(command, folder, model, source, transform, epochs=epochs, batch_size=size)
     _say(f"saved in {folder.path}; next: vaejax evaluate {folder.path}, vaejax report {folder.path}")
-
-
-def _batch_size(rows: int) -> int:
-    """128, or a twentieth of few rows; a number that the devices of several processes can share."""
-    size, devices = min(128, max(16, rows // 20)), jax.device_count() if jax.process_count() > 1 else 1
-    return max(devices, size // devices * devices)
 
 
 def _by_em(command: of.Fit, folder: Folder, model: vj.LatentModel, source: Source, epochs: int) -> None:
@@ -127,7 +119,8 @@ def _by_gradients(
         model,
         jax.random.key(command.seed),
         vj.data.share(source.data, jax.process_index(), jax.process_count()),
-        optimizer=_adam(require_number("--learning-rate", command.learning_rate, above=0)),
+        optimizer=cosine_adam(require_number("--learning-rate", command.learning_rate, above=0)),
+        extend=command.extend,
         context="labels" if model.context_dim else None,
         checkpoint=folder.path,
         patience=command.patience,

@@ -97,7 +97,7 @@ class Folder:
         begun = (self.path / "run.json").is_file() or (self.path / "model").is_dir()
         if begun and (self.path / _FILE).is_file():
             stored = self.options
-            grows = set() if by_em(options["model"]) else {"epochs"}
+            grows = {"extend"} | (set() if by_em(options["model"]) else {"epochs"})
             names = sorted((stored.keys() | options.keys()) - grows, key=lambda name: (name != "model", name))
             for name in names:
                 old, new = stored.get(name), options.get(name)
@@ -106,6 +106,9 @@ class Folder:
                     raise ValueError(f"{self.path} holds another run: {difference}; use a new folder")
             if stored["epochs"] >= options["epochs"]:
                 return
+            if not options["extend"]:
+                longer = f"its epochs are {stored['epochs']}, this one's {options['epochs']}"
+                raise ValueError(f"{self.path} holds a run with a schedule of its length: {longer}; --extend goes on")
         elif self.path.exists() and (not self.path.is_dir() or any(map(_is_foreign, self.path.iterdir()))):
             raise ValueError(f"{self.path} holds something else: use a new folder")
         self.path.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 import vaejax as vj
 from vaejax.checks import require_number
+from vaejax.zoo.deep import FREE_NATS
+from vaejax.zoo.parts import WARM_UP
 
 __all__ = ["LIKELIHOODS", "MEMBERS", "build", "by_em", "describe"]
 
@@ -30,7 +32,16 @@ _ARGUMENTS = (  # of constructors, each an option of the same name
 )
 _OF_OBJECTIVE = ("beta", "warm_up", "free_bits")
 _SET_OBJECTIVE = ("two-stage", "autoencoder")
-_OF_GRADIENTS = ("conditional", "patience", "learning_rate", "batch_size", "likelihood", "scale", *_OF_OBJECTIVE)
+_OF_GRADIENTS = (
+    "conditional",
+    "patience",
+    "learning_rate",
+    "extend",
+    "batch_size",
+    "likelihood",
+    "scale",
+    *_OF_OBJECTIVE,
+)
 
 
 def by_em(name: str) -> bool:
@@ -113,16 +124,19 @@ def _likelihood(name: str | None, scale: str | None, levels: int) -> vj.heads.He
 
 def _objective(options: Any, steps_per_epoch: int) -> dict[str, Any]:
     """The objective as an argument, where the options ask for another one than the model's."""
+    if options.beta is options.free_bits is options.warm_up is None or options.model in _SET_OBJECTIVE:
+        return {}
     normal = options.likelihood is None and options.scale is None
     optimal = options.scale == "optimal" or (options.model == "sigma-vae" and normal)
-    plain = objective = vj.objectives.optimal_sigma() if optimal else vj.objectives.elbo()
+    objective = vj.objectives.optimal_sigma() if optimal else vj.objectives.elbo()
     beta = 4.0 if options.beta is None and options.model == "beta-vae" else options.beta
     if beta is not None:
         objective = vj.objectives.beta(require_number("--beta", beta, least=0), objective)
-    if options.free_bits is not None:
+    nats = FREE_NATS.get(options.model.replace("-", "_")) if options.free_bits is None else options.free_bits
+    if nats is not None:
         deep = "latent_dim" not in inspect.signature(MEMBERS[options.model]).parameters
-        objective = vj.objectives.free_bits(options.free_bits, objective, per="layer" if deep else "dimension")
-    if options.warm_up is not None:
-        objective = vj.objectives.warm_up(options.warm_up * steps_per_epoch, objective)
-    changed = (optimal or objective is not plain) and options.model not in _SET_OBJECTIVE
-    return {"objective": objective} if changed else {}
+        objective = vj.objectives.free_bits(nats, objective, per="layer" if deep else "dimension")
+    if options.warm_up != 0:
+        steps = WARM_UP if options.warm_up is None else options.warm_up * steps_per_epoch
+        objective = vj.objectives.warm_up(steps, objective)
+    return {"objective": objective}

@@ -54,7 +54,8 @@ class Fit:
       scale: Standard deviation of a normal or discretized-logistic likelihood: a number, shared, optimal,
         per_pixel_constant or per_pixel.
       beta: Weight of the divergence.
-      warm_up: Epochs in which the weight of the divergence is raised from 0.
+      warm_up: Epochs in which the weight of the divergence is raised from 0, where it begins; 0 for the full weight
+        at once.
       free_bits: Divergence of each latent (of each layer in a hierarchy) that is not punished.
       conditional: Condition the model on the labels.
       pixels: What a step does to uint8 pixels: binarize, dequantize, or leave them; auto chooses by the
@@ -65,7 +66,8 @@ class Fit:
       validation: Share of the rows held out to choose by, where the data bring no part for it.
       test: Share of the rows held out to evaluate on, where the data bring no part for it.
       batch_size: Rows of a step.
-      learning_rate: Of Adam.
+      learning_rate: Of Adam at the start; it falls to 0 along a cosine.
+      extend: Go on with a run for more epochs than it was begun for.
       patience: Stop after so many epochs without a better validation.
       restarts: Starts of EM, of which the best is kept.
     """
@@ -90,16 +92,17 @@ class Fit:
     likelihood: Annotated[Likelihood | None, _default("NAME", "default: the model's own")] = None  # type: ignore[valid-type]
     scale: Annotated[str | None, _default("TEXT", "default: shared")] = None
     beta: Annotated[float | None, _default("FLOAT", "default: 1; beta-vae: 4")] = None
-    warm_up: Annotated[int | None, _default("EPOCHS", "optional")] = None
-    free_bits: Annotated[float | None, _default("NATS", "optional")] = None
+    warm_up: Annotated[int | None, _default("EPOCHS", "default: 30 % of them")] = None
+    free_bits: Annotated[float | None, _default("NATS", "default: ladder 4, other hierarchies 2")] = None
     conditional: Annotated[bool, arg(metavar="")] = False
     pixels: Literal["auto", "binarize", "dequantize", "grey"] = "auto"
     standardize: Annotated[bool, arg(metavar="")] = False
     labels: Annotated[str | None, _default("TEXT", "optional")] = None
     validation: float = 0.1
     test: float = 0.1
-    batch_size: Annotated[int | None, _default("INT", "default: 128; fewer for under 2560 rows")] = None
-    learning_rate: float = 1e-3
+    batch_size: Annotated[int | None, _default("INT", "default: 100; fewer for under 2000 rows")] = None
+    learning_rate: float = 2e-3
+    extend: Annotated[bool, arg(metavar="")] = False
     patience: Annotated[int | None, _default("INT", "optional")] = None
     restarts: int = 3
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from vaejax.checks import require_integer
 from vaejax.data.arrays import X_NAMES, Y_NAMES, column
 from vaejax.data.dataset import Split
 
@@ -22,13 +23,14 @@ class Stream:
       source: a function of the epoch (0, 1, ...) that gives an iterable of pieces; or something that can be
         iterated again each epoch, such as a Grain dataset or a list. An iterator with `get_state` and
         `set_state`, as Grain's, is moved to its place when a run goes on; others are read up to it.
+      rows: about how many rows an epoch has, of this process; a schedule over the run needs it.
 
     >>> stream = Stream(lambda epoch: (np.full((4, 2), i, np.float32) for i in range(3)))
     >>> [rows.shape for rows, labels in map(Stream.parts, stream.open(epoch=0))]
     [(4, 2), (4, 2), (4, 2)]
     """
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Any, *, rows: int | None = None) -> None:
         if isinstance(source, Iterator):
             raise ValueError(
                 f"data: expected a function of the epoch, or something that can be iterated again; "
@@ -36,7 +38,7 @@ class Stream:
             )
         if not callable(source) and not hasattr(source, "__iter__") and not hasattr(source, "to_iter_dataset"):
             raise ValueError(f"data: expected a function of the epoch or an iterable, got {type(source).__name__}")
-        self.source = source
+        self.source, self.rows = source, None if rows is None else require_integer("rows", rows)
 
     def open(self, epoch: int) -> Iterator[Any]:
         """The pieces of an epoch."""

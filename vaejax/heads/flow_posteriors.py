@@ -42,12 +42,14 @@ class Planar(_Flow):
 
     The encoder gives `2 d + depth (2 d + 1)` numbers: $\mu$, $\sigma$, then u, w, b of each step. w is counted from
     the axis `t % d` and u from where the step is the identity, so that zeros are the diagonal Gaussian and no step
-    begins with a normal of zero, where its gradient would vanish. The steps have no inverse in closed form: draws
-    carry their density, and `log_prob` of another point raises.
+    begins with a normal of zero, where its gradient would vanish. The encoder's numbers for the steps are multiplied
+    by `reach`, so that q leaves the diagonal Gaussian slowly: at the full rate training blows up. The steps have no
+    inverse in closed form: draws carry their density, and `log_prob` of another point raises.
 
     Attributes:
       depth: number of steps.
       floor: least $\sigma$ of the base, as in `heads.normal`; 0 for none.
+      reach: factor of the encoder's numbers for the steps.
 
     Reference: Rezende and Mohamed, 2015, equations 10-14.
 
@@ -60,6 +62,11 @@ class Planar(_Flow):
 
     depth: int
     floor: float = 1e-6
+    reach: float = 0.1
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_number("reach", self.reach, above=0.0)
 
     def size(self, dim: int) -> int:
         return 2 * dim + self.depth * (2 * dim + 1)
@@ -67,7 +74,7 @@ class Planar(_Flow):
     def apply(self, params: Params, output: Array) -> Flowed:
         base = self.base(output)
         dim = base.loc.size
-        steps = output[2 * dim :].reshape(self.depth, 2 * dim + 1)
+        steps = self.reach * output[2 * dim :].reshape(self.depth, 2 * dim + 1)
         axes = jnp.eye(dim, dtype=output.dtype)[jnp.arange(self.depth) % dim]
         u, w = steps[:, :dim] + _IDENTITY * axes, steps[:, dim : 2 * dim] + axes
         return Flowed(base, tuple(PlanarStep(u[t], w[t], steps[t, -1]) for t in range(self.depth)))

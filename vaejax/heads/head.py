@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.distributions import Distribution
-from vaejax.types import Array, Key, Params, Scale
+from vaejax.types import Array, ArrayLike, Key, Params, Scale
 
-__all__ = ["EntryHead", "Head", "VectorHead", "deviation", "with_floor"]
+__all__ = ["EntryHead", "Head", "VectorHead", "deviation", "raw_deviation", "with_floor"]
 
 
 class Head(abc.ABC):
@@ -36,6 +36,16 @@ class Head(abc.ABC):
     def init(self, key: Key, event_shape: tuple[int, ...]) -> Params:
         """Parameters that the head has beside the network's output."""
         return {}
+
+    def from_data(self, params: Params, mean: Array, deviation: Array) -> tuple[Array, Params]:
+        """Output of a network that knows nothing of z, for data with these moments, and the head's parameters then.
+
+        Args:
+          params: the head's parameters, as `init` draws them.
+          mean: of each entry of the event, within the support.
+          deviation: of each entry, positive.
+        """
+        return jnp.zeros(self.output_shape(mean.shape), mean.dtype), params
 
     @abc.abstractmethod
     def apply(self, params: Params, output: Array) -> Distribution:
@@ -96,6 +106,12 @@ class VectorHead(Head):
 def deviation(raw: Array, floor: float) -> Array:
     """A standard deviation: softplus, one at zero, as the exponential for small scales and linear for large ones."""
     return with_floor(jax.nn.softplus(raw + math.log(math.e - 1.0)), floor)
+
+
+def raw_deviation(scale: ArrayLike) -> Array:
+    """The number of which `deviation` without a floor makes this scale."""
+    scale = jnp.asarray(scale)
+    return scale + jnp.log(-jnp.expm1(-scale)) - math.log(math.e - 1.0)
 
 
 def with_floor(scale: Array, floor: float) -> Array:

@@ -7,11 +7,28 @@ import jax.numpy as jnp
 
 from vaejax.checks import require_choice, require_integer, require_number
 from vaejax.distributions import Bernoulli, ContinuousBernoulli, DiscretizedLogistic, Normal
-from vaejax.heads.head import EntryHead, Head, deviation, with_floor
+from vaejax.heads.head import EntryHead, Head, deviation, raw_deviation, with_floor
 from vaejax.recipes import static
 from vaejax.types import Array, Key, Params, Scale
 
 __all__ = ["bernoulli", "continuous_bernoulli", "discretized_logistic", "normal"]
+
+
+_NEAR = 1e-3  # distance of a mean from 0 and 1: entries that are constant have finite logits
+_STEEPEST = 1e4  # logit of a continuous Bernoulli whose mean is nearer than that
+
+
+def _tilted(mean: Array) -> Array:
+    """Logits of the continuous Bernoulli with this mean, by bisection."""
+
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = 0.5 * (low + high)
+        below = ContinuousBernoulli(middle).mean < mean
+        return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+    ends = jnp.full_like(mean, -_STEEPEST), jnp.full_like(mean, _STEEPEST)
+    return jax.lax.fori_loop(0, 40, halve, ends)[0]
 
 
 @static
@@ -22,6 +39,10 @@ class _Logits(EntryHead):
     @property
     def binary(self) -> bool:
         return not self.continuous
+
+    def from_data(self, params: Params, mean: Array, deviation: Array) -> tuple[Array, Params]:
+        inside = jnp.clip(mean, _NEAR, 1.0 - _NEAR)
+        return (_tilted(inside) if self.continuous else jax.scipy.special.logit(inside)), params
 
     def apply(self, params: Params, output: Array) -> Bernoulli | ContinuousBernoulli:
         return ContinuousBernoulli(output) if self.continuous else Bernoulli(output)
@@ -49,6 +70,15 @@ class _Scaled(EntryHead):
         if self.scale in ("shared", "optimal"):
             return {"log_scale": jnp.zeros(())}
         return {"log_scale": jnp.zeros(event_shape)} if self.scale == "per_pixel_constant" else {}
+
+    def from_data(self, params: Params, mean: Array, deviation: Array) -> tuple[Array, Params]:
+        if self.scale == "per_pixel":
+            return jnp.concatenate([mean, raw_deviation(deviation)], -1), params
+        if self.scale == "per_pixel_constant":
+            return mean, params | {"log_scale": jnp.log(deviation)}
+        if isinstance(self.scale, str):
+            return mean, params | {"log_scale": 0.5 * jnp.log(jnp.mean(deviation**2))}
+        return mean, params
 
     def loc_and_scale(self, params: Params, output: Array) -> tuple[Array, Array]:
         """Location and standard deviation of each entry, or one deviation for all."""

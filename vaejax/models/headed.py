@@ -86,18 +86,31 @@ class Headed(LatentModel):
         _require_pass(self)
         return _params(self, key)
 
+    def from_data(self, params: Params, mean: Array, deviation: Array) -> Params:
+        head = params["likelihood"]
+        # An entry that is constant would begin with a scale that lets it outweigh all others.
+        least = jnp.maximum(0.1 * jnp.sqrt(jnp.mean(deviation**2)), 1e-6)
+        shift, rest = self.likelihood_head.from_data(head, mean, jnp.maximum(deviation, least))
+        started = head | rest | {"shift": shift}
+        return params | {"likelihood": jax.tree.map(lambda new, old: new.astype(old.dtype), started, head)}
+
     def likelihood(self, params: Params, h: Array, context: Context = None) -> Distribution:
         if jnp.shape(h) != self.state_shape:
             raise ValueError(f"z: expected shape {self.state_shape}, got {jnp.shape(h)}; batch with jax.vmap")
         apply = jax.checkpoint(self.decoder.apply) if self.remat else self.decoder.apply
-        return self.likelihood_head.apply(
-            params.get("likelihood", {}), apply(params["decoder"], h, *self.extra(context, h))
-        )
+        output = apply(params["decoder"], h, *self.extra(context, h))
+        return self.likelihood_head.apply(params["likelihood"], output + _shift(params, output))
 
 
 def _params(model: Headed, key: Key) -> Params:
     head = model.likelihood_head.init(jax.random.fold_in(key, 3), model.event_shape)
-    return model.weights(key) | ({"likelihood": head} if head else {})
+    shift = jnp.zeros(model.likelihood_head.output_shape(model.event_shape))
+    return model.weights(key) | {"likelihood": head | {"shift": shift}}
+
+
+def _shift(params: Params, output: Array) -> Array:
+    """What is added to a decoder's output: a constant, which says where the data lie."""
+    return jax.lax.stop_gradient(params["likelihood"]["shift"]).astype(output.dtype)
 
 
 def _some_context(model: Headed) -> Array | None:

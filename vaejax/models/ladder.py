@@ -48,7 +48,7 @@ class Ladder(Headed):
       objective: default of `vaejax.fit`.
       remat: compute the networks again on the way back instead of keeping their outputs (`jax.checkpoint`).
 
-    Parameters: a dict for each argument that holds networks, and `likelihood` where the head has any.
+    Parameters: a dict for each argument that holds networks, and `likelihood`.
 
     Reference: Sønderby, Raiko, Maaløe, Sønderby and Winther, 2016.
 

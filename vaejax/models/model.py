@@ -71,6 +71,15 @@ class LatentModel(abc.ABC):
     def posterior(self, params: Params, x: Array, context: Context = None) -> Proposal:
         """p(z | x) where it is exact, else q(z | x, context)."""
 
+    def from_data(self, params: Params, mean: Array, deviation: Array) -> Params:
+        """The parameters, with what the likelihood can know of the data without z: where it lies, and how wide it is.
+
+        Args:
+          mean: of each entry of an event.
+          deviation: of each entry.
+        """
+        return params
+
     def marginal(self, params: Params, context: Context = None) -> Distribution:
         """p(x | context) in closed form, for the models that have one."""
         raise TypeError(

@@ -117,6 +117,9 @@ class TwoStage(LatentModel):
         key_first, key_second = jax.random.split(key)
         return {"first": self.first.init(key_first), "second": self.second.init(key_second)}
 
+    def from_data(self, params: Params, mean: Array, deviation: Array) -> Params:
+        return params | {"first": self.first.from_data(params["first"], mean, deviation)}
+
     def prior(self, params: Params, context: Context = None) -> Chain:
         _, below = self.stage_contexts(context)
         top = fixed(self.second.prior(params["second"], below))

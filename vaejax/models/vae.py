@@ -52,7 +52,7 @@ class VAE(Headed):
       context_dim: length of the context, a vector or a label that becomes one; 0 for none.
       objective: default of `vaejax.fit`; `None` is `objectives.elbo()`.
 
-    Parameters: `encoder`, `decoder`, and where they have any `likelihood`, `prior`, `posterior`.
+    Parameters: `encoder`, `decoder`, `likelihood`, and where they have any `prior`, `posterior`.
 
     Reference: Kingma and Welling, 2014; Sohn, Lee and Yan, 2015 (with a context).
 

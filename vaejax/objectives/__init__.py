@@ -7,12 +7,14 @@ same signature is an objective too.
 """
 
 from vaejax.objectives.beta_tc import beta_tc as beta_tc
+from vaejax.objectives.bounds import dreg as dreg
 from vaejax.objectives.bounds import elbo as elbo
 from vaejax.objectives.bounds import iwae as iwae
 from vaejax.objectives.bounds import stl as stl
 from vaejax.objectives.modifiers import beta as beta
 from vaejax.objectives.modifiers import for_model as for_model
 from vaejax.objectives.modifiers import free_bits as free_bits
+from vaejax.objectives.modifiers import kl_balance as kl_balance
 from vaejax.objectives.modifiers import warm_up as warm_up
 from vaejax.objectives.objective import Calibration as Calibration
 from vaejax.objectives.objective import Objective as Objective

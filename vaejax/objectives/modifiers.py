@@ -1,6 +1,6 @@
 """Variations of an objective: the weight of the divergence, its warm-up, free bits."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 
@@ -13,7 +13,7 @@ from vaejax.objectives.two_stage import two_stage
 from vaejax.recipes import arguments, field, static
 from vaejax.types import Array
 
-__all__ = ["beta", "for_model", "free_bits", "warm_up"]
+__all__ = ["beta", "for_model", "free_bits", "kl_balance", "warm_up"]
 
 
 class _Around(Objective):
@@ -41,12 +41,61 @@ class _Around(Objective):
         return self.inner.calibration
 
     @property
+    def warms_up(self) -> bool:
+        return self.inner.warms_up
+
+    @property
+    def splits(self) -> bool:
+        return self.name == "beta" and self.inner.splits
+
+    def of_run(self, num_steps: int) -> Objective:
+        return self._with(inner=self.inner.of_run(num_steps))
+
+    @property
     def evaluation(self) -> Objective:
-        return type(self)(**(arguments(self) | {"inner": self.inner.evaluation}))
+        return self._with(inner=self.inner.evaluation)
+
+    def _with(self, **changed: Any) -> Objective:
+        return type(self)(**(arguments(self) | changed))
 
     def of_batch(self, model, params, key, x, context, step, hparams):
         changed = hparams | {self.name: self.change(step, hparams)}
         return self.inner(model, params, key, x, context, step, changed)
+
+    def gradient(self, model, params, key, x, context, step, hparams, *, parts=1):
+        changed = hparams | {self.name: self.change(step, hparams)}
+        return self.inner.gradient(model, params, key, x, context, step, changed, parts=parts)
+
+
+class _Timed(_Around):
+    """A change at the beginning of training: of a number of steps, or of a share of the run's."""
+
+    num_steps: int | float
+    inner: Objective
+
+    @property
+    def evaluation(self) -> Objective:
+        return self.inner.evaluation
+
+    def of_run(self, num_steps: int) -> Objective:
+        mine = max(1, round(self.num_steps * num_steps)) if isinstance(self.num_steps, float) else self.num_steps
+        return self._with(num_steps=mine, inner=self.inner.of_run(num_steps))
+
+    def passed(self, step: Array | int) -> Array:
+        """The share of the steps that is behind."""
+        if isinstance(self.num_steps, float):
+            what = f"{self.num_steps:g} is a share of a run, whose steps vaejax.fit knows"
+            raise ValueError(
+                f"num_steps: expected a number of steps outside of a run, or objective.of_run(steps); {what}"
+            )
+        return jnp.minimum(1.0, step / self.num_steps)
+
+
+def _as_steps(value: Any) -> int | float:
+    """A number of steps, or a share of a run."""
+    if isinstance(value, float):
+        return require_number("num_steps", value, above=0.0, below=1.0)
+    return require_integer("num_steps", value)
 
 
 @static
@@ -59,16 +108,26 @@ class _Beta(_Around):
 
 
 @static
-class _WarmUp(_Around):
-    num_steps: int
+class _WarmUp(_Timed):
+    num_steps: int | float = field(converter=_as_steps)
     inner: Objective
 
     @property
-    def evaluation(self) -> Objective:
-        return self.inner.evaluation
+    def warms_up(self) -> bool:
+        return True
 
     def change(self, step: Array | int, hparams: HParams) -> Array | float:
-        return jnp.minimum(1.0, step / self.num_steps) * hparams.get("beta", 1.0)
+        return self.passed(step) * hparams.get("beta", 1.0)
+
+
+@static
+class _KLBalance(_Timed):
+    num_steps: int | float = field(converter=_as_steps)
+    inner: Objective
+    name = "balance"
+
+    def change(self, step: Array | int, hparams: HParams) -> Array | float:
+        return jnp.where(self.passed(step) < 1.0, 1.0, 0.0)
 
 
 @static
@@ -94,16 +153,34 @@ def beta(weight: float, objective: Objective | None = None) -> Objective:
     return _Beta(require_number("weight", weight, least=0.0), objective or elbo())
 
 
-def warm_up(num_steps: int, objective: Objective | None = None) -> Objective:
+def warm_up(num_steps: int | float, objective: Objective | None = None) -> Objective:
     r"""Raise the weight of the divergence linearly, by the factor $\beta_t = \min(1, t/N)$.
 
     Args:
-      num_steps: N, steps until the full weight.
+      num_steps: N, steps until the full weight; a float below 1 is a share of the run's steps.
       objective: the one to change (default: `elbo()`). Held-out data have the full weight.
 
     Reference: Sønderby et al., 2016, section 3.2.
     """
-    return _WarmUp(require_integer("num_steps", num_steps), objective or elbo())
+    return _WarmUp(num_steps, objective or elbo())
+
+
+def kl_balance(num_steps: int | float, objective: Objective | None = None) -> Objective:
+    r"""Balance the layers of a hierarchy at the beginning, so that none is lost before it is of use.
+
+    For the first N steps the divergence of layer l, of size $s_l$, has the weight
+
+    $$\gamma_l = \frac{KL_l/s_l}{\frac1L\sum_i KL_i/s_i},$$
+
+    without a gradient: what holds little a latent variable costs little. Then all weights are one.
+
+    Args:
+      num_steps: N, or a share as in `warm_up`, with which it belongs: `kl_balance(0.3, warm_up(0.3))`.
+      objective: the one to change (default: `elbo()`), on averages over the batch.
+
+    Reference: Vahdat and Kautz, 2020, appendix A, in the form of their code, where $s_l$ divides.
+    """
+    return _KLBalance(num_steps, objective or elbo())
 
 
 def free_bits(

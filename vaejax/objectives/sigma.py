@@ -11,10 +11,10 @@ from vaejax.models import LatentModel, Terms
 from vaejax.objectives.bounds import as_draws, elbo
 from vaejax.objectives.objective import (
     WEIGHTS,
+    Averaged,
     Calibration,
     Objective,
     assemble,
-    mean_terms,
     over_batch,
     terms_of,
 )
@@ -29,7 +29,7 @@ def _error(likelihood: Any, x: Array) -> Scalar:
 
 
 @static
-class _OptimalSigma(Objective):
+class _OptimalSigma(Averaged):
     num_samples: int = field(converter=as_draws)
     analytic: bool
 
@@ -45,30 +45,32 @@ class _OptimalSigma(Objective):
     def evaluation(self) -> Objective:
         return elbo(num_samples=self.num_samples, analytic=self.analytic)
 
-    def of_batch(self, model, params, key, x, context, step, hparams):
-        terms = mean_terms(self._errors(model, params, key, x, context))
-        size, floor, errors = math.prod(model.event_shape), model.scale_floor, terms.log_likelihood
+    def is_linear(self, hparams):
+        return False
+
+    def of_averages(self, model, averages, hparams):
+        size, floor, errors = math.prod(model.event_shape), model.scale_floor, averages.log_likelihood
         variance = jax.lax.stop_gradient(jnp.maximum(errors / size, floor**2))
         log_likelihood = -0.5 * size * jnp.log(2.0 * math.pi * variance) - 0.5 * errors / variance
-        return assemble(terms._replace(log_likelihood=log_likelihood, variance=variance), hparams)
+        return assemble(averages._replace(log_likelihood=log_likelihood, variance=variance), hparams, model)
 
-    def _errors(self, model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> Terms:
-        """The terms of each datum, with its squared error in place of the log-likelihood."""
+    def of_datum(self, model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> Terms:
+        """The terms, with the squared error in place of the log-likelihood."""
         if model.scale != "optimal":
             raise ValueError(f"optimal_sigma: expected a model with heads.normal('optimal'), got {model}")
         options = {"num_samples": self.num_samples, "analytic": self.analytic, "score": _error}
-        one = lambda key, x, c: terms_of(model, params, key, x, c, **options)  # noqa: E731
-        return over_batch(one, key, x, context)
+        return terms_of(model, params, key, x, context, **options)
 
     def statistic(self, model: LatentModel, params: Params, key: Key, x: Array, context: Context) -> Float[Array, " B"]:
         """Sum of squared errors of each datum."""
-        return self._errors(model, params, key, x, context).log_likelihood
+        one = lambda key, x, context: self.of_datum(model, params, key, x, context)  # noqa: E731
+        return over_batch(one, key, x, context).log_likelihood
 
     def absorb(self, model: LatentModel, params: Params, mean: Scalar) -> Params:
         """Store the logarithm of the root of the mean squared error."""
         old, floor = params["likelihood"]["log_scale"], model.scale_floor
         new = 0.5 * jnp.log(jnp.maximum(mean / math.prod(model.event_shape), max(floor**2, 1e-30)))
-        return params | {"likelihood": {"log_scale": new.astype(old.dtype)}}
+        return params | {"likelihood": params["likelihood"] | {"log_scale": new.astype(old.dtype)}}
 
 
 def optimal_sigma(*, num_samples: int = 1, analytic: bool = True) -> Objective:

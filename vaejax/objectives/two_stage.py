@@ -29,6 +29,13 @@ class _TwoStage(Objective):
         return tuple(name for name in self.first.accepts or () if name in (self.second.accepts or ()))
 
     @property
+    def warms_up(self) -> bool:
+        return self.first.warms_up
+
+    def of_run(self, num_steps: int) -> Objective:
+        return _TwoStage(self.first.of_run(num_steps), self.second.of_run(num_steps))
+
+    @property
     def evaluation(self) -> Objective:
         return _TwoStage(self.first.evaluation, self.second.evaluation)
 

@@ -1,5 +1,6 @@
 """Training by stochastic gradients: an epoch is one compiled scan."""
 
+from vaejax.train.calls import Report as Report
 from vaejax.train.fit import fit as fit
 from vaejax.train.fit import fit_ensemble as fit_ensemble
 from vaejax.train.options import Options as Options

@@ -40,14 +40,12 @@ class Feed(abc.ABC):
     Attributes:
       head: the rows that are known at the start: all, or the first piece of a stream.
       steps: steps of an epoch; 0 where their number is not known.
+      most: the most steps that a scan may have.
     """
 
     head: Rows
     steps: int
-
-    @abc.abstractmethod
-    def example(self, key: Key) -> tuple[Scan, int]:
-        """A scan in the shapes of its rows and order, and the most steps that one may have."""
+    most: int
 
     @abc.abstractmethod
     def scans(self, key: Key, at: Position, length: int) -> Generator[tuple[Scan, Position], None, None]:
@@ -74,10 +72,7 @@ class Memory(Feed):
         elif setup.mesh is not None:
             self.rows = processes.replicated(rows, setup.mesh)
         self.count = len(rows.x) if self._positions is None else len(self._positions)
-        self.steps = self.count // setup.batch_size
-
-    def example(self, key: Key) -> tuple[Scan, int]:
-        return Scan(self.rows, jnp.zeros((*key.shape, self.count), jnp.int32), 0, 1), self.steps
+        self.steps = self.most = self.count // setup.batch_size
 
     def scans(self, key: Key, at: Position, length: int) -> Generator[tuple[Scan, Position], None, None]:
         order = shuffle(key, at.epoch, self._positions, count=self.count)
@@ -128,21 +123,16 @@ class Streamed(Feed):
     def __init__(self, setup: Setup, stream: Stream, labelled: bool):
         self.setup, self._stream, self._labelled = setup, stream, labelled
         self._size = setup.batch_size // jax.process_count()  # rows that this process gives to a batch
-        self.steps = 0
+        self.steps = (stream.rows or 0) // self._size
         piece = next(self._read(Position(0, 0)), None)
         if piece is None:
             raise ValueError("data: expected a stream of rows, it gave none")
         self.head = self._checked(piece.x, piece.y, "data, the first piece")
+        room = _CHUNK // max(1, setup.batch_size * self.head.x[0].nbytes)
+        self.most = int(np.clip(room, 1, _LONGEST))
 
     def _checked(self, x: np.ndarray, y: np.ndarray | None, name: str) -> Rows:
         return checked_rows(self.setup.model, Split(x), y, name, self.setup.transform)
-
-    def example(self, key: Key) -> tuple[Scan, int]:
-        size = self.setup.batch_size
-        like = lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
-        room = _CHUNK // max(1, size * self.head.x[0].nbytes)
-        order = jnp.zeros((*key.shape, size), jnp.int32)
-        return Scan(jax.tree.map(like, self.head), order, 0, 1), int(np.clip(room, 1, _LONGEST))
 
     def scans(self, key: Key, at: Position, length: int) -> Generator[tuple[Scan, Position], None, None]:
         chunks, reader, step = self._chunks(at, length), ThreadPoolExecutor(1), at.step

@@ -4,7 +4,7 @@ from __future__ import annotations  # signatures show the names of types
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from vaejax import objectives
-from vaejax.checks import prng_key, require_parameters
+from vaejax.checks import prng_key
 from vaejax.data import Dataset, Split, Stream
 from vaejax.data.inputs import PIXELS, Rows, checked_rows, is_grey, validation_rows
 from vaejax.models import LatentModel
@@ -22,18 +22,25 @@ from vaejax.objectives import Objective
 from vaejax.objectives.objective import HParams, Info
 from vaejax.recipes import static
 from vaejax.train import processes
+from vaejax.train.cost import cost_of, default_parts
 from vaejax.train.feed import Feed, Memory, Position, Streamed
+from vaejax.train.identity import identity, settings, update_digest
 from vaejax.train.loop import run_epochs
 from vaejax.train.options import Data, Options, keywords
-from vaejax.train.runs import Checkpoint, Run, identity, settings, update_digest
+from vaejax.train.runs import Checkpoint, Run
+from vaejax.train.schedule import UNKNOWN, Optimizer, for_steps, rows_of_a_step, with_steps
+from vaejax.train.start import started
 from vaejax.train.state import Fit, History, TrainState, initial_state
 from vaejax.train.step import Setup
-from vaejax.types import Array, ArrayLike, Key, Params
+from vaejax.types import Array, ArrayLike, Key
 
 __all__ = ["fit", "fit_ensemble"]
 
 _GREY = "the Bernoulli score of values between 0 and 1 is not a likelihood (see transforms.binarize)"
-_ADAM = optax.adam(1e-3)  # one object, so that a second fit does not compile again
+_ENDLESS = (
+    f"the stream does not say how many rows it has (Stream(rows=)): shares of the run are of {UNKNOWN} steps, and the "
+    "default learning rate is constant"
+)
 
 
 @keywords(Options)
@@ -46,6 +53,11 @@ def fit(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
 
     A step with a number that is not finite is skipped and counted; after `max_skipped` of them in a
     row training stops with an error that names the term that blew up first.
+
+    Without settings it does the best that is known of models of these kinds: Adam at 2e-3 that falls along a cosine,
+    batches of 100, and the objective that the model brings (the zoo's members raise the weight of the divergence over
+    the first 30 % of the steps, and start from the data). `docs/measurements.md` has its comparison with a constant
+    rate of 1e-3.
 
     Args:
       model: the model.
@@ -113,41 +125,97 @@ def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     held = validation_rows(model, data, options.context, options.validation, options.transform)
     if options.patience is not None and held is None:
         raise ValueError("patience: expected validation rows to stop by, got none")
-    mesh, size = options.mesh, options.batch_size
+    mesh = options.mesh
     if mesh is None and jax.process_count() > 1:
         mesh = processes.all_devices()
-    if isinstance(source, Rows):
-        size = min(size, int(processes.gathered(len(source.x)).sum()))
+    size, per_epoch = _sizes(source, options.batch_size, 1 if mesh is None or members is not None else mesh.size)
     count, shared = (size, "rows in a batch") if members is None else (members, "members")
     if mesh is not None and count % mesh.size:
         raise ValueError(f"mesh: expected a number of {shared} that {mesh.size} devices divide, got {count}")
-    precise = in_precision(model, options.precision)
-    optimizer, average = options.optimizer or _ADAM, options.average
-    setup = Setup(precise, objective, optimizer, options.transform, size, average, mesh, members is not None)
-    keys = setup.over_members(jax.random.split)(key)
-    params = _start(setup.over_members(model.init), keys[..., 0], options.init)
-    begin = lambda params, key: initial_state(params, key, optimizer, average > 0, held is not None)  # noqa: E731
-    state = setup.over_members(begin)(params, keys[..., 1])
-    if jax.process_count() > 1:
-        processes.require_same({"optimizer": update_digest(setup, state)})
-    hparams = _inject(state, options.hparams or {}, objective, key.shape)
+    num_steps = per_epoch and per_epoch * options.epochs
+    plan = _Plan(objective, options.optimizer)
+    setup = Setup(
+        in_precision(model, options.precision),
+        *plan.of(num_steps),
+        options.transform,
+        size,
+        options.average,
+        1,
+        mesh,
+        members is not None,
+    )
     feed: Feed = (
         Memory(setup, source) if isinstance(source, Rows) else Streamed(setup, source, options.context is not None)
     )
+    keys = setup.over_members(jax.random.split)(key)
+    params, origin = started(setup, keys[..., 0], options.init, options.start, feed.head)
+    begin = lambda params, key: initial_state(params, key, setup.optimizer, setup.average > 0, held is not None)  # noqa: E731
+    state = setup.over_members(begin)(params, keys[..., 1])
+    hparams = _inject(state, options.hparams or {}, objective, key.shape)
+    setup = setup._replace(parts=_parts(setup, feed.head, hparams, options.microbatch))
+    feed.setup = setup
+    reference = setup._replace(**dict(zip(("objective", "optimizer"), plan.of(UNKNOWN), strict=True)))
+    if jax.process_count() > 1:
+        processes.require_same({"optimizer": update_digest(reference, state)})
     run = contextlib.nullcontext()
     if options.checkpoint is not None:
-        this = identity(setup, options, feed.head, held, hparams, state)
+        this = identity(reference, options, feed.head, held, hparams, state)
         run = Run.open(options.checkpoint, this, resume=options.resume, every=options.checkpoint_every)
     if mesh is not None:
         held, both = processes.replicated(held, mesh), (state, hparams)
         over = NamedSharding(mesh, PartitionSpec("data"))
         state, hparams = processes.replicated(both, mesh) if members is None else jax.device_put(both, over)
     table = feed.head.x.dtype == jnp.uint8 and len(model.event_shape) < 3
-    notes = {_GREY: is_grey(model, feed.head, options.transform), PIXELS: table and options.transform is None}
+    notes = {
+        _GREY: is_grey(model, feed.head, options.transform),
+        PIXELS: table and options.transform is None,
+        origin: True,
+        _ENDLESS: num_steps is None and plan.depends_on_steps,
+    }
     history = History([note for note, holds in notes.items() if holds])
-    first = Checkpoint(Position(0, 0), state, history, [], np.zeros(members or 1, int))
+    planned = num_steps if plan.depends_on_steps else None
+    first = Checkpoint(Position(0, 0), state, history, [], np.zeros(members or 1, int), planned)
     with processes.together(saved=options.checkpoint is not None), run as directory:
         return run_epochs(setup, options, feed, held, hparams, first, directory)
+
+
+def _sizes(source: Rows | Stream, batch_size: int | None, devices: int) -> tuple[int, int | None]:
+    """Rows of a step, and steps of an epoch where they are known."""
+    known = len(source.x) if isinstance(source, Rows) else source.rows
+    if known is None:
+        return batch_size or rows_of_a_step(None, devices), None
+    total = int(processes.gathered(known).sum())
+    size = batch_size or rows_of_a_step(total, devices)
+    size = min(size, total) if isinstance(source, Rows) else size
+    return size, total // size
+
+
+def _parts(setup: Setup, rows: Rows, hparams: HParams, microbatch: int | None) -> int:
+    """Equal parts of a batch whose gradients are computed one after the other."""
+    if microbatch is None:
+        whole = setup.mesh is not None or not setup.objective.splits
+        return 1 if whole else default_parts(cost_of(setup, rows, hparams), setup.batch_size)
+    if setup.batch_size % microbatch:
+        raise ValueError(f"microbatch: expected a divisor of the {setup.batch_size} rows of a step, got {microbatch}")
+    if setup.mesh is not None and setup.batch_size != microbatch:
+        raise ValueError("microbatch: expected None with mesh=, where every device has its part of the batch")
+    return setup.batch_size // microbatch
+
+
+class _Plan(NamedTuple):
+    """Objective and optimiser, either of which may depend on the length of the run."""
+
+    objective: Objective
+    optimizer: Optimizer | None
+
+    @property
+    def depends_on_steps(self) -> bool:
+        fixed = isinstance(self.optimizer, optax.GradientTransformation)
+        return not fixed or self.objective.of_run(UNKNOWN) != self.objective.of_run(2 * UNKNOWN)
+
+    def of(self, num_steps: int | None) -> tuple[Objective, optax.GradientTransformation]:
+        """Both, of a run of so many steps."""
+        return with_steps(self.objective, num_steps), for_steps(self.optimizer, num_steps)
 
 
 @static
@@ -183,14 +251,6 @@ def _source(model: LatentModel, data: Data, options: Options) -> Rows | Stream:
     if not (options.context is None or isinstance(options.context, str)):
         raise ValueError('context: of a stream expected "labels" or None; its pieces bring their contexts')
     return data if isinstance(data, Stream) else Stream(data)
-
-
-def _start(init: Callable[[Key], Params], key: Key, given: Params | None) -> Params:
-    """The parameters to start from: drawn, or those given where they are shaped like the model's."""
-    if given is None:
-        return init(key)
-    require_parameters("init", given, jax.eval_shape(init, key))
-    return jax.tree.map(jnp.array, given)
 
 
 def _inject(

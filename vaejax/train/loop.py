@@ -1,8 +1,6 @@
 """Loop over epochs on the host, and the numbers that it reads from the device after each."""
 
 import contextlib
-import math
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -14,12 +12,14 @@ import numpy as np
 from vaejax.data.inputs import Rows
 from vaejax.objectives.objective import HParams
 from vaejax.progress import Bar
+from vaejax.train.calls import Calls
+from vaejax.train.cost import cost_of, steps_of_a_scan
 from vaejax.train.feed import Feed, Position
 from vaejax.train.options import Options
 from vaejax.train.processes import local
 from vaejax.train.runs import Checkpoint, Run
 from vaejax.train.state import Fit, StepLog, TrainState, joined
-from vaejax.train.step import Scan, Setup, evaluate, run_steps
+from vaejax.train.step import Setup, evaluate, run_steps
 from vaejax.types import Params
 
 __all__ = ["run_epochs"]
@@ -29,36 +29,46 @@ def run_epochs(
     setup: Setup, options: Options, feed: Feed, held: Rows | None, hparams: HParams, start: Checkpoint, run: Run | None
 ) -> Fit:
     """Train, calibrate and validate, epoch by epoch, from the run's last checkpoint where there is one."""
-    position, state, history, logs, in_row = start if run is None else run.restore(start)
+    begun = start if run is None else run.restore(start)
+    position, state, history, logs, in_row, planned = begun
     patience, before = options.patience, int(np.max(state.step))
-    exhausted = lambda state: patience is not None and np.all(np.asarray(state.stale) >= patience)  # noqa: E731
-    finished = position.epoch >= options.epochs or bool(exhausted(state))
-    if run is not None and (words := run.resumed(position, options, finished)) is not None:
+    calls = Calls(options.callback, options.callback_every, None if run is None else run.path)
+
+    def is_over(state: TrainState) -> bool:
+        return calls.ended(state) or (patience is not None and bool(np.all(np.asarray(state.stale) >= patience)))
+
+    finished = position.epoch >= options.epochs or is_over(state)
+    if run is not None and (words := run.resumed(begun, options, finished, start.planned)) is not None:
         history.notes += (words,)
         if options.progress and jax.process_index() == 0:
             print(f"vaejax: {words}", file=sys.stderr)
     images = setup.batch_size * (len(state.key) if setup.ensemble else 1)
-    length, begun = 0, time.perf_counter()
+    planned = planned if finished else start.planned
+    length, clock = 0, time.perf_counter()
     with Bar(options.progress, options.epochs * feed.steps or None, "compiling", done=before) as bar:
         for epoch in range(position.epoch, options.epochs):
-            if exhausted(state):
+            if is_over(state):
                 break
             started, first = time.perf_counter(), int(np.max(state.step)) - position.step
-            length = length or _scan_length(setup, state, *feed.example(state.key), hparams)
+            length = length or _scan_length(setup, feed, state, hparams)
             with contextlib.closing(feed.scans(state.key, position, length)) as scans:
                 for scan, position in scans:
                     state, log = run_steps(setup, state, scan, hparams, length=length)
                     logs.append(log)
                     if bar.visible:
                         done = first + position.step
-                        speed = (done - before) * images / (time.perf_counter() - begun)
+                        speed = (done - before) * images / (time.perf_counter() - clock)
                         words = f"{_terms(jax.device_get(log))}  {speed:,.0f} images/s"
                         bar.update(done, words, f"epoch {epoch + 1}/{options.epochs}")
                     if run is not None and run.is_due() and (run.stopped or position.step != feed.steps):
-                        run.save(Checkpoint(position, state, history, logs, in_row))
+                        run.save(Checkpoint(position, state, history, logs, in_row, planned))
                     if run is not None and run.stopped:
                         where = f"stopped at step {position.step} of epoch {epoch + 1}"
                         raise KeyboardInterrupt(f"{where}; {run.farewell}")
+                    if calls.every == "scan" and calls.make(state, epoch + 1, _averages(jax.device_get(log))):
+                        break
+            if calls.ended(state):
+                break
             if setup.objective.calibration is not None:
                 state = feed.calibrated(state, epoch, length)
             scores = {}
@@ -71,8 +81,14 @@ def run_epochs(
             taken = log.taken[0] if setup.ensemble else log.taken
             history.append(row, np.where(log.good, log.value, np.nan)[..., taken])
             in_row = _stop_if_stuck(log, in_row, first, options.max_skipped, history.notes)
-            if run is not None and (position.epoch == options.epochs or exhausted(state) or run.is_due()):
-                run.save(Checkpoint(position, state, history, logs, in_row))
+            last = position.epoch == options.epochs or is_over(state)
+            stops = calls.every == "epoch" and calls.make(state, epoch + 1, row)
+            if run is not None and not stops and (last or run.is_due()):
+                run.save(Checkpoint(position, state, history, logs, in_row, planned))
+        if run is not None and not finished and calls.ended(state):
+            run.save(Checkpoint(position, state, history, logs, in_row, planned))
+    if calls.ended(state):
+        history.notes += (f"the callback stopped the run at step {np.max(state.step)}",)
     if (skipped := np.max(state.skipped)) > 0:
         history.notes += (
             f"{skipped} of {np.max(state.step)} steps were skipped: they had numbers that are not finite",
@@ -140,10 +156,7 @@ def _stop_if_stuck(log: StepLog, in_row: np.ndarray, step: int, max_skipped: int
     return in_row
 
 
-def _scan_length(setup: Setup, state: TrainState, scan: Scan, steps: int, hparams: HParams) -> int:
-    """Steps in one scan: all, or about two seconds of them where they are estimated to take over five."""
-    lowered = run_steps.lower(setup, state, scan, hparams, length=1)
-    work = (lowered.cost_analysis() or {}).get("flops", 0.0)
-    rate = 2.5e10 * (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1e13
-    seconds = steps * work / rate
-    return steps if seconds <= 5.0 else max(1, math.ceil(steps / math.ceil(seconds / 2.0)))
+def _scan_length(setup: Setup, feed: Feed, state: TrainState, hparams: HParams) -> int:
+    """Steps in one compiled scan."""
+    rows = setup.batch_size * (len(state.key) if setup.ensemble else 1)
+    return steps_of_a_scan(cost_of(setup, feed.head, hparams), rows, feed.most)

@@ -19,6 +19,9 @@ from vaejax.data import Dataset, Split, Stream
 from vaejax.models import LatentModel
 from vaejax.objectives import Objective
 from vaejax.objectives.objective import Info
+from vaejax.train.calls import Callback
+from vaejax.train.schedule import Optimizer
+from vaejax.train.start import Start
 from vaejax.train.state import Fit
 from vaejax.types import Array, ArrayLike, Key, Params, Precision, Transform
 
@@ -26,6 +29,11 @@ __all__ = ["Data", "Options", "keywords"]
 
 Data: TypeAlias = ArrayLike | Split | Dataset | Stream | Iterable[Any] | Callable[[int], Iterable[Any]]
 P = ParamSpec("P")
+_EXPECTED = {"callback": "a function", "optimizer": "an optax transformation or a function of the number of steps"}
+
+
+def _usable(name: str, value: Any) -> bool:
+    return callable(value) or (name == "optimizer" and isinstance(value, optax.GradientTransformation))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,10 +42,20 @@ class Options:
 
     Attributes:
       objective: of `vaejax.objectives`, or a function of the same signature. Default: the model's own, else the ELBO.
-      optimizer: any optax transformation; default: `optax.adam(1e-3)`. It compares by identity: keep one object for
+      optimizer: any optax transformation, or a function of the run's number of steps that returns one. Default: Adam,
+        whose rate falls from 2e-3 to 0 along a cosine over the run. Both compare by identity: keep one object for
         several fits, and they compile once.
       epochs: passes over the rows.
-      batch_size: rows of a step; all of them where there are fewer.
+      extend: go on with a run whose schedule depends on its length for more `epochs` than it was begun for, from
+        where it stands, by the schedule of the new length; such a run is refused otherwise.
+      batch_size: rows of a step; all of them where there are fewer. Default: 100, a twentieth of fewer than 2 000
+        rows, at least 16.
+      microbatch: rows whose gradient is computed at a time; the sum over a batch is that of the whole to rounding.
+        It must divide `batch_size`. Default: the fast one, 32 or fewer rows on CPUs where a batch's activations are
+        more than 64 MiB, else the batch. Objectives of whole batches (`beta_tc`, `two_stage`, a function) refuse it.
+      start: `"data"` moves the likelihood to the mean and the deviations of the rows before the first step, `"key"`
+        leaves the parameters as they are drawn. Default: `"data"` where the objective warms the divergence up (without
+        that the latents would be given up at once), else `"key"`; `History.notes` says which.
       context: the condition of the model: `"labels"` for those of the split, labels (N,), or vectors (N, context_dim).
       validation: held-out rows, in the forms of `data` (with a context that is an array: the pair `(x, context)`).
         Default: a `Dataset`'s own validation part.
@@ -57,15 +75,22 @@ class Options:
       compute_dtype: precision of the networks, `"bfloat16"` or `jnp.bfloat16`; parameters and likelihoods stay float32.
       max_skipped: steps in a row that may be skipped; it is looked at when an epoch ends.
       progress: show a bar, on a terminal or in a notebook.
+      callback: `callback(report)`, called on the host with a `vaejax.train.Report`: step, epoch, averages, and the
+        parameters on demand. `True` stops the run, an error ends it. It changes no bit of the result, and a run that
+        is resumed repeats no call.
+      callback_every: `"epoch"`, or `"scan"`: after each compiled run of steps, a part of an epoch.
       mesh: devices with one axis named `"data"` to split each batch over, or the members of an ensemble.
       hparams: numbers that the objective accepts (`beta`, ...), or that `optax.inject_hyperparams` gives the optimiser
         (`learning_rate`, ...); of an ensemble arrays with a value for each member.
     """
 
     objective: Objective | Callable[..., tuple[Array, Info]] | None = None
-    optimizer: optax.GradientTransformation | None = None
+    optimizer: Optimizer | None = None
     epochs: int
-    batch_size: int = 128
+    extend: bool = False
+    batch_size: int | None = None
+    microbatch: int | None = None
+    start: Start | None = None
     context: Literal["labels"] | ArrayLike | None = None
     validation: Data | tuple[ArrayLike, ArrayLike] | None = None
     checkpoint: str | Path | None = None
@@ -78,16 +103,23 @@ class Options:
     compute_dtype: Precision | DTypeLike | None = None
     max_skipped: int = 20
     progress: bool = True
+    callback: Callback | None = None
+    callback_every: Literal["epoch", "scan"] = "epoch"
     mesh: Mesh | None = None
     hparams: Mapping[str, ArrayLike] | None = None
 
     def __post_init__(self):
         require_integer("epochs", self.epochs, 0)
-        require_integer("batch_size", self.batch_size)
+        for name in ("batch_size", "microbatch", "patience"):
+            if getattr(self, name) is not None:
+                require_integer(name, getattr(self, name))
+        require_choice("start", self.start, (None, *get_args(Start)))
+        require_choice("callback_every", self.callback_every, ("epoch", "scan"))
+        for name in ("callback", "optimizer"):
+            if getattr(self, name) is not None and not _usable(name, getattr(self, name)):
+                raise TypeError(f"{name}: expected {_EXPECTED[name]}, got {type(getattr(self, name)).__name__}")
         require_integer("max_skipped", self.max_skipped, 0)
         require_number("average", self.average, least=0.0, below=1.0)
-        if self.patience is not None:
-            require_integer("patience", self.patience)
         _ = self.precision  # it is checked when the options are made
         if self.mesh is not None and getattr(self.mesh, "axis_names", None) != ("data",):
             raise ValueError(f"mesh: expected a jax.sharding.Mesh with the one axis 'data', got {self.mesh!r}")

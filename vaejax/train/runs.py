@@ -6,7 +6,6 @@ the unfinished epoch, written by Orbax in the background and each complete or ab
 
 import contextlib
 import json
-import re
 import signal
 import threading
 import time
@@ -18,25 +17,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from filelock import FileLock
 
-from vaejax.data.inputs import Rows
 from vaejax.files import brief, lock, plain_path, read_json, write_json
-from vaejax.models import LatentModel
-from vaejax.objectives.objective import HParams
-from vaejax.recipes import digest
 from vaejax.train.feed import Position
 from vaejax.train.options import Options
-from vaejax.train.processes import gathered, placed, succeed_together, texts
-from vaejax.train.saved import RUN, add_checkpoint, manager_of, recipe_or_none, whole_checkpoints
+from vaejax.train.processes import gathered, placed, succeed_together
+from vaejax.train.saved import RUN, add_checkpoint, manager_of, whole_checkpoints
 from vaejax.train.state import History, StepLog, TrainState, joined
-from vaejax.train.step import Setup
-from vaejax.types import Key, PyTree
+from vaejax.types import PyTree
 
-__all__ = ["Checkpoint", "Run", "identity", "settings", "update_digest"]
+__all__ = ["Checkpoint", "Run", "flat"]
 
-_FORMAT = 4
 _MAY_DIFFER = {"jax", "update", "options"}
 
 
@@ -49,6 +41,7 @@ class Checkpoint(NamedTuple):
       history: of the epochs that are done.
       logs: of the steps of the unfinished epoch.
       in_row: bad steps in a row of each member when that epoch began.
+      planned: steps of the run, where its schedule depends on them.
     """
 
     position: Position
@@ -56,6 +49,7 @@ class Checkpoint(NamedTuple):
     history: History
     logs: list[StepLog]
     in_row: np.ndarray
+    planned: int | None
 
 
 class Run:
@@ -144,14 +138,21 @@ class Run:
                 "free some space, then the same call goes on"
             ) from problem
 
-    def resumed(self, position: Position, options: Options, finished: bool) -> str | None:
-        """Words for a call that does not begin at the beginning.
+    def resumed(self, begun: Checkpoint, options: Options, finished: bool, planned: int | None) -> str | None:
+        """Words for a call that does not begin at the beginning; the run is now planned to have so many steps.
 
         Raises:
-          ValueError: where a run is to go on with another JAX than it was begun with: its bits would be others.
+          ValueError: where a run is to go on with another JAX than it was begun with: its bits would be others; and
+            where its schedule depends on a length that is another now.
         """
+        position, other = begun.position, begun.planned != planned and not finished
         if position.epoch == position.step == 0:
             return None
+        if other and not options.extend:
+            raise ValueError(
+                f"{self.path}: the schedule of this run is for {begun.planned} steps, epochs={options.epochs} makes "
+                f"{planned}: extend=True goes on from where it stands, by the schedule of the new length"
+            )
         if not finished and self.begun["jax"] != jax.__version__:
             raise ValueError(
                 f"{self.path}: this run was begun with jax {self.begun['jax']} and would go on with {jax.__version__}, "
@@ -161,8 +162,9 @@ class Run:
         values = {name: getattr(options, name) for name in before}
         changed = [f"{name} {before[name]}, now {now}" for name, now in values.items() if before[name] != now]
         what = "finished run read: nothing was trained" if finished else f"resuming at epoch {position.epoch + 1}"
-        begun = f"; begun with {' and '.join(changed)}" if changed else ""
-        return f"{self.path}: {what}{begun}"
+        words = f"; begun with {' and '.join(changed)}" if changed else ""
+        extended = f"; extended from {begun.planned} to {planned} steps" if other else ""
+        return f"{self.path}: {what}{words}{extended}"
 
     def is_due(self) -> bool:
         """Whether it is time for a checkpoint, or for the last one: in any of the processes."""
@@ -172,9 +174,9 @@ class Run:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint in the background; everything is copied first."""
-        position, state, history, logs, in_row = checkpoint
-        about: dict[str, Any] = position._asdict()
-        arrays: dict[str, Any] = {"state": {name: _flat(value) for name, value in state._asdict().items()}}
+        position, state, history, logs, in_row, planned = checkpoint
+        about: dict[str, Any] = position._asdict() | {"planned": planned}
+        arrays: dict[str, Any] = {"state": {name: flat(value) for name, value in state._asdict().items()}}
         arrays |= {"in_row": in_row, "log": joined(logs)._asdict() if logs else {}}
         arrays |= {"history": history.columns} | ({"batches": history.batches} if len(history) else {})
         with self._writing():
@@ -189,7 +191,7 @@ class Run:
             history = History(fresh.history.notes, arrays["history"], arrays.get("batches"))
             logs = [StepLog(**arrays["log"])] if arrays["log"] else []
             position = Position(about["epoch"], about["step"], about["marks"])
-            return Checkpoint(position, state, history, logs, arrays["in_row"])
+            return Checkpoint(position, state, history, logs, arrays["in_row"], about["planned"])
         return fresh
 
 
@@ -229,66 +231,18 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def identity(
-    setup: Setup, options: Options, rows: Rows, held: Rows | None, hparams: HParams, state: TrainState
-) -> dict[str, Any]:
-    """Facts that two runs must share to be the same one; under `options` stand those that may differ."""
-    content = texts(digest(_flat(rows)))
-    return {
-        "format": _FORMAT,
-        "model": text(setup.model),
-        "recipe": recipe_or_none(setup.model),
-        "objective": text(setup.objective),
-        "transform": text(setup.transform),
-        "optimizer": text(jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), state.opt_state)),
-        "batch_size": setup.batch_size,
-        "average": setup.average,
-        "members": len(state.key) if setup.ensemble else None,
-        "start": digest(_flat((state, hparams))),
-        "data": content if len(content) > 1 else content[0],
-        "validation": None if held is None else digest(_flat(held)),
-        "jax": jax.__version__,
-        "update": update_digest(setup, state),
-        "options": {"epochs": options.epochs, "patience": options.patience, "max_skipped": options.max_skipped},
-    }
-
-
-def update_digest(setup: Setup, state: TrainState) -> str:
-    """A checksum of the optimiser's update as JAX traces it, with its constants: the learning rate, a schedule."""
-
-    def update(state: TrainState) -> PyTree:
-        step = optax.with_extra_args_support(setup.optimizer).update
-        return step(state.params, state.opt_state, state.params, value=jnp.zeros(()))
-
-    traced = jax.make_jaxpr(setup.over_members(update))(state)
-    return digest((text(traced.jaxpr), traced.consts))
-
-
-def settings(model: LatentModel, key: Key, options: Options) -> dict[str, str]:
-    """What all processes of a run must share beside the data, as text."""
-    alike = {"objective", "epochs", "batch_size", "patience", "transform", "average", "compute_dtype", "max_skipped"}
-    named: dict[str, Any] = {name: getattr(options, name) for name in sorted(alike)}
-    named |= {"model": model, "key": jax.random.key_data(key).tolist(), "checkpoint": options.checkpoint is not None}
-    return {name: text(value) for name, value in named.items()}
-
-
-def text(value: Any) -> str:
-    """How a value shows itself, without places in memory."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
-
-
 def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _flat(tree: PyTree) -> dict[str, np.ndarray]:
+def flat(tree: PyTree) -> dict[str, np.ndarray]:
     """The leaves by number, copied to the host; PRNG keys as their numbers."""
     leaves = (jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(tree))
     return {str(i): np.array(leaf) for i, leaf in enumerate(leaves)}
 
 
 def _unflat(template: PyTree, arrays: dict[str, np.ndarray]) -> PyTree:
-    """The tree that `_flat` was given, in the shape of `template` and in its places."""
+    """The tree that `flat` was given, in the shape of `template` and in its places."""
     leaves, structure = jax.tree.flatten(template)
     back = []
     for i, leaf in enumerate(leaves):

@@ -17,7 +17,7 @@ from vaejax.checks import require_parameters
 from vaejax.data.standardize import FILE as SCALING
 from vaejax.files import brief, new_folder, plain_path, read_json, write_json
 from vaejax.models import LatentModel
-from vaejax.recipes import digest, from_json, to_json
+from vaejax.recipes import arguments, digest, from_json, to_json
 from vaejax.types import Params, PyTree
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["RUN", "add_checkpoint", "load", "manager_of", "recipe_or_none", "save", "whole_checkpoints"]
 
 RUN, _RECIPE, _ARRAYS = "run.json", "recipe.json", "arrays"
-_FORMATS = (1, 2)  # the checksum of the first, of 0.1, leaves out the recipe
+_FORMATS = (1, 2, 3)  # the checksum of the first, of 0.1, leaves out the recipe
+_SHIFTED = {"model": 3, "run": 5}  # formats since which a likelihood has a shift, and heads a reach
 _KEPT = 3  # checkpoints of a run
 
 
@@ -103,24 +104,60 @@ def load(path: str | Path, model: LatentModel | None = None) -> tuple[LatentMode
     about = read_json(file, "what vaejax.save writes", ("format", "sha256", "model"))
     if about["format"] not in _FORMATS:
         raise ValueError(f"{file}: expected format {_FORMATS[-1]}, got {about['format']!r}; a newer vaejax wrote it")
-    model = _model(path, about["model"], model)
+    older = about["format"] < _SHIFTED["model"]
+    model = _model(path, about["model"], model, older)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             arrays = checkpointer.restore(path / _ARRAYS)
     except Exception as problem:  # Orbax and TensorStore raise many kinds for files that are not whole
         raise ValueError(f"{path}: the arrays cannot be read ({brief(problem)})") from problem
-    require_parameters(str(path), arrays, jax.eval_shape(model.init, jax.random.key(0)))
+    expected = jax.eval_shape(model.init, jax.random.key(0))
     content = arrays if about["format"] == 1 else (json.dumps(about["model"]), arrays)
+    filled = _with_shifts(arrays, expected) if older else arrays
+    require_parameters(str(path), filled, expected)
     if digest(content) != about["sha256"]:
         raise ValueError(f"{path}: the model is damaged: its checksum is not the one that was stored")
-    return model, jax.tree.map(jnp.asarray, arrays)
+    return model, jax.tree.map(jnp.asarray, filled)
 
 
-def _model(path: Path, recipe: Any, model: LatentModel | None) -> LatentModel:
+def _with_shifts(params: Params, expected: Params) -> Params:
+    """Parameters of an older format, with the zeros that their likelihoods were shifted by."""
+    for name, part in expected.items():
+        if name == "likelihood" and isinstance(part, dict) and "shift" in part:
+            params = params | {name: params.get(name, {}) | {"shift": jnp.zeros(part["shift"].shape)}}
+        elif name in ("first", "second") and isinstance(part, dict):
+            params = params | {name: _with_shifts(params[name], part)}
+    return params
+
+
+def _without_shifts(expected: Params) -> Params:
+    """The parameters of a model as an older format has them."""
+    older = {}
+    for name, part in expected.items():
+        if name == "likelihood" and isinstance(part, dict):
+            part = {key: leaf for key, leaf in part.items() if key != "shift"}
+        elif name in ("first", "second") and isinstance(part, dict):
+            part = _without_shifts(part)
+        older |= {} if part == {} else {name: part}
+    return older
+
+
+def _as_it_was(recipe: Any) -> Any:
+    """A recipe of an older format, whose heads took the network's numbers as they are."""
+    if isinstance(recipe, list):
+        return [_as_it_was(part) for part in recipe]
+    if not isinstance(recipe, dict):
+        return recipe
+    parts = {name: _as_it_was(part) for name, part in recipe.items()}
+    reached = ("LinearIAF", "Planar", "_FullNormal", "_LowRankNormal")
+    return parts | ({"reach": 1.0} if recipe.get("type") in {f"vaejax.heads.{name}" for name in reached} else {})
+
+
+def _model(path: Path, recipe: Any, model: LatentModel | None, older: bool) -> LatentModel:
     """The model of a folder, from its recipe or as it is given."""
     if recipe is not None:
-        stored = from_json(json.dumps(recipe))
-        if model is not None and model != stored:
+        stored = from_json(json.dumps(_as_it_was(recipe) if older else recipe))
+        if model is not None and _untrained(model) != _untrained(stored):
             raise ValueError(f"{path} holds another model: expected {model}, got {stored}")
         model = stored
     if model is None:
@@ -130,10 +167,17 @@ def _model(path: Path, recipe: Any, model: LatentModel | None) -> LatentModel:
     return model
 
 
+def _untrained(model: Any) -> Any:
+    """The model without its way of training, which its parameters do not depend on."""
+    given = arguments(model)
+    return type(model)(**given | {"objective": None}) if given.get("objective") is not None else model
+
+
 def _best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Params]:
     """The model of a run's folder, with its best parameters so far (the last ones without validation)."""
     about = read_json(path / RUN, "what vaejax.fit writes", ("format", "recipe", "members"))
-    model = _model(path, about["recipe"], model)
+    older = about["format"] < _SHIFTED["run"]
+    model = _model(path, about["recipe"], model, older)
     newest = None
     for _ in range(20):  # a run that goes on may be between two checkpoints
         if (newest := next(whole_checkpoints(manager_of(path, writes=False), path), None)) is not None:
@@ -148,10 +192,11 @@ def _best_of(path: Path, model: LatentModel | None) -> tuple[LatentModel, Params
     if about["members"] is not None:
         add_axis = lambda leaf: jax.ShapeDtypeStruct((about["members"], *leaf.shape), leaf.dtype)  # noqa: E731
         expected = jax.tree.map(add_axis, expected)
-    if len(leaves) != len(jax.tree.leaves(expected)):
-        raise ValueError(f"{path}: expected {len(jax.tree.leaves(expected))} parameters, got {len(leaves)}")
-    arrays = [jnp.asarray(leaves[str(i)]) for i in range(len(leaves))]
-    params = jax.tree.unflatten(jax.tree.structure(expected), arrays)
+    structure = jax.tree.structure(_without_shifts(expected) if older else expected)
+    if len(leaves) != structure.num_leaves:
+        raise ValueError(f"{path}: expected {structure.num_leaves} parameters, got {len(leaves)}")
+    params = jax.tree.unflatten(structure, [jnp.asarray(leaves[str(i)]) for i in range(len(leaves))])
+    params = _with_shifts(params, expected) if older else params
     require_parameters(str(path), params, expected)
     return model, params
 

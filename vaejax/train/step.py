@@ -45,6 +45,7 @@ class Setup(NamedTuple):
       transform: `transform(key, x)` of a batch, or `None`.
       batch_size: rows of a step.
       average: decay of the moving average of the parameters, 0 for none.
+      parts: equal parts of the batch whose gradients are computed one after the other.
       mesh: devices to split the batch over, or `None`.
       ensemble: whether the state has a leading axis of members.
     """
@@ -55,6 +56,7 @@ class Setup(NamedTuple):
     transform: Transform | None
     batch_size: int
     average: float
+    parts: int
     mesh: Mesh | None
     ensemble: bool
 
@@ -86,11 +88,9 @@ def _step(setup: Setup, state: TrainState, scan: Scan, hparams: HParams, i: Arra
     index = jax.lax.dynamic_slice(scan.order, (i * setup.batch_size,), (setup.batch_size,))
     x, context = _batch(setup, scan.rows, index, key_transform)
 
-    def loss(params: Params) -> tuple[Array, tuple[Array, Info]]:
-        value, info = setup.objective(setup.model, params, key, x, context, state.step, hparams)
-        return -value, (value, info)
-
-    grads, (value, info) = jax.grad(loss, has_aux=True)(state.params)
+    batch = state.params, key, x, context, state.step, hparams
+    ascent, (value, info) = setup.objective.gradient(setup.model, *batch, parts=setup.parts)
+    grads = jax.tree.map(jnp.negative, ascent)
     finite = {"the objective": _is_finite(value)} | {name: _is_finite(term) for name, term in info.items()}
     for path, grad in jax.tree_util.tree_flatten_with_path(grads)[0]:
         name = jax.tree_util.keystr(path, simple=True, separator="/")

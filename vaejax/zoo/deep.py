@@ -2,16 +2,25 @@
 
 from typing import Any
 
-from vaejax import heads
+from vaejax import heads, objectives
 from vaejax.heads import Head
 from vaejax.models import BIVA, NVAE, HierarchicalVAE, Ladder
 from vaejax.networks import MLP, Cell, ConvLayer, Network, Sequential, Skip
 from vaejax.types import Activation
-from vaejax.zoo.parts import Coders, DataShape, image_sizes
+from vaejax.zoo.parts import WARM_UP, Coders, DataShape, image_sizes
 
-__all__ = ["biva", "hierarchical_vae", "ladder", "nvae"]
+__all__ = ["FREE_NATS", "biva", "hierarchical_vae", "ladder", "nvae"]
 
+FREE_NATS = {"ladder": 4.0, "hierarchical_vae": 2.0, "biva": 2.0}  # of each latent
 _QUIET = 0.1  # the groups of a fresh `nvae` are then near N(0, I), under p and under q
+
+
+def _trained(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a hierarchy with an objective that loses no layer, where they have none."""
+    warm = objectives.warm_up(WARM_UP)
+    if name == "nvae":
+        return {"objective": objectives.kl_balance(WARM_UP, warm)} | options
+    return {"objective": objectives.free_bits(FREE_NATS[name], warm, per="layer")} | options
 
 
 def _units(hidden: tuple[int, ...] | None, latent_dims: tuple[int, ...]) -> tuple[int, ...]:
@@ -54,7 +63,9 @@ def ladder(
       activation: as in `networks.MLP`.
       likelihood: a head of `vaejax.heads`.
       context_dim: length of the context; 0 for none.
-      **options: further arguments of `Ladder`: `objective=objectives.warm_up(num_steps)`, `remat=True`.
+      **options: further arguments of `Ladder`, for instance `remat=True`. The objective is by default
+        `objectives.free_bits(4.0, objectives.warm_up(0.3), per="layer")`: without free bits the upper layers of a
+        ladder of MNIST are empty, however slow the warm-up is.
 
     >>> ladder((28, 28, 1), (4, 8, 16, 32, 64)).latent_shapes
     ((4,), (8,), (16,), (32,), (64,))
@@ -66,7 +77,7 @@ def ladder(
     if channels:
         ups[0] = coders.encoder(units[0])
     evidence = tuple(MLP((b, 2 * m)) for b, m in zip(units, reversed(latent_dims), strict=True))
-    return Ladder(tuple(ups), evidence, **_rest(coders, latent_dims, units), **options)
+    return Ladder(tuple(ups), evidence, **_rest(coders, latent_dims, units), **_trained("ladder", options))
 
 
 def hierarchical_vae(
@@ -80,7 +91,7 @@ def hierarchical_vae(
     context_dim: int = 0,
     **options: Any,
 ) -> HierarchicalVAE:
-    """The plain hierarchy, the baseline of the ladder; arguments as in `ladder`.
+    """The plain hierarchy, the baseline of the ladder; arguments as in `ladder`, with 2 free nats a layer.
 
     >>> hierarchical_vae((28, 28, 1), (8, 32)).latent_shapes
     ((8,), (32,))
@@ -89,7 +100,7 @@ def hierarchical_vae(
     coders = Coders(data_shape, head, context_dim, units[:1] * 2, activation, channels)
     sizes = zip(dims[:-1], units[1:], dims[1:], strict=True)
     ups = coders.encoder(2 * dims[0]), *(MLP((a + context_dim, b, b, 2 * m), activation) for a, b, m in sizes)
-    return HierarchicalVAE(ups, **_rest(coders, latent_dims, units), **options)
+    return HierarchicalVAE(ups, **_rest(coders, latent_dims, units), **_trained("hierarchical_vae", options))
 
 
 def biva(
@@ -107,7 +118,7 @@ def biva(
     Args:
       latent_dims: latents of the top, and of both paths of each layer below, top first; at least two.
       width: units of the states that go up and down, and of all hidden layers.
-      **options: further arguments of `BIVA`.
+      **options: further arguments of `BIVA`. The objective is by default as in `ladder`, with 2 free nats a latent.
 
     >>> biva((28, 28, 1), (8, 16, 32)).latent_shapes
     ((8,), (16,), (32,))
@@ -121,7 +132,9 @@ def biva(
     merges = tuple(mlp(2 * w, w, 2 * m) for m in rest)
     downs = (mlp(first + context_dim, w, w), *(Skip(mlp(w + 2 * m + context_dim, w, w)) for m in rest))
     decoder = coders.decoder(w)
-    return BIVA(ups, rises, priors, merges, downs, decoder, tuple(latent_dims), head, context_dim, **options)
+    return BIVA(
+        ups, rises, priors, merges, downs, decoder, tuple(latent_dims), head, context_dim, **_trained("biva", options)
+    )
 
 
 def nvae(
@@ -150,7 +163,8 @@ def nvae(
       latent_channels: of each group.
       cells: residual cells of each group, on the way up and on the way down.
       expand: as in `networks.Cell`.
-      **options: further arguments of `NVAE`.
+      **options: further arguments of `NVAE`. The objective is by default
+        `objectives.kl_balance(0.3, objectives.warm_up(0.3))`.
 
     >>> nvae((28, 28, 1), groups=(2, 1)).latent_shapes
     ((7, 7, 8), (7, 7, 8), (14, 14, 8))
@@ -192,5 +206,5 @@ def nvae(
         tuple(reversed(latents)),
         head,
         context_dim,
-        **options,
+        **_trained("nvae", options),
     )

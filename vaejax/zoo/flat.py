@@ -9,7 +9,7 @@ from vaejax.models import VAE, Autoencoder, TwoStage
 from vaejax.models.vae import as_posterior
 from vaejax.networks import Constant, Linear, Parallel
 from vaejax.types import Activation
-from vaejax.zoo.parts import Coders, DataShape
+from vaejax.zoo.parts import WARM_UP, Coders, DataShape
 
 __all__ = [
     "autoencoder",
@@ -32,6 +32,8 @@ def _codes(posterior: str | Head, latent_dim: int) -> int:
 
 
 def _vae(coders: Coders, latent_dim: int, posterior: str | Head, options: dict[str, Any]) -> VAE:
+    optimal = coders.head.scale == "optimal"
+    options = _or(options, objective=objectives.warm_up(WARM_UP, objectives.optimal_sigma() if optimal else None))
     networks = coders.encoder(_codes(posterior, latent_dim)), coders.decoder(latent_dim)
     return VAE(*networks, latent_dim, posterior, coders.head, context_dim=coders.context_dim, **options)
 
@@ -52,6 +54,9 @@ def vae(
     **options: Any,
 ) -> VAE:
     """A fully connected VAE, by default with a Bernoulli likelihood.
+
+    Like all members but the linear one and the autoencoder it is trained with a weight of the divergence that rises
+    over the first 30 % of the steps; `objective=None` is the plain bound.
 
     Args:
       data_shape: shape of a datum, (H, W, C) or (D,), or D.
@@ -75,13 +80,12 @@ def vae(
 
 def beta_vae(data_shape: DataShape, latent_dim: int, *, beta: float = 4.0, **options: Any) -> VAE:
     r"""The $\beta$-VAE: a `vae` whose objective weights the divergence by `beta` (Higgins et al., 2017)."""
-    return vae(data_shape, latent_dim, **_or(options, objective=objectives.beta(beta)))
+    return vae(data_shape, latent_dim, **_or(options, objective=objectives.warm_up(WARM_UP, objectives.beta(beta))))
 
 
 def sigma_vae(data_shape: DataShape, latent_dim: int, **options: Any) -> VAE:
     r"""The $\sigma$-VAE: a Gaussian likelihood with the optimal shared $\sigma$ (Rybkin et al., 2021)."""
-    options = _or(options, likelihood=heads.normal("optimal"), objective=objectives.optimal_sigma())
-    return vae(data_shape, latent_dim, **options)
+    return vae(data_shape, latent_dim, **_or(options, likelihood=heads.normal("optimal")))
 
 
 def full_covariance_vae(data_shape: DataShape, latent_dim: int, **options: Any) -> VAE:
@@ -131,14 +135,15 @@ def two_stage(
     r"""A VAE of x and a second one of its latents, each with a learned $\sigma$ (Dai and Wipf, 2019).
 
     The z have about unit variance whatever their shape, so that a second stage with $\sigma = 1$ and no use of u
-    is a place to stay in: the weight of its divergence is raised over the first 1000 steps.
+    is a place to stay in: the weight of its divergence is raised over the first 30 % of the steps, and so is the
+    first one's.
 
     Args:
       latent_dim: latents of the first stage.
       second_dim: latents of the second stage (default: as many).
       second_hidden: `hidden` of the second stage (default: that of the first).
       context_dim: length of the context of both stages; 0 for none.
-      objective: default: `objectives.two_stage(second=objectives.warm_up(1000))`.
+      objective: default: `objectives.two_stage`, with `objectives.warm_up(0.3)` of either stage.
       **options: further arguments of the first stage's `vae`.
 
     >>> two_stage((28, 28, 1), latent_dim=20).second.event_shape
@@ -147,7 +152,8 @@ def two_stage(
     shared = _or({}, likelihood=heads.normal("shared"), context_dim=context_dim, activation=activation)
     first = vae(data_shape, latent_dim, hidden=hidden, **(shared | options))
     second = vae(latent_dim, second_dim or latent_dim, hidden=second_hidden or hidden, **shared)
-    return TwoStage(first, second, objective or objectives.two_stage(second=objectives.warm_up(1000)))
+    warm = objectives.warm_up(WARM_UP)
+    return TwoStage(first, second, objective or objectives.two_stage(warm, warm))
 
 
 def conditional_vae(data_shape: DataShape, latent_dim: int, context_dim: int, **options: Any) -> VAE:

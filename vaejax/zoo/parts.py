@@ -10,9 +10,10 @@ from vaejax.heads import Head
 from vaejax.networks import MLP, ConvDecoder, ConvEncoder, Network
 from vaejax.types import Activation
 
-__all__ = ["Coders", "DataShape", "image_sizes", "sizes_of"]
+__all__ = ["WARM_UP", "Coders", "DataShape", "image_sizes", "sizes_of"]
 
 DataShape: TypeAlias = int | tuple[int, ...]
+WARM_UP = 0.3  # share of the steps in which the weight of the divergence rises
 
 
 def sizes_of(data_shape: DataShape) -> tuple[int, ...]:
