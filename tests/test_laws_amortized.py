@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import vaejax as vj
@@ -13,6 +14,7 @@ from vaejax.distributions import bind
 
 KEY = jax.random.key(0)
 DRAWS = 2000
+ADAM = optax.adam(1e-3)
 
 
 @functools.partial(jax.jit, static_argnames=("model",))
@@ -152,7 +154,8 @@ def test_wrong_inputs_are_named(case):
 def test_training_raises_the_objective(case):
     model, *_ = case
     x = zoo.levels()
-    result = vj.fit(model, KEY, x, context=zoo.context(model, len(x)), epochs=30, batch_size=20)
+    options = {"objective": zoo.plain(model), "optimizer": ADAM, "batch_size": 20}
+    result = vj.fit(model, KEY, x, context=zoo.context(model, len(x)), epochs=30, **options)
     value = result.history["value"]
     assert value[-3:].mean() > value[:3].mean() and result.state.skipped == 0
     assert result.history.batches.shape == (60,)

@@ -50,6 +50,13 @@ def dense_nvae(size=D, width=6, latents=(3, 2), **options):
     return vj.NVAE(ups, residuals, priors, downs, decoder, (width,), latents, **options)
 
 
+def plain(model):
+    """The bound that trains the model, without a schedule of its terms."""
+    if model.stages:
+        return vj.objectives.two_stage()
+    return vj.objectives.optimal_sigma() if model.scale == "optimal" else vj.objectives.elbo()
+
+
 SMALL = {"hidden": (8,)}
 AMORTIZED = {
     "bernoulli": vj.zoo.vae(D, 2, **SMALL),

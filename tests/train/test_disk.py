@@ -24,8 +24,8 @@ from vaejax.train.saved import manager_of
 
 KEY = jax.random.key(0)
 X = zoo.levels(45)
-MODEL = vj.zoo.sigma_vae(zoo.D, 2, hidden=(8,))
-OPTIONS = {"batch_size": 9, "validation": X[:7], "checkpoint_every": 0.0}
+MODEL = vj.zoo.sigma_vae(zoo.D, 2, hidden=(8,), objective=vj.objectives.optimal_sigma())
+OPTIONS = {"batch_size": 9, "validation": X[:7], "checkpoint_every": 0.0, "optimizer": optax.adam(1e-3)}
 
 # Orbax leaves futures behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -160,12 +160,12 @@ def test_an_error_at_the_end_gives_the_folder_back(tmp_path, monkeypatch):
 
 def test_the_best_outlives_its_checkpoint(tmp_path):
     """Two epochs up and then down: the checkpoint of the best is deleted before patience ends, its parameters stay."""
-    optimizer = optax.sgd(lambda step: jnp.where(step < 10, 1e-2, -1e-2))
-    result = vj.fit(MODEL, KEY, X, epochs=99, patience=5, optimizer=optimizer, checkpoint=tmp_path, **OPTIONS)
+    options = OPTIONS | {"optimizer": optax.sgd(lambda step: jnp.where(step < 10, 1e-2, -1e-2))}
+    result = vj.fit(MODEL, KEY, X, epochs=99, patience=5, checkpoint=tmp_path, **options)
     values = result.history["validation_value"]
     assert values.argmax() == 1 and len(values) == 7
     assert numbers(tmp_path) == [4, 5, 6]  # one an epoch: the best was written in 1
-    two = vj.fit(MODEL, KEY, X, epochs=2, optimizer=optimizer, **OPTIONS)
+    two = vj.fit(MODEL, KEY, X, epochs=2, **options)
     chex.assert_trees_all_equal(vj.load(tmp_path)[1], result.best, two.params)
     with pytest.raises(AssertionError):
         chex.assert_trees_all_equal(result.best, result.params)
@@ -226,7 +226,7 @@ def test_any_file_may_be_missing_from_the_newest(tmp_path, stopped, whole):
         gone.unlink() if name else shutil.rmtree(gone)
         with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
-            fresh = runs.Checkpoint(runs.Position(0, 0), whole.state, runs.History(), [], np.zeros(1, int))
+            fresh = runs.Checkpoint(runs.Position(0, 0), whole.state, runs.History(), [], np.zeros(1, int), None)
             with runs.Run.open(run, json.loads((run / "run.json").read_text()), resume=True, every=1.0) as going:
                 position = going.restore(fresh).position
         damaged = [str(warning.message) for warning in raised if "is damaged" in str(warning.message)]

@@ -60,7 +60,7 @@ def test_another_model_is_refused(saved):
     "fields, words",
     [
         ({"sha256": "0" * 64}, "checksum is not the one"),
-        ({"format": 3}, "expected format 2, got 3; a newer vaejax wrote it"),
+        ({"format": 4}, "expected format 3, got 4; a newer vaejax wrote it"),
         ({"format": 1, "model": {"type": "os.system"}}, "unknown type 'os.system'"),
         ({"model": {"type": "vaejax.networks.MLP", "sizes": [2, 2]}}, "expected a model, got a recipe of MLP"),
         (None, "expected what vaejax.save writes"),

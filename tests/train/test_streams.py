@@ -6,6 +6,7 @@ import chex
 import grain
 import jax
 import numpy as np
+import optax
 import pytest
 
 import vaejax as vj
@@ -15,8 +16,8 @@ from vaejax.train import step
 KEY = jax.random.key(0)
 X = zoo.levels(47)
 Y = np.arange(47) % 3
-MODEL = vj.zoo.vae(zoo.D, 2, hidden=(8,))
-OPTIONS = {"batch_size": 9, "validation": X[:7], "progress": False}
+MODEL = vj.zoo.vae(zoo.D, 2, hidden=(8,), objective=None)
+OPTIONS = {"batch_size": 9, "validation": X[:7], "progress": False, "optimizer": optax.adam(1e-3)}
 
 pytestmark = pytest.mark.usefixtures("short_scans")
 
@@ -53,7 +54,7 @@ def test_a_stream_in_the_same_order_gives_the_same_bits(whole, sizes):
 
 
 def test_labels_of_a_stream_and_single_rows():
-    model = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,))
+    model = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,), objective=None)
     options = OPTIONS | {"validation": vj.data.Split(X[:7], Y[:7]), "context": "labels"}
     whole = vj.fit(model, KEY, vj.data.Split(X, Y), epochs=2, **options)
     streamed = vj.fit(model, KEY, pieces((9, 4), labelled=True), epochs=2, **options)
@@ -101,7 +102,7 @@ def test_a_grain_pipeline_is_moved_to_its_place(tmp_path, insist, size):
 
 
 def test_the_optimal_scale_of_a_stream_is_that_of_its_batches():
-    model = vj.zoo.sigma_vae(zoo.D, 2, hidden=(8,))
+    model = vj.zoo.sigma_vae(zoo.D, 2, hidden=(8,), objective=vj.objectives.optimal_sigma())
     even = X[:45]
     options = OPTIONS | {"validation": None}
     streamed = vj.fit(model, KEY, lambda epoch: np.array_split(even, 4), epochs=30, **options)
@@ -145,7 +146,7 @@ def test_what_is_wrong_with_a_stream_is_said(words):
 def test_contexts_of_a_stream_and_what_it_raises_itself():
     with pytest.raises(ValueError, match="its pieces bring their contexts"):
         vj.fit(MODEL, KEY, lambda epoch: [X], epochs=2, context=np.zeros(47), **OPTIONS)
-    model, options = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,)), OPTIONS | {"validation": None}
+    model, options = vj.zoo.conditional_vae(zoo.D, 2, 3, hidden=(8,), objective=None), OPTIONS | {"validation": None}
     with pytest.raises(ValueError, match=r"a label for each of 4 rows of a piece, got shape \(3,\)"):
         vj.fit(model, KEY, lambda epoch: [(X[:4], Y[:3])], epochs=1, context="labels", **options)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -22,9 +23,9 @@ from tests import zoo
 ROOT = Path(__file__).parents[2]
 KEY = jax.random.key(0)
 X = zoo.levels(45)
-MODEL = vj.zoo.vae(zoo.D, 2, hidden=(8,))
+MODEL = vj.zoo.vae(zoo.D, 2, hidden=(8,), objective=None)
 PARAMS = MODEL.init(KEY)
-OPTIONS = {"batch_size": 9, "validation": X[:7], "checkpoint_every": 0.0}
+OPTIONS = {"batch_size": 9, "validation": X[:7], "checkpoint_every": 0.0, "optimizer": optax.adam(1e-3)}
 
 
 def fit(folder, epochs=2, **options):
@@ -138,13 +139,22 @@ def test_checkpoints_of_another_run_are_refused(finished, tmp_path):
             call(finished)
 
 
-def test_a_run_of_format_3_is_read(finished):
-    edit(finished / "run.json", lambda about: about | {"format": 3})
-    for path in (finished / "checkpoints").glob("*/about/metadata"):
-        edit(path, lambda about: {name: value for name, value in about.items() if name != "run"})
-    vj.load(finished)
-    with pytest.raises(ValueError, match="its format is 3, this one's is 4"):
-        fit(finished)
+@pytest.mark.parametrize("place", ["saved-2", "run-4", "run-3"])
+def test_what_was_written_before_likelihoods_had_a_shift_is_read(place, tmp_path):
+    """The fixture has the bounds of its model, whose heads took the numbers of the encoder as they are."""
+    old = shutil.copytree(Path(__file__).parents[1] / "fixtures" / "before-shifts", tmp_path / "old")
+    folder = old / place.replace("-3", "-4")
+    if place == "run-3":
+        edit(folder / "run.json", lambda about: about | {"format": 3})
+        for path in (folder / "checkpoints").glob("*/about/metadata"):
+            edit(path, lambda about: {name: value for name, value in about.items() if name != "run"})
+    x = np.random.default_rng(0).random((20, 4)).round().astype(np.float32)
+    model, params = vj.load(folder)
+    bounds = [vj.elbo(model, params, jax.random.key(2), row).value for row in x[:3]]
+    np.testing.assert_allclose(bounds, json.loads((old / "bounds.json").read_text()), rtol=1e-5)
+    if place != "saved-2":
+        with pytest.raises(ValueError, match=f"its format is {place[-1]}, this one's is 5"):
+            vj.fit(model, KEY, x, epochs=2, batch_size=5, checkpoint=folder)
 
 
 def test_skipped_steps_stand_in_the_notes():

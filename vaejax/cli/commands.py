@@ -25,7 +25,6 @@ from vaejax.cli.report import write_report
 from vaejax.cli.scoring import evaluate, file_of, latest, score_rows
 from vaejax.cli.source import Source, load_source, prepare
 from vaejax.files import write_text
-from vaejax.train.schedule import cosine_adam, rows_of_a_step
 from vaejax.types import Transform
 
 __all__ = ["COMMANDS"]
@@ -45,7 +44,7 @@ def _fit(command: of.Fit) -> None:
     source, em = load_source(options | {"data": command.data}), by_em(command.model)
     train = source.train.x
     devices = jax.device_count() if jax.process_count() > 1 else 1
-    size = rows_of_a_step(len(train), devices) if command.batch_size is None else command.batch_size
+    size = vj.train.rows_of_a_step(len(train), devices) if command.batch_size is None else command.batch_size
     require_integer("--batch-size", size)
     model = build(command, train.shape[1:], source.labels, source.levels, max(1, len(train) // size))
     form, transform, _ = prepare(model, train[:1], command.pixels, source.levels)
@@ -119,7 +118,7 @@ def _by_gradients(
         model,
         jax.random.key(command.seed),
         vj.data.share(source.data, jax.process_index(), jax.process_count()),
-        optimizer=cosine_adam(require_number("--learning-rate", command.learning_rate, above=0)),
+        optimizer=vj.train.cosine_adam(require_number("--learning-rate", command.learning_rate, above=0)),
         extend=command.extend,
         context="labels" if model.context_dim else None,
         checkpoint=folder.path,

@@ -9,8 +9,6 @@ from typing import Any
 
 import vaejax as vj
 from vaejax.checks import require_number
-from vaejax.zoo.deep import FREE_NATS
-from vaejax.zoo.parts import WARM_UP
 
 __all__ = ["LIKELIHOODS", "MEMBERS", "build", "by_em", "describe"]
 
@@ -132,11 +130,13 @@ def _objective(options: Any, steps_per_epoch: int) -> dict[str, Any]:
     beta = 4.0 if options.beta is None and options.model == "beta-vae" else options.beta
     if beta is not None:
         objective = vj.objectives.beta(require_number("--beta", beta, least=0), objective)
-    nats = FREE_NATS.get(options.model.replace("-", "_")) if options.free_bits is None else options.free_bits
+    nats = options.free_bits
+    if nats is None:
+        nats = vj.zoo.deep.FREE_NATS.get(options.model.replace("-", "_"))
     if nats is not None:
         deep = "latent_dim" not in inspect.signature(MEMBERS[options.model]).parameters
         objective = vj.objectives.free_bits(nats, objective, per="layer" if deep else "dimension")
     if options.warm_up != 0:
-        steps = WARM_UP if options.warm_up is None else options.warm_up * steps_per_epoch
+        steps = vj.zoo.parts.WARM_UP if options.warm_up is None else options.warm_up * steps_per_epoch
         objective = vj.objectives.warm_up(steps, objective)
     return {"objective": objective}

@@ -99,18 +99,16 @@ class Headed(LatentModel):
             raise ValueError(f"z: expected shape {self.state_shape}, got {jnp.shape(h)}; batch with jax.vmap")
         apply = jax.checkpoint(self.decoder.apply) if self.remat else self.decoder.apply
         output = apply(params["decoder"], h, *self.extra(context, h))
-        return self.likelihood_head.apply(params["likelihood"], output + _shift(params, output))
+        head = params.get("likelihood", {})
+        if "shift" in head:  # a constant, which says where the data lie
+            output = output + jax.lax.stop_gradient(head["shift"]).astype(output.dtype)
+        return self.likelihood_head.apply(head, output)
 
 
 def _params(model: Headed, key: Key) -> Params:
     head = model.likelihood_head.init(jax.random.fold_in(key, 3), model.event_shape)
     shift = jnp.zeros(model.likelihood_head.output_shape(model.event_shape))
     return model.weights(key) | {"likelihood": head | {"shift": shift}}
-
-
-def _shift(params: Params, output: Array) -> Array:
-    """What is added to a decoder's output: a constant, which says where the data lie."""
-    return jax.lax.stop_gradient(params["likelihood"]["shift"]).astype(output.dtype)
 
 
 def _some_context(model: Headed) -> Array | None:

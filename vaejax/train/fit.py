@@ -154,7 +154,7 @@ def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
     hparams = _inject(state, options.hparams or {}, objective, key.shape)
     setup = setup._replace(parts=_parts(setup, feed.head, hparams, options.microbatch))
     feed.setup = setup
-    reference = setup._replace(**dict(zip(("objective", "optimizer"), plan.of(UNKNOWN), strict=True)))
+    reference = setup._replace(**dict(zip(("objective", "optimizer"), plan.of(num_steps and UNKNOWN), strict=True)))
     if jax.process_count() > 1:
         processes.require_same({"optimizer": update_digest(reference, state)})
     run = contextlib.nullcontext()

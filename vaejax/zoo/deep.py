@@ -7,7 +7,7 @@ from vaejax.heads import Head
 from vaejax.models import BIVA, NVAE, HierarchicalVAE, Ladder
 from vaejax.networks import MLP, Cell, ConvLayer, Network, Sequential, Skip
 from vaejax.types import Activation
-from vaejax.zoo.parts import WARM_UP, Coders, DataShape, image_sizes
+from vaejax.zoo.parts import WARM_UP, Coders, DataShape, image_sizes, warmed
 
 __all__ = ["FREE_NATS", "biva", "hierarchical_vae", "ladder", "nvae"]
 
@@ -15,12 +15,11 @@ FREE_NATS = {"ladder": 4.0, "hierarchical_vae": 2.0, "biva": 2.0}  # of each lat
 _QUIET = 0.1  # the groups of a fresh `nvae` are then near N(0, I), under p and under q
 
 
-def _trained(name: str, options: dict[str, Any]) -> dict[str, Any]:
+def _trained(name: str, head: Head, options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a hierarchy with an objective that loses no layer, where they have none."""
-    warm = objectives.warm_up(WARM_UP)
     if name == "nvae":
-        return {"objective": objectives.kl_balance(WARM_UP, warm)} | options
-    return {"objective": objectives.free_bits(FREE_NATS[name], warm, per="layer")} | options
+        return {"objective": objectives.kl_balance(WARM_UP, warmed(head))} | options
+    return {"objective": objectives.free_bits(FREE_NATS[name], warmed(head), per="layer")} | options
 
 
 def _units(hidden: tuple[int, ...] | None, latent_dims: tuple[int, ...]) -> tuple[int, ...]:
@@ -77,7 +76,7 @@ def ladder(
     if channels:
         ups[0] = coders.encoder(units[0])
     evidence = tuple(MLP((b, 2 * m)) for b, m in zip(units, reversed(latent_dims), strict=True))
-    return Ladder(tuple(ups), evidence, **_rest(coders, latent_dims, units), **_trained("ladder", options))
+    return Ladder(tuple(ups), evidence, **_rest(coders, latent_dims, units), **_trained("ladder", head, options))
 
 
 def hierarchical_vae(
@@ -100,7 +99,7 @@ def hierarchical_vae(
     coders = Coders(data_shape, head, context_dim, units[:1] * 2, activation, channels)
     sizes = zip(dims[:-1], units[1:], dims[1:], strict=True)
     ups = coders.encoder(2 * dims[0]), *(MLP((a + context_dim, b, b, 2 * m), activation) for a, b, m in sizes)
-    return HierarchicalVAE(ups, **_rest(coders, latent_dims, units), **_trained("hierarchical_vae", options))
+    return HierarchicalVAE(ups, **_rest(coders, latent_dims, units), **_trained("hierarchical_vae", head, options))
 
 
 def biva(
@@ -133,7 +132,7 @@ def biva(
     downs = (mlp(first + context_dim, w, w), *(Skip(mlp(w + 2 * m + context_dim, w, w)) for m in rest))
     decoder = coders.decoder(w)
     return BIVA(
-        ups, rises, priors, merges, downs, decoder, tuple(latent_dims), head, context_dim, **_trained("biva", options)
+        ups, rises, priors, merges, downs, decoder, tuple(latent_dims), head, context_dim, **_trained("biva", head, options)
     )
 
 
@@ -206,5 +205,5 @@ def nvae(
         tuple(reversed(latents)),
         head,
         context_dim,
-        **_trained("nvae", options),
+        **_trained("nvae", head, options),
     )

@@ -9,7 +9,7 @@ from vaejax.models import VAE, Autoencoder, TwoStage
 from vaejax.models.vae import as_posterior
 from vaejax.networks import Constant, Linear, Parallel
 from vaejax.types import Activation
-from vaejax.zoo.parts import WARM_UP, Coders, DataShape
+from vaejax.zoo.parts import WARM_UP, Coders, DataShape, warmed
 
 __all__ = [
     "autoencoder",
@@ -32,8 +32,7 @@ def _codes(posterior: str | Head, latent_dim: int) -> int:
 
 
 def _vae(coders: Coders, latent_dim: int, posterior: str | Head, options: dict[str, Any]) -> VAE:
-    optimal = coders.head.scale == "optimal"
-    options = _or(options, objective=objectives.warm_up(WARM_UP, objectives.optimal_sigma() if optimal else None))
+    options = _or(options, objective=warmed(coders.head))
     networks = coders.encoder(_codes(posterior, latent_dim)), coders.decoder(latent_dim)
     return VAE(*networks, latent_dim, posterior, coders.head, context_dim=coders.context_dim, **options)
 

@@ -6,14 +6,21 @@ import operator
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from vaejax import objectives
 from vaejax.heads import Head
 from vaejax.networks import MLP, ConvDecoder, ConvEncoder, Network
+from vaejax.objectives import Objective
 from vaejax.types import Activation
 
-__all__ = ["WARM_UP", "Coders", "DataShape", "image_sizes", "sizes_of"]
+__all__ = ["WARM_UP", "Coders", "DataShape", "image_sizes", "sizes_of", "warmed"]
 
 DataShape: TypeAlias = int | tuple[int, ...]
 WARM_UP = 0.3  # share of the steps in which the weight of the divergence rises
+
+
+def warmed(head: Head) -> Objective:
+    """The bound for this likelihood, with a weight of the divergence that rises over the beginning."""
+    return objectives.warm_up(WARM_UP, objectives.optimal_sigma() if head.scale == "optimal" else None)
 
 
 def sizes_of(data_shape: DataShape) -> tuple[int, ...]:
