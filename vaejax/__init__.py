@@ -11,6 +11,7 @@ from vaejax import networks as networks
 from vaejax import objectives as objectives
 from vaejax import plots as plots
 from vaejax import priors as priors
+from vaejax import train as train
 from vaejax import zoo as zoo
 from vaejax.data import transforms as transforms
 from vaejax.export import export as export

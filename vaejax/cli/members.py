@@ -95,13 +95,19 @@ def build(options: Any, shape: tuple[int, ...], labels: int, levels: int, steps_
         if not labels:
             raise ValueError("--conditional: the data have no labels (of a .csv name their column with --labels)")
         given["context_dim"] = labels
+    if name == "beta-vae" and options.beta is not None:
+        given["beta"] = require_number("--beta", options.beta, least=0)
     try:
-        return make(dim=size, **given) if by_em(name) else make(shape, **given, **_objective(options, steps_per_epoch))
+        if by_em(name):
+            return make(dim=size, **given)
+        model = make(shape, **given)
     except TypeError as problem:
         unknown = re.search(r"unexpected keyword argument '(?:num_)?(\w+)'", str(problem))
         if unknown is None:
             raise
         raise _refused(name, unknown[1]) from None
+    objective = _objective(options, model, steps_per_epoch)
+    return model if objective == model.objective else make(shape, **given, objective=objective)
 
 
 def _likelihood(name: str | None, scale: str | None, levels: int) -> vj.heads.Head:
@@ -120,23 +126,18 @@ def _likelihood(name: str | None, scale: str | None, levels: int) -> vj.heads.He
     return vj.heads.normal(number)
 
 
-def _objective(options: Any, steps_per_epoch: int) -> dict[str, Any]:
-    """The objective as an argument, where the options ask for another one than the model's."""
-    if options.beta is options.free_bits is options.warm_up is None or options.model in _SET_OBJECTIVE:
-        return {}
-    normal = options.likelihood is None and options.scale is None
-    optimal = options.scale == "optimal" or (options.model == "sigma-vae" and normal)
-    objective = vj.objectives.optimal_sigma() if optimal else vj.objectives.elbo()
-    beta = 4.0 if options.beta is None and options.model == "beta-vae" else options.beta
-    if beta is not None:
-        objective = vj.objectives.beta(require_number("--beta", beta, least=0), objective)
-    nats = options.free_bits
-    if nats is None:
-        nats = vj.zoo.deep.FREE_NATS.get(options.model.replace("-", "_"))
-    if nats is not None:
-        deep = "latent_dim" not in inspect.signature(MEMBERS[options.model]).parameters
-        objective = vj.objectives.free_bits(nats, objective, per="layer" if deep else "dimension")
-    if options.warm_up != 0:
-        steps = vj.zoo.parts.WARM_UP if options.warm_up is None else options.warm_up * steps_per_epoch
-        objective = vj.objectives.warm_up(steps, objective)
-    return {"objective": objective}
+def _objective(options: Any, model: vj.LatentModel, steps_per_epoch: int) -> Any:
+    """The model's objective with the changes that the options ask for."""
+    objective: Any = model.objective
+    if options.beta is options.free_bits is options.warm_up is None:
+        return objective
+    objective = vj.objectives.for_model(model)
+    if options.beta is not None and options.model != "beta-vae":
+        objective = vj.objectives.beta(require_number("--beta", options.beta, least=0), objective)
+    if options.free_bits is not None:
+        flat = "latent_dim" in inspect.signature(MEMBERS[options.model]).parameters
+        objective = vj.objectives.free_bits(options.free_bits, objective, per="dimension" if flat else "layer")
+    if options.warm_up is not None:
+        cold = objective.cold
+        objective = vj.objectives.warm_up(options.warm_up * steps_per_epoch, cold) if options.warm_up else cold
+    return objective

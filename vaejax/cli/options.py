@@ -93,7 +93,7 @@ class Fit:
     scale: Annotated[str | None, _default("TEXT", "default: shared")] = None
     beta: Annotated[float | None, _default("FLOAT", "default: 1; beta-vae: 4")] = None
     warm_up: Annotated[int | None, _default("EPOCHS", "default: 30 % of them")] = None
-    free_bits: Annotated[float | None, _default("NATS", "default: ladder 4, other hierarchies 2")] = None
+    free_bits: Annotated[float | None, _default("NATS", "optional")] = None
     conditional: Annotated[bool, arg(metavar="")] = False
     pixels: Literal["auto", "binarize", "dequantize", "grey"] = "auto"
     standardize: Annotated[bool, arg(metavar="")] = False

@@ -14,6 +14,7 @@ from vaejax.objectives.bounds import stl as stl
 from vaejax.objectives.modifiers import beta as beta
 from vaejax.objectives.modifiers import for_model as for_model
 from vaejax.objectives.modifiers import free_bits as free_bits
+from vaejax.objectives.modifiers import free_share as free_share
 from vaejax.objectives.modifiers import kl_balance as kl_balance
 from vaejax.objectives.modifiers import warm_up as warm_up
 from vaejax.objectives.objective import Calibration as Calibration

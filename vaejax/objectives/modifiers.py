@@ -13,7 +13,10 @@ from vaejax.objectives.two_stage import two_stage
 from vaejax.recipes import arguments, field, static
 from vaejax.types import Array
 
-__all__ = ["beta", "for_model", "free_bits", "kl_balance", "warm_up"]
+__all__ = ["beta", "for_model", "free_bits", "free_share", "kl_balance", "warm_up"]
+
+
+_OUTSIDE = "{:g} is a share of a run, whose steps vaejax.fit knows; outside of one say objective.of_run(num_steps)"
 
 
 class _Around(Objective):
@@ -47,6 +50,10 @@ class _Around(Objective):
     @property
     def splits(self) -> bool:
         return self.name == "beta" and self.inner.splits
+
+    @property
+    def cold(self) -> Objective:
+        return self._with(inner=self.inner.cold)
 
     def of_run(self, num_steps: int) -> Objective:
         return self._with(inner=self.inner.of_run(num_steps))
@@ -84,10 +91,7 @@ class _Timed(_Around):
     def passed(self, step: Array | int) -> Array:
         """The share of the steps that is behind."""
         if isinstance(self.num_steps, float):
-            what = f"{self.num_steps:g} is a share of a run, whose steps vaejax.fit knows"
-            raise ValueError(
-                f"num_steps: expected a number of steps outside of a run, or objective.of_run(steps); {what}"
-            )
+            raise ValueError(f"num_steps: {_OUTSIDE.format(self.num_steps)}")
         return jnp.minimum(1.0, step / self.num_steps)
 
 
@@ -116,6 +120,10 @@ class _WarmUp(_Timed):
     def warms_up(self) -> bool:
         return True
 
+    @property
+    def cold(self) -> Objective:
+        return self.inner.cold
+
     def change(self, step: Array | int, hparams: HParams) -> Array | float:
         return self.passed(step) * hparams.get("beta", 1.0)
 
@@ -132,12 +140,27 @@ class _KLBalance(_Timed):
 
 @static
 class _FreeBits(_Around):
-    nats: float
+    nats: float  # or a share of the whole
     name: str = field()
     inner: Objective
+    fade: float | None = None
+    num_steps: int | None = None
+
+    @property
+    def evaluation(self) -> Objective:
+        return super().evaluation if self.fade is None else self.inner.evaluation
+
+    def of_run(self, num_steps: int) -> Objective:
+        inner = self.inner.of_run(num_steps)
+        return self._with(inner=inner) if self.fade is None else self._with(inner=inner, num_steps=num_steps)
 
     def change(self, step: Array | int, hparams: HParams) -> Array | float:
-        return hparams.get(self.name, self.nats)
+        amount = hparams.get(self.name, self.nats)
+        if self.fade is None:
+            return amount
+        if self.num_steps is None:
+            raise ValueError(f"fade: {_OUTSIDE.format(self.fade)}")
+        return amount * jnp.clip((1.0 - step / self.num_steps) / (1.0 - self.fade), 0.0, 1.0)
 
 
 def beta(weight: float, objective: Objective | None = None) -> Objective:
@@ -184,7 +207,11 @@ def kl_balance(num_steps: int | float, objective: Objective | None = None) -> Ob
 
 
 def free_bits(
-    nats: float, objective: Objective | None = None, *, per: Literal["dimension", "layer"] = "dimension"
+    nats: float,
+    objective: Objective | None = None,
+    *,
+    per: Literal["dimension", "layer"] = "dimension",
+    fade: float | None = None,
 ) -> Objective:
     r"""Count each part of the divergence as at least `nats`, $\sum_j\max(\lambda, E_{\text{batch}}KL_j)$.
 
@@ -192,11 +219,31 @@ def free_bits(
       nats: $\lambda$.
       objective: the one to change (default: `elbo()`).
       per: `"dimension"`, for a diagonal Gaussian posterior and prior, or `"layer"`.
+      fade: share of the run from which on $\lambda$ falls linearly, to zero at its end: the layers are in use by then,
+        and the last steps are those of the bound itself, which held-out data have all the time. `None` keeps it.
 
     Reference: Kingma et al., 2016, section 2.5 and appendix C.8.
     """
     name = "free_bits" if require_choice("per", per, ("dimension", "layer")) == "dimension" else "free_bits_per_layer"
-    return _FreeBits(require_number("nats", nats, least=0.0), name, objective or elbo())
+    if fade is not None:
+        fade = require_number("fade", fade, least=0.0, below=1.0)
+    return _FreeBits(require_number("nats", nats, least=0.0), name, objective or elbo(), fade)
+
+
+def free_share(share: float, objective: Objective | None = None, *, fade: float | None = None) -> Objective:
+    r"""Count each layer's divergence as at least a share of the whole, $\sum_l\max(KL_l, s\sum_i KL_i)$.
+
+    The free bits of a hierarchy whose data say how many nats there are: the bound of the maximum follows the averages
+    over the batch and has no gradient.
+
+    Args:
+      share: s, below one over the number of layers.
+      objective: the one to change (default: `elbo()`).
+      fade: as in `free_bits`.
+    """
+    if fade is not None:
+        fade = require_number("fade", fade, least=0.0, below=1.0)
+    return _FreeBits(require_number("share", share, least=0.0, below=1.0), "free_share", objective or elbo(), fade)
 
 
 def for_model(model: LatentModel) -> Objective:

@@ -30,7 +30,8 @@ Info: TypeAlias = dict[str, Array]
 HParams: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 
-WEIGHTS = ("beta", "free_bits", "free_bits_per_layer", "balance")
+_OF_LAYERS = ("free_bits", "free_bits_per_layer", "free_share", "balance")
+WEIGHTS = ("beta", *_OF_LAYERS)
 
 
 class Calibration(NamedTuple):
@@ -62,6 +63,11 @@ class Objective(abc.ABC):
     def splits(self) -> bool:
         """Whether the gradient of a batch is the sum over its parts, at no further cost."""
         return False
+
+    @property
+    def cold(self) -> "Objective":
+        """The objective without a warm-up."""
+        return self
 
     def of_run(self, num_steps: int) -> "Objective":
         """The objective of a run of so many steps: shares of the run become numbers of steps."""
@@ -149,7 +155,7 @@ class Averaged(Objective):
 
     def is_linear(self, hparams: HParams) -> bool:
         """Whether the value is linear in the averages, so that its derivative needs none of them."""
-        return not {"free_bits", "free_bits_per_layer", "balance"} & set(hparams)
+        return not set(_OF_LAYERS) & set(hparams)
 
     @property
     def splits(self) -> bool:
@@ -238,6 +244,10 @@ def assemble(bound: Terms, hparams: HParams, model: LatentModel | None = None) -
         layers = jnp.maximum(bound.kl_per_dimension, hparams["free_bits"])
     if "free_bits_per_layer" in hparams:
         layers = jnp.maximum(bound.kl, hparams["free_bits_per_layer"])
+    if "free_share" in hparams:
+        if not bound.kl.ndim:
+            raise ValueError("free_share: expected a hierarchy, whose divergence has layers")
+        layers = jnp.maximum(layers, hparams["free_share"] * jax.lax.stop_gradient(total))
     if "balance" in hparams:
         if model is None or not bound.kl.ndim or layers.shape != bound.kl.shape:
             raise ValueError("kl_balance: expected a hierarchy, whose divergence has layers")

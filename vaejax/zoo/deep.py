@@ -9,9 +9,9 @@ from vaejax.networks import MLP, Cell, ConvLayer, Network, Sequential, Skip
 from vaejax.types import Activation
 from vaejax.zoo.parts import WARM_UP, Coders, DataShape, image_sizes, warmed
 
-__all__ = ["FREE_NATS", "biva", "hierarchical_vae", "ladder", "nvae"]
+__all__ = ["biva", "hierarchical_vae", "ladder", "nvae"]
 
-FREE_NATS = {"ladder": 4.0, "hierarchical_vae": 2.0, "biva": 2.0}  # of each latent
+_FREE = {"ladder": 0.15, "hierarchical_vae": 0.08, "biva": 0.08}  # share of the divergence of each latent
 _QUIET = 0.1  # the groups of a fresh `nvae` are then near N(0, I), under p and under q
 
 
@@ -19,7 +19,7 @@ def _trained(name: str, head: Head, options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a hierarchy with an objective that loses no layer, where they have none."""
     if name == "nvae":
         return {"objective": objectives.kl_balance(WARM_UP, warmed(head))} | options
-    return {"objective": objectives.free_bits(FREE_NATS[name], warmed(head), per="layer")} | options
+    return {"objective": objectives.free_share(_FREE[name], warmed(head), fade=0.5)} | options
 
 
 def _units(hidden: tuple[int, ...] | None, latent_dims: tuple[int, ...]) -> tuple[int, ...]:
@@ -63,8 +63,8 @@ def ladder(
       likelihood: a head of `vaejax.heads`.
       context_dim: length of the context; 0 for none.
       **options: further arguments of `Ladder`, for instance `remat=True`. The objective is by default
-        `objectives.free_bits(4.0, objectives.warm_up(0.3), per="layer")`: without free bits the upper layers of a
-        ladder of MNIST are empty, however slow the warm-up is.
+        `objectives.free_share(0.15, objectives.warm_up(0.3), fade=0.5)`: without free nats the upper layers of a ladder
+        of MNIST are empty, however slow the warm-up is.
 
     >>> ladder((28, 28, 1), (4, 8, 16, 32, 64)).latent_shapes
     ((4,), (8,), (16,), (32,), (64,))
@@ -90,7 +90,7 @@ def hierarchical_vae(
     context_dim: int = 0,
     **options: Any,
 ) -> HierarchicalVAE:
-    """The plain hierarchy, the baseline of the ladder; arguments as in `ladder`, with 2 free nats a layer.
+    """The plain hierarchy, the baseline of the ladder; arguments as in `ladder`, with a free share of 0.08.
 
     >>> hierarchical_vae((28, 28, 1), (8, 32)).latent_shapes
     ((8,), (32,))
@@ -117,7 +117,7 @@ def biva(
     Args:
       latent_dims: latents of the top, and of both paths of each layer below, top first; at least two.
       width: units of the states that go up and down, and of all hidden layers.
-      **options: further arguments of `BIVA`. The objective is by default as in `ladder`, with 2 free nats a latent.
+      **options: further arguments of `BIVA`. The objective is by default as in `ladder`, with a free share of 0.08.
 
     >>> biva((28, 28, 1), (8, 16, 32)).latent_shapes
     ((8,), (16,), (32,))
@@ -132,7 +132,16 @@ def biva(
     downs = (mlp(first + context_dim, w, w), *(Skip(mlp(w + 2 * m + context_dim, w, w)) for m in rest))
     decoder = coders.decoder(w)
     return BIVA(
-        ups, rises, priors, merges, downs, decoder, tuple(latent_dims), head, context_dim, **_trained("biva", head, options)
+        ups,
+        rises,
+        priors,
+        merges,
+        downs,
+        decoder,
+        tuple(latent_dims),
+        head,
+        context_dim,
+        **_trained("biva", head, options),
     )
 
 
