@@ -87,8 +87,9 @@ def test_full_covariance_is_the_multivariate_normal(x64):  # oracle 11
     out, z = normal(0, 9), np.array([0.3, -1.0, 2.0])
     tril = np.zeros((3, 3))
     tril[np.tril_indices(3)] = out[3:]
+    tril = np.tril(0.3 * tril, -1) + np.diag(np.diag(tril))
     tril[np.diag_indices(3)] = np.log1p((np.e - 1) * np.exp(np.diag(tril)))
-    mine = jax.jit(lambda out: heads.full_normal(floor=0.0).apply({}, out).log_prob(z))(out)
+    mine = jax.jit(lambda out: heads.full_normal(floor=0.0, reach=0.3).apply({}, out).log_prob(z))(out)
     np.testing.assert_allclose(mine, st.multivariate_normal(out[:3], tril @ tril.T).logpdf(z), atol=1e-10)
 
 
@@ -97,11 +98,11 @@ def test_low_rank_noise_of_an_image(x64):
 
     @jax.jit
     def run(out):
-        p = heads.low_rank_normal(2, floor=0.0).apply({"log_scale": jnp.log(0.4)}, out)
+        p = heads.low_rank_normal(2, floor=0.0, reach=0.3).apply({"log_scale": jnp.log(0.4)}, out)
         return p.log_prob(x), p.stddev
 
     log_p, stddev = run(out)
-    factor = np.stack([out[..., 2:4].reshape(-1), out[..., 4:].reshape(-1)], 1)
+    factor = 0.3 * np.stack([out[..., 2:4].reshape(-1), out[..., 4:].reshape(-1)], 1)
     dense = st.multivariate_normal(out[..., :2].reshape(-1), factor @ factor.T + 0.16 * np.eye(12))
     np.testing.assert_allclose(log_p, dense.logpdf(np.ravel(x)), atol=1e-9)
     np.testing.assert_allclose(np.ravel(stddev), np.sqrt(np.diag(dense.cov)), rtol=1e-12)
@@ -122,10 +123,10 @@ def test_constant_pixels_let_the_likelihood_diverge_without_a_floor():  # oracle
 
 
 def test_the_linear_step_is_a_correlated_gaussian(x64):  # oracle 13
-    head, dim, out = heads.LinearIAF(floor=0.0), 4, normal(0, 14)
+    head, dim, out = heads.LinearIAF(floor=0.0, reach=0.3), 4, normal(0, 14)
     raw = np.zeros((dim, dim))
     raw[np.tril_indices(dim)] = out[dim:]
-    scale, strict = np.log1p((np.e - 1) * np.exp(np.diag(raw))), np.tril(raw, -1)
+    scale, strict = np.log1p((np.e - 1) * np.exp(np.diag(raw))), 0.3 * np.tril(raw, -1)
 
     @jax.jit
     def run(out, key):
@@ -216,7 +217,9 @@ VAE, MLP = vj.VAE, vj.networks.MLP
 WRONG = {
     "expected a multiple of 2 there, got shape (3,)": lambda: heads.normal("per_pixel").event_shape((3,)),
     "expected an output of shape (2,), (5,), (9,), (14,), ..., got (4,)": lambda: heads.full_normal().event_shape((4,)),
-    "Planar(depth=2, floor=1e-06): expected an output of shape (8,)": lambda: heads.Planar(2).event_shape((9,)),
+    "Planar(depth=2, floor=1e-06, reach=0.1): expected an output of shape (8,)": lambda: heads.Planar(2).event_shape(
+        (9,)
+    ),
     "expected an output of shape (6,), (12,), (18,), (24,), ..., got (2, 3)": lambda: heads.IAF(1).event_shape((2, 3)),
     "scale: expected one of shared, optimal, per_pixel_constant, per_pixel": lambda: heads.normal("per-pixel"),
     "scale: expected a finite number above 0, got -1": lambda: heads.normal(-1),

@@ -67,7 +67,7 @@ def test_a_whole_evaluation_keeps_its_classifier_and_is_reused(digits_run, capsy
     metrics, shown = scores_of(digits_run), capsys.readouterr().out
     stored = vj.evaluate.classifier.load(digits_run / "classifier")
     assert stored.sha256[:16] in metrics["scores"]["mean_precision"]["protocol"] and stored.sha256[:16] in shown
-    assert 0.2 < metrics["scores"]["knn_probe"]["value"] <= 1 and metrics["scores"]["knn_probe"]["standard_error"] > 0
+    assert 0.12 < metrics["scores"]["knn_probe"]["value"] <= 1 and metrics["scores"]["knn_probe"]["standard_error"] > 0
     assert {"sample_frechet_distance", "kmeans_nmi", "active_units", "generalisation_gap"} <= metrics["scores"].keys()
     assert "what the diagnosis suggests" in shown and all(sentence in shown for sentence in metrics["advice"])
     notes = re.findall(r"^  (\d+): ", shown, re.M)
@@ -184,7 +184,7 @@ def test_a_report_shows_the_scores_of_the_parameters_it_draws_from(tmp_path):
     out = fitted("sigma-vae", tmp_path / "run", *SMALL[:-1], 1)
     assert vaejax("evaluate", out, "--quick") == 0
     before = scores_of(out)
-    fitted("sigma-vae", out, *SMALL)
+    fitted("sigma-vae", out, *SMALL, "--extend")
     assert vaejax("report", out) == 0
     assert scores_of(out)["asked"]["params"] != before["asked"]["params"]
     assert ">seed<" in (out / "report.html").read_text()
@@ -199,6 +199,8 @@ def test_every_member_can_be_built_as_the_command_builds_it(name):
     model = build(options, (8, 8, 1), labels=10, levels=17, steps_per_epoch=9)
     jax.eval_shape(model.init, jax.random.key(0))
     if name == "beta-vae":
-        assert model == vj.zoo.beta_vae((8, 8, 1), 8, beta=4.0, objective=vj.objectives.beta(4.0, vj.objectives.elbo()))
+        assert model == vj.zoo.beta_vae(
+            (8, 8, 1), 8, beta=4.0, objective=vj.objectives.warm_up(0.3, vj.objectives.beta(4.0))
+        )
         weighted = build(dataclasses.replace(options, beta=2.0), (8, 8, 1), 10, 17, 9)
-        assert weighted.objective == vj.objectives.beta(2.0, vj.objectives.elbo())
+        assert weighted.objective == vj.objectives.warm_up(0.3, vj.objectives.beta(2.0))

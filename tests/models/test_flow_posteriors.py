@@ -38,7 +38,7 @@ def test_one_linear_step_makes_the_bound_tight(optimum):  # oracles 4 and 13
     _, exact, full, unit, scale = optimum
     triangle = np.tril(unit, -1)
     triangle[np.diag_indices(M)] = linear._raw(scale)
-    model, params = linear.model(M, vj.heads.LinearIAF()), with_codes(full, unit, triangle[np.tril_indices(M)])
+    model, params = linear.model(M, vj.heads.LinearIAF(reach=1.0)), with_codes(full, unit, triangle[np.tril_indices(M)])
     linear.assert_exact(model, params, linear.rows(), exact)
     bound, _ = linear.exact_elbo_and_gradient(model, params, linear.rows())
     np.testing.assert_allclose(bound, exact.mean(), atol=1e-9)
@@ -78,7 +78,7 @@ def test_training_a_flow_closes_the_gap_that_a_diagonal_posterior_has(optimum): 
         (p, _), _ = jax.lax.scan(step, (learned, optimizer.init(learned)), jax.random.split(KEY, 800))
         return jnp.mean(jax.lax.map(lambda key: bound(p, key), jax.random.split(jax.random.key(1), 200)))
 
-    heads = vj.models.vae.POSTERIORS["diag"], vj.heads.LinearIAF(), vj.heads.IAF(1, 4)
+    heads = vj.models.vae.POSTERIORS["diag"], vj.heads.LinearIAF(reach=1.0), vj.heads.IAF(1, 4)
     diagonal, full_left, iaf = (exact - float(bound_of(head)) for head in heads)
     assert abs(diagonal - gap) < 0.03
     assert -0.02 < full_left < 0.1 * gap and -0.02 < iaf < 0.1 * gap

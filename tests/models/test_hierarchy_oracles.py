@@ -158,6 +158,7 @@ def test_an_exact_ladder_weighs_every_draw_with_the_evidence(x64):  # oracle 17
         },
         "downs": {"layer0": pair(np.diag(a), scale)},
         "decoder": dense(weight.T),
+        "likelihood": {"shift": np.zeros(4)},
     }
     assert jax.tree.structure(params) == jax.tree.structure(jax.eval_shape(model.init, KEY))
     x = rng.normal(size=4)

@@ -31,7 +31,9 @@ def test_rotated_columns_cost_what_the_formula_says():  # oracle 4
     diagonal, _ = linear.exact_elbo_and_gradient(linear.model(3), linear.params(weight, sigma), x)
     np.testing.assert_allclose(exact - diagonal, gap, atol=1e-9)
     full = linear.params(weight, sigma, full=True)
-    np.testing.assert_allclose(linear.exact_elbo_and_gradient(linear.model(3, "full"), full, x)[0], exact, atol=1e-9)
+    np.testing.assert_allclose(
+        linear.exact_elbo_and_gradient(linear.model(3, vj.heads.full_normal(reach=1.0)), full, x)[0], exact, atol=1e-9
+    )
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +127,7 @@ def test_optimal_sigma_from_sampled_latents_is_maximum_likelihood():  # oracle 9
 def test_low_rank_noise_stands_in_for_latents():  # oracle 22
     x = linear.rows()
     weight, sigma = linear.maximum_likelihood(x, 3)
-    model = linear.model(2, likelihood=vj.heads.low_rank_normal(1, floor=0.0))
+    model = linear.model(2, likelihood=vj.heads.low_rank_normal(1, floor=0.0, reach=1.0))
     params = linear.params(weight[:, :2], sigma)
     kernel = np.hstack([params["decoder"]["layer0"]["kernel"], np.zeros((2, linear.D))])
     bias = np.concatenate([np.zeros(linear.D), weight[:, 2]])  # the factor is a constant of the decoder

@@ -34,7 +34,7 @@ def test_counts_that_were_taken_for_pixels_are_named():
     x = np.random.default_rng(0).poisson(3.0, (60, 3)).astype(np.uint8)
     model = vj.zoo.vae(3, 1, hidden=(8,))
     note = "uint8 values were taken for pixels and divided by 255"
-    assert note in vj.fit(model, KEY, x, epochs=1).history.notes[-1]
+    assert any(note in said for said in vj.fit(model, KEY, x, epochs=1).history.notes)
     assert not any(note in said for said in vj.fit(model, KEY, x / 255.0, epochs=1).history.notes)
     with pytest.raises(FloatingPointError, match=f"larger floor; .*{note}"):
         vj.fit(model, KEY, x, epochs=9, batch_size=9, optimizer=optax.sgd(1e30), max_skipped=3)

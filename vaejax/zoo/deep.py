@@ -11,15 +11,13 @@ from vaejax.zoo.parts import WARM_UP, Coders, DataShape, image_sizes, warmed
 
 __all__ = ["biva", "hierarchical_vae", "ladder", "nvae"]
 
-_FREE = {"ladder": 0.15, "hierarchical_vae": 0.08, "biva": 0.08}  # share of the divergence of each latent
+_FREE = 0.45  # of the divergence of all latents
 _QUIET = 0.1  # the groups of a fresh `nvae` are then near N(0, I), under p and under q
 
 
-def _trained(name: str, head: Head, options: dict[str, Any]) -> dict[str, Any]:
+def _trained(head: Head, latents: int, options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a hierarchy with an objective that loses no layer, where they have none."""
-    if name == "nvae":
-        return {"objective": objectives.kl_balance(WARM_UP, warmed(head))} | options
-    return {"objective": objectives.free_share(_FREE[name], warmed(head), fade=0.5)} | options
+    return {"objective": objectives.free_share(_FREE / latents, warmed(head), fade=0.5)} | options
 
 
 def _units(hidden: tuple[int, ...] | None, latent_dims: tuple[int, ...]) -> tuple[int, ...]:
@@ -63,8 +61,8 @@ def ladder(
       likelihood: a head of `vaejax.heads`.
       context_dim: length of the context; 0 for none.
       **options: further arguments of `Ladder`, for instance `remat=True`. The objective is by default
-        `objectives.free_share(0.15, objectives.warm_up(0.3), fade=0.5)`: without free nats the upper layers of a ladder
-        of MNIST are empty, however slow the warm-up is.
+        `objectives.free_share(0.45 / L, objectives.warm_up(0.3), fade=0.5)` for L layers: without it the upper
+        ones of a ladder of MNIST are empty, however slow the warm-up is.
 
     >>> ladder((28, 28, 1), (4, 8, 16, 32, 64)).latent_shapes
     ((4,), (8,), (16,), (32,), (64,))
@@ -76,7 +74,7 @@ def ladder(
     if channels:
         ups[0] = coders.encoder(units[0])
     evidence = tuple(MLP((b, 2 * m)) for b, m in zip(units, reversed(latent_dims), strict=True))
-    return Ladder(tuple(ups), evidence, **_rest(coders, latent_dims, units), **_trained("ladder", head, options))
+    return Ladder(tuple(ups), evidence, **_rest(coders, latent_dims, units), **_trained(head, len(units), options))
 
 
 def hierarchical_vae(
@@ -90,7 +88,7 @@ def hierarchical_vae(
     context_dim: int = 0,
     **options: Any,
 ) -> HierarchicalVAE:
-    """The plain hierarchy, the baseline of the ladder; arguments as in `ladder`, with a free share of 0.08.
+    """The plain hierarchy, the baseline of the ladder; arguments as in `ladder`, and its objective.
 
     >>> hierarchical_vae((28, 28, 1), (8, 32)).latent_shapes
     ((8,), (32,))
@@ -99,7 +97,7 @@ def hierarchical_vae(
     coders = Coders(data_shape, head, context_dim, units[:1] * 2, activation, channels)
     sizes = zip(dims[:-1], units[1:], dims[1:], strict=True)
     ups = coders.encoder(2 * dims[0]), *(MLP((a + context_dim, b, b, 2 * m), activation) for a, b, m in sizes)
-    return HierarchicalVAE(ups, **_rest(coders, latent_dims, units), **_trained("hierarchical_vae", head, options))
+    return HierarchicalVAE(ups, **_rest(coders, latent_dims, units), **_trained(head, len(units), options))
 
 
 def biva(
@@ -117,7 +115,7 @@ def biva(
     Args:
       latent_dims: latents of the top, and of both paths of each layer below, top first; at least two.
       width: units of the states that go up and down, and of all hidden layers.
-      **options: further arguments of `BIVA`. The objective is by default as in `ladder`, with a free share of 0.08.
+      **options: further arguments of `BIVA`. The objective is by default that of `ladder`.
 
     >>> biva((28, 28, 1), (8, 16, 32)).latent_shapes
     ((8,), (16,), (32,))
@@ -141,7 +139,7 @@ def biva(
         tuple(latent_dims),
         head,
         context_dim,
-        **_trained("biva", head, options),
+        **_trained(head, 2 * len(latent_dims) - 1, options),
     )
 
 
@@ -214,5 +212,5 @@ def nvae(
         tuple(reversed(latents)),
         head,
         context_dim,
-        **_trained("nvae", head, options),
+        **({"objective": objectives.kl_balance(WARM_UP, warmed(head))} | options),
     )
