@@ -111,3 +111,27 @@ def test_vectors_are_spread_over_the_image_and_sizes_double():
     spread, joined, low = map(np.asarray, run(KEY))
     assert spread.shape == (7, 6, 2) and np.std(low) < 0.05
     np.testing.assert_allclose(spread, joined, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (5, 3), (1, 1)])
+def test_the_gradient_of_a_depthwise_convolution_is_that_of_the_plain_one(size):
+    """Row by row, under one and two vmaps, and of filters that differ from image to image."""
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((3, 6, 7, 4), (*size, 4)))
+
+    def plain(x, kernel):
+        dims = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(
+            x[None], kernel[:, :, None], (1, 1), "SAME", dimension_numbers=dims, feature_group_count=4
+        )[0]
+
+    def gradients(convolve, axes, kernel):
+        loss = lambda x, kernel: jnp.sum(jnp.sin(jax.vmap(convolve, axes)(x, kernel)))
+        return jax.jit(jax.grad(loss, (0, 1)))(x, kernel)
+
+    for axes, kernels in (((0, None), kernel), ((0, 0), jnp.stack([kernel, 2 * kernel, -kernel]))):
+        mine, theirs = (gradients(each, axes, kernels) for each in (layers.convolve, plain))
+        for a, b in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    members = jax.vmap(lambda k: gradients(layers.convolve, (0, None), k)[1])(jnp.stack([kernel, 2 * kernel]))
+    np.testing.assert_allclose(members[1], gradients(plain, (0, None), 2 * kernel)[1], rtol=1e-4, atol=1e-4)

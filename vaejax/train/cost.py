@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.data.inputs import Rows
+from vaejax.models import LatentModel
+from vaejax.objectives import Objective
 from vaejax.objectives.objective import HParams
 from vaejax.train.step import Setup
+from vaejax.types import Params
 
 __all__ = ["Cost", "cost_of", "default_parts", "steps_of_a_scan"]
 
-_ROWS = 7919  # a prime: sizes that it divides are those of something that each row has
+_ROWS = 7919  # a prime: it divides the sizes of what each row has, and no others
 _BACKWARD = 3  # a gradient is about three passes
 _LARGE = 2**26  # bytes of activations of a batch, far more than a CPU's caches hold
 _PART = 32  # rows of a part: with fewer, products are too narrow
@@ -29,25 +32,33 @@ class Cost(NamedTuple):
 
 def cost_of(setup: Setup, rows: Rows, hparams: HParams) -> Cost:
     """Cost of the objective's value for one row of a setup."""
-    like = lambda leaf: jax.ShapeDtypeStruct((_ROWS, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
-    return _cost(setup, *(None if leaf is None else like(leaf) for leaf in rows), tuple(hparams))
+    batch = setup.batch_size
+    x, context = (None if leaf is None else jax.ShapeDtypeStruct((batch, *leaf.shape[1:]), leaf.dtype) for leaf in rows)
+    if setup.transform is not None:
+        x = jax.eval_shape(setup.transform, jax.random.key(0), x)
+    count = batch if setup.objective.accepts is None else _ROWS  # a user's function may be of that batch alone
+    shapes = tuple(None if leaf is None else leaf.update(shape=(count, *leaf.shape[1:])) for leaf in (x, context))
+    of_member = (jnp.shape(value)[setup.ensemble :] for value in hparams.values())
+    return _cost(setup.model, setup.objective, *shapes, tuple(zip(hparams, of_member, strict=True)))
 
 
 @functools.lru_cache(maxsize=256)
-def _cost(setup: Setup, x: Any, context: Any, names: tuple[str, ...]) -> Cost:
-    def value(x: Any, context: Any) -> Any:
-        key = jax.random.key(0)
-        x = x if setup.transform is None else setup.transform(key, x)
-        hparams = dict.fromkeys(names, jnp.ones(()))
-        return setup.objective(setup.model, setup.model.init(key), key, x, context, 0, hparams)
+def _cost(
+    model: LatentModel, objective: Objective, x: Any, context: Any, hparams: tuple[tuple[str, tuple[int, ...]], ...]
+) -> Cost:
+    params = jax.eval_shape(model.init, jax.random.key(0))
 
-    return _counted(jax.make_jaxpr(value)(x, context).jaxpr)
+    def value(params: Params, x: Any, context: Any) -> Any:
+        named = {name: jnp.ones(shape) for name, shape in hparams}
+        return objective(model, params, jax.random.key(0), x, context, 0, named)
+
+    return _counted(jax.make_jaxpr(value)(params, x, context).jaxpr, x.shape[0])
 
 
-def _counted(jaxpr: Any) -> Cost:
+def _counted(jaxpr: Any, rows: int) -> Cost:
     operations = activations = 0.0
     for equation in jaxpr.eqns:
-        inner = [_counted(part) for part in _parts(equation)]
+        inner = [_counted(part, rows) for part in _parts(equation)]
         if inner:
             times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
             operations += times * sum(part.operations for part in inner)
@@ -56,14 +67,14 @@ def _counted(jaxpr: Any) -> Cost:
         for variable in equation.outvars:
             shape, dtype = getattr(variable.aval, "shape", ()), getattr(variable.aval, "dtype", None)
             size = math.prod(shape)
-            if size % _ROWS or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+            if size % rows or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
                 continue
             work = 1
             if equation.primitive.name == "dot_general":
                 (contracted, _), _ = equation.params["dimension_numbers"]
                 work = 2 * math.prod(equation.invars[0].aval.shape[i] for i in contracted)
-            operations += size / _ROWS * work
-            activations += size / _ROWS * dtype.itemsize
+            operations += size / rows * work
+            activations += size / rows * dtype.itemsize
     return Cost(operations, activations)
 
 

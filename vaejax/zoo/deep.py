@@ -20,6 +20,10 @@ def _trained(head: Head, latents: int, options: dict[str, Any]) -> dict[str, Any
     return {"objective": objectives.free_share(_FREE / latents, warmed(head), fade=0.5)} | options
 
 
+def _or_balanced(head: Head, options: dict[str, Any]) -> dict[str, Any]:
+    return {"objective": objectives.kl_balance(WARM_UP, warmed(head))} | options
+
+
 def _units(hidden: tuple[int, ...] | None, latent_dims: tuple[int, ...]) -> tuple[int, ...]:
     """Units of each layer's networks, bottom first."""
     if hidden is None:
@@ -212,5 +216,5 @@ def nvae(
         tuple(reversed(latents)),
         head,
         context_dim,
-        **({"objective": objectives.kl_balance(WARM_UP, warmed(head))} | options),
+        **_or_balanced(head, options),
     )
