@@ -1,3 +1,4 @@
+import gc
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,13 @@ def pytest_configure(config):
         from tests.compilations import Compilations
 
         config.pluginmanager.register(Compilations(config.getoption("--compilations")))
+
+
+def pytest_collection_finish(session):
+    """Tracing makes millions of small objects that live on; Python looks through them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 1000)
 
 
 @pytest.fixture

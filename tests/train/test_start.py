@@ -140,3 +140,12 @@ def test_optimisers_that_are_none_are_refused():
         vj.fit(model, KEY, x, epochs=1, optimizer=1e-3)
     with pytest.raises(ValueError, match="gives an optax transformation, it gave 40"):
         vj.fit(model, KEY, x, epochs=20, batch_size=20, optimizer=lambda num_steps: num_steps)
+
+
+def test_patience_begins_where_the_warm_up_ends():
+    """Validation is worst at the end: nothing but the warm-up keeps the run from stopping after two epochs."""
+    model, x = vj.zoo.vae(zoo.D, 2, hidden=(8,)), zoo.levels(40)
+    rise = optax.sgd(-1e-2)  # away from the optimum
+    fit = functools.partial(vj.fit, model, KEY, x, epochs=10, batch_size=10, validation=x, patience=2, optimizer=rise)
+    assert fit(objective=vj.objectives.elbo(), start="data").state.step == 12
+    assert fit(objective=vj.objectives.warm_up(0.5)).state.step == 4 * (4 + 2)

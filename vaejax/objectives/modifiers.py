@@ -47,6 +47,9 @@ class _Around(Objective):
     def warms_up(self) -> bool:
         return self.inner.warms_up
 
+    def settled(self, step: Array | int) -> Array | bool:
+        return self.inner.settled(step)
+
     @property
     def splits(self) -> bool:
         return self.name == "beta" and self.inner.splits
@@ -87,6 +90,9 @@ class _Timed(_Around):
     def of_run(self, num_steps: int) -> Objective:
         mine = max(1, round(self.num_steps * num_steps)) if isinstance(self.num_steps, float) else self.num_steps
         return self._with(num_steps=mine, inner=self.inner.of_run(num_steps))
+
+    def settled(self, step: Array | int) -> Array | bool:
+        return (self.passed(step) >= 1.0) & self.inner.settled(step)
 
     def passed(self, step: Array | int) -> Array:
         """The share of the steps that is behind."""

@@ -59,6 +59,10 @@ class Objective(abc.ABC):
         """Whether the weight of the divergence rises from zero."""
         return False
 
+    def settled(self, step: Array | int) -> Array | bool:
+        """Whether a warm-up is over."""
+        return True
+
     @property
     def splits(self) -> bool:
         """Whether the gradient of a batch is the sum over its parts, at no further cost."""

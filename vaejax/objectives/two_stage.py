@@ -1,6 +1,7 @@
 """Both stages of a two-stage model at once, each by an objective of its own."""
 
 import jax
+import jax.numpy as jnp
 
 from vaejax.distributions import bind
 from vaejax.models import infer
@@ -31,6 +32,9 @@ class _TwoStage(Objective):
     @property
     def warms_up(self) -> bool:
         return self.first.warms_up
+
+    def settled(self, step: Array | int) -> Array | bool:
+        return jnp.logical_and(self.first.settled(step), self.second.settled(step))
 
     def of_run(self, num_steps: int) -> Objective:
         return _TwoStage(self.first.of_run(num_steps), self.second.of_run(num_steps))

@@ -66,7 +66,8 @@ class Options:
         best parameters at any time.
       checkpoint_every: seconds between checkpoints.
       resume: `False` refuses a folder that holds a run.
-      patience: stop after this many epochs without a better validation (of an ensemble: of any member).
+      patience: stop after this many epochs without a better validation (of an ensemble: of any member), counted from
+        the end of a warm-up.
       transform: `transform(key, x)` of each batch, inside the step: `transforms.binarize`,
         `transforms.dequantize(levels)`, or any function in JAX.
       init: parameters to start from.

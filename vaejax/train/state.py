@@ -27,7 +27,7 @@ class TrainState(NamedTuple):
       average: exponential moving average of the parameters, or `None`.
       best: parameters of the best validation so far, or `None` without validation.
       best_value: the objective's value there.
-      stale: epochs since then.
+      stale: epochs since then, or since a warm-up was over.
       step: steps taken, skipped ones included.
       skipped: steps that were skipped for numbers that were not finite.
       key: the PRNG key of the run; step t draws from `fold_in(key, t)`.

@@ -228,7 +228,7 @@ def evaluate(setup: Setup, state: TrainState, rows: Rows, hparams: HParams) -> t
         better = jnp.isfinite(scores["value"]) & (scores["value"] > state.best_value)
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.current, state.best)
         value = jnp.where(better, scores["value"], state.best_value).astype(state.best_value.dtype)
-        stale = jnp.where(better, 0, state.stale + 1)
+        stale = jnp.where(better | ~jnp.asarray(setup.objective.settled(state.step)), 0, state.stale + 1)
         return state._replace(best=best, best_value=value, stale=stale), scores
 
     return setup.over_members(one)(state, hparams)
