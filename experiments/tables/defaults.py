@@ -32,6 +32,8 @@ class Config:
     """Data; mnist needs VAEJAX_DATA."""
     only: tuple[str, ...] = ()
     """Names of models; all unless told otherwise."""
+    forms: tuple[Literal["before", "now"], ...] = ("before", "now")
+    """Which of the two to train; the table shows whatever is finished."""
     k: int = 500
     """Draws a row."""
     rows: int = 1000
@@ -115,18 +117,24 @@ def main(config: Config) -> dict[str, Any]:
         for model, make in models.items():
             if config.only and model not in config.only:
                 continue
-            for form in ("before", "now"):
+            for form in config.forms:
                 cell = f"{name}, {model}, {form}"
                 if done.get(cell, {}).get("epochs") != epochs:
                     folder = config.out / "runs" / f"{cell}, {epochs}".replace(", ", "-").replace(" ", "_")
                     done[cell] = scored(config, make, tuple(parts), form == "before", epochs, folder)
                     config.out.mkdir(parents=True, exist_ok=True)
                     write_json(path, done)
-            old, new = (done[f"{name}, {model}, {form}"] for form in ("before", "now"))
-            nats = " | ".join(f"{cell['iwae'][0]:.2f} ± {cell['iwae'][1]:.2f}" for cell in (old, new))
-            layers = " | ".join(", ".join(f"{v:.1f}" for v in cell["kl"]) for cell in (old, new))
-            print(f"| {name} | {model} | {nats} | {layers} | {new['seconds'] / epochs:.1f} |", flush=True)
+            shown = (done.get(f"{name}, {model}, {form}") for form in ("before", "now"))
+            print(f"| {name} | {model} | {' | '.join(map(words, shown))} |", flush=True)
     return done
+
+
+def words(cell: dict[str, Any] | None) -> str:
+    """Nats, and the divergence of each layer, top first."""
+    if cell is None:
+        return " | "
+    layers = ", ".join(f"{value:.1f}" for value in cell["kl"])
+    return f"{cell['iwae'][0]:.2f} ± {cell['iwae'][1]:.2f} | {layers}"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ Optimizer: TypeAlias = optax.GradientTransformation | Callable[[int], optax.Grad
 
 UNKNOWN = 10_000  # steps that a share is of, where a stream does not say its length
 _RATE = 2e-3
+_LONGEST = 100.0  # norm of a gradient
 
 
 def rows_of_a_step(rows: int | None, devices: int = 1) -> int:
@@ -25,8 +26,16 @@ def rows_of_a_step(rows: int | None, devices: int = 1) -> int:
 
 @functools.cache
 def cosine_adam(rate: float = _RATE) -> Callable[[int], optax.GradientTransformation]:
-    """The default optimiser: Adam at `rate`, which falls to zero along a cosine over the run."""
-    return lambda num_steps: optax.adam(optax.cosine_decay_schedule(rate, num_steps))
+    """The default optimiser: Adam at `rate`, which falls to zero along a cosine over the run.
+
+    Gradients longer than 100 are cut to that length: that of a batch of MNIST is about 40, and one batch in thousands,
+    in which a deep prior has a scale close to zero, would throw Adam out for the rest of the run.
+    """
+    return lambda num_steps: _clipped(optax.cosine_decay_schedule(rate, num_steps))
+
+
+def _clipped(rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
+    return optax.chain(optax.clip_by_global_norm(_LONGEST), optax.adam(rate))
 
 
 @functools.lru_cache(maxsize=64)
@@ -51,7 +60,7 @@ def for_steps(given: Optimizer | None, num_steps: int | None) -> optax.GradientT
 
 @functools.cache
 def _constant() -> optax.GradientTransformation:
-    return optax.adam(0.5 * _RATE)
+    return _clipped(0.5 * _RATE)
 
 
 def with_steps(objective: Objective, num_steps: int | None) -> Objective:
