@@ -149,3 +149,19 @@ def test_patience_begins_where_the_warm_up_ends():
     fit = functools.partial(vj.fit, model, KEY, x, epochs=10, batch_size=10, validation=x, patience=2, optimizer=rise)
     assert fit(objective=vj.objectives.elbo(), start="data").state.step == 12
     assert fit(objective=vj.objectives.warm_up(0.5)).state.step == 4 * (4 + 2)
+
+
+def test_one_gradient_that_is_far_out_does_not_stop_the_default_optimiser():
+    """Adam divides by the root of what it has seen: after one such gradient it would stand still for the run."""
+    params, slope = jnp.ones(3), jnp.full(3, 2.0)
+
+    @functools.partial(jax.jit, static_argnames="optimizer")
+    def last_step(optimizer):
+        def step(state, factor):
+            update, state = optimizer.update(factor * slope, state, params)
+            return state, update
+
+        return jax.lax.scan(step, optimizer.init(params), jnp.ones(300).at[1].set(1e9))[1][-1]
+
+    bare = optax.adam(optax.cosine_decay_schedule(1e-2, 10_000))
+    assert np.all(last_step(vj.train.cosine_adam(1e-2)(10_000)) < -4e-3) and np.all(last_step(bare) > -1e-6)

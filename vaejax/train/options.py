@@ -43,8 +43,8 @@ class Options:
     Attributes:
       objective: of `vaejax.objectives`, or a function of the same signature. Default: the model's own, else the ELBO.
       optimizer: any optax transformation, or a function of the run's number of steps that returns one. Default: Adam,
-        whose rate falls from 2e-3 to 0 along a cosine over the run, on gradients cut to a norm of 100. Both compare by identity: keep one object for
-        several fits, and they compile once.
+        whose rate falls from 2e-3 to 0 along a cosine over the run, on gradients cut to a norm of 100. Both compare by
+        identity: keep one object for several fits, and they compile once.
       epochs: passes over the rows.
       extend: go on with a run whose schedule depends on its length for more `epochs` than it was begun for, from
         where it stands, by the schedule of the new length; such a run is refused otherwise.
