@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import vaejax as vj
 from vaejax import data
+from vaejax.data.inputs import checked_rows
 
 
 def grey(value, size=(4, 6)):
@@ -91,3 +93,14 @@ def test_a_folder_of_too_many_pixels_is_refused(tmp_path, monkeypatch):
     ):
         data.from_file(tmp_path)
     assert len(data.from_file(tmp_path, most=2).train) == 2
+
+
+def test_a_file_that_is_mapped_to_be_read_is_not_copied(tmp_path):
+    np.save(tmp_path / "rows.npy", np.zeros((1000, 64), np.float32))
+    x = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    rows = checked_rows(vj.GMM(2, 64), x, None)
+    assert rows.x.unsafe_buffer_pointer() == x.ctypes.data
+    writable = np.array(x)
+    mine = checked_rows(vj.GMM(2, 64), writable, None).x
+    writable[:] = 1.0
+    assert not mine.any()

@@ -51,7 +51,8 @@ def checked_rows(
         if split.y is None:
             raise ValueError(f'context="labels": {name} has no labels; pass a vaejax.data.Split(x, y)')
         context = split.y
-    return Rows(jnp.asarray(x), _context(model, context, len(x), name))
+    # An array that nobody may write to, such as a file that is mapped to be read, needs no copy on a CPU.
+    return Rows(jnp.asarray(x) if x.flags.writeable else jax.device_put(x), _context(model, context, len(x), name))
 
 
 def validation_rows(
