@@ -17,7 +17,7 @@ import optax
 import tyro
 
 import vaejax as vj
-from vaejax.files import write_json
+from experiments.tables.zoo_table import write
 
 Set = Literal["mnist", "digits", "plane", "table"]
 EPOCHS = {"mnist": 30, "digits": 100, "plane": 30, "table": 200}
@@ -122,8 +122,7 @@ def main(config: Config) -> dict[str, Any]:
                 if done.get(cell, {}).get("epochs") != epochs:
                     folder = config.out / "runs" / f"{cell}, {epochs}".replace(", ", "-").replace(" ", "_")
                     done[cell] = scored(config, make, tuple(parts), form == "before", epochs, folder)
-                    config.out.mkdir(parents=True, exist_ok=True)
-                    write_json(path, done)
+                    write(path, done)
             shown = (done.get(f"{name}, {model}, {form}") for form in ("before", "now"))
             print(f"| {name} | {model} | {' | '.join(map(words, shown))} |", flush=True)
     return done
