@@ -49,24 +49,23 @@ def test_the_defaults_are_no_worse_than_those_of_before(name, posterior):
 @pytest.mark.slow
 def test_members_trained_alike_come_in_the_order_of_theory_and_no_group_is_dead(mnist):
     """Five epochs of 10 000 images: posteriors that correlate beat the diagonal one, layers of latents hold nats."""
-    shape, deep = (28, 28, 1), (16, 32, 64)
+    shape, deep, small = (28, 28, 1), (8, 16, 32), {"hidden": (256, 256)}
     models = {
-        "diagonal": vj.zoo.vae(shape, 40),
-        "full": vj.zoo.vae(shape, 40, posterior="full"),
-        "hierarchy": vj.zoo.hierarchical_vae(shape, deep, hidden=(128, 256, 512)),
-        "ladder": vj.zoo.ladder(shape, deep, hidden=(128, 256, 512)),
-        "biva": vj.zoo.biva(shape, (16, 16, 32), width=256),
+        "diagonal": vj.zoo.vae(shape, 32, **small),
+        "full": vj.zoo.vae(shape, 32, posterior="full", **small),
+        "hierarchy": vj.zoo.hierarchical_vae(shape, deep, hidden=(64, 128, 256)),
+        "ladder": vj.zoo.ladder(shape, deep, hidden=(64, 128, 256)),
+        "biva": vj.zoo.biva(shape, (16, 16, 32), width=128),
     }
-    test = np.random.default_rng(0).random((300, *shape)) * 255 < np.asarray(mnist.test.x[:300]).reshape(-1, *shape)
-    test, score, layers = test.astype(np.float32), {}, {}
+    grey = np.asarray(mnist.test.x[:200]).reshape(-1, *shape)
+    test = (np.random.default_rng(0).random(grey.shape) * 255 < grey).astype(np.float32)
+    data, score, layers = vj.data.Split(np.asarray(mnist.train.x[:10_000])), {}, {}
     for name, model in models.items():
-        data = vj.data.Split(np.asarray(mnist.train.x[:10_000]))
         fit = vj.fit(model, KEY, data, epochs=5, transform=vj.transforms.binarize)
-        score[name] = nats(model, fit.params, test)
+        score[name] = nats(model, fit.params, test, k=50)
         keys = jax.random.split(KEY, len(test))
         kl = jax.jit(jax.vmap(lambda key, x, m=model, p=fit.params: vj.elbo(m, p, key, x).kl))(keys, test)
         layers[name] = np.asarray(kl).reshape(len(test), -1).mean(0)
     assert score["full"] > score["diagonal"]
     assert score["hierarchy"] > score["diagonal"] and score["ladder"] > score["diagonal"]
-    assert all(np.all(layers[name] > 0.5) for name in ("hierarchy", "ladder"))
-    assert np.sum(layers["biva"] > 0.5) >= 3
+    assert all(np.all(layers[name] > 0.5) for name in ("hierarchy", "ladder")) and np.all(layers["biva"] > 0.1)

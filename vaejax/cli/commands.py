@@ -1,11 +1,11 @@
 """The commands, each a function of its options. Of several processes the first one speaks and writes for all."""
 
-import contextlib
 import csv
 import dataclasses
 import functools
 import io
 import json
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -96,6 +96,8 @@ def _em(command: of.Fit, folder: Folder, model: vj.LatentModel, source: Source, 
 
 def _interruptible(work: Callable[[], T]) -> T:
     """The result of work in a thread of its own: the main one hears Ctrl-C, which a compiled loop does not."""
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        return work()
     result: Future[T] = Future()
 
     def run() -> None:
@@ -103,11 +105,19 @@ def _interruptible(work: Callable[[], T]) -> T:
             result.set_result(work())
         except BaseException as problem:
             result.set_exception(problem)
+        ended.set()
 
-    threading.Thread(target=run, daemon=True).start()
-    while not result.done():
-        with contextlib.suppress(TimeoutError):
-            result.result(timeout=0.2)
+    ended, stopped = threading.Event(), threading.Event()
+    # An exception that Python raises wherever the main thread stands may be lost in a finaliser; an event is not.
+    before = signal.signal(signal.SIGINT, lambda number, frame: (stopped.set(), ended.set()))
+    try:
+        threading.Thread(target=run, daemon=True).start()
+        while not ended.wait(0.2):
+            pass
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if stopped.is_set():
+        raise KeyboardInterrupt
     return result.result()
 
 
