@@ -92,7 +92,7 @@ class Fit:
     likelihood: Annotated[Likelihood | None, _default("NAME", "default: the model's own")] = None  # type: ignore[valid-type]
     scale: Annotated[str | None, _default("TEXT", "default: shared")] = None
     beta: Annotated[float | None, _default("FLOAT", "default: 1; beta-vae: 4")] = None
-    warm_up: Annotated[int | None, _default("EPOCHS", "default: 30 % of them")] = None
+    warm_up: Annotated[int | None, _default("EPOCHS", "default: 15 or 30 % of them")] = None
     free_bits: Annotated[float | None, _default("NATS", "optional")] = None
     conditional: Annotated[bool, arg(metavar="")] = False
     pixels: Literal["auto", "binarize", "dequantize", "grey"] = "auto"

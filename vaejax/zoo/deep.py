@@ -7,21 +7,22 @@ from vaejax.heads import Head
 from vaejax.models import BIVA, NVAE, HierarchicalVAE, Ladder
 from vaejax.networks import MLP, Cell, ConvLayer, Network, Sequential, Skip
 from vaejax.types import Activation
-from vaejax.zoo.parts import WARM_UP, Coders, DataShape, image_sizes, warmed
+from vaejax.zoo.parts import Coders, DataShape, image_sizes, warmed
 
 __all__ = ["biva", "hierarchical_vae", "ladder", "nvae"]
 
+_WARM_UP = 0.3  # more than one layer needs more time to be in use
 _FREE = 0.45  # of the divergence of all latents
 _QUIET = 0.1  # the groups of a fresh `nvae` are then near N(0, I), under p and under q
 
 
 def _trained(head: Head, latents: int, options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a hierarchy with an objective that loses no layer, where they have none."""
-    return {"objective": objectives.free_share(_FREE / latents, warmed(head), fade=0.5)} | options
+    return {"objective": objectives.free_share(_FREE / latents, warmed(head, _WARM_UP), fade=0.5)} | options
 
 
 def _or_balanced(head: Head, options: dict[str, Any]) -> dict[str, Any]:
-    return {"objective": objectives.kl_balance(WARM_UP, warmed(head))} | options
+    return {"objective": objectives.kl_balance(_WARM_UP, warmed(head, _WARM_UP))} | options
 
 
 def _units(hidden: tuple[int, ...] | None, latent_dims: tuple[int, ...]) -> tuple[int, ...]:

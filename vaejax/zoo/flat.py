@@ -55,7 +55,7 @@ def vae(
     """A fully connected VAE, by default with a Bernoulli likelihood.
 
     Like all members but the linear one and the autoencoder it is trained with a weight of the divergence that rises
-    over the first 30 % of the steps; `objective=None` is the plain bound.
+    over the first 15 % of the steps; `objective=None` is the plain bound.
 
     Args:
       data_shape: shape of a datum, (H, W, C) or (D,), or D.
@@ -134,7 +134,7 @@ def two_stage(
     r"""A VAE of x and a second one of its latents, each with a learned $\sigma$ (Dai and Wipf, 2019).
 
     The z have about unit variance whatever their shape, so that a second stage with $\sigma = 1$ and no use of u
-    is a place to stay in: the weight of its divergence is raised over the first 30 % of the steps, and so is the
+    is a place to stay in: the weight of its divergence is raised over the first 15 % of the steps, and so is the
     first one's.
 
     Args:
@@ -142,7 +142,7 @@ def two_stage(
       second_dim: latents of the second stage (default: as many).
       second_hidden: `hidden` of the second stage (default: that of the first).
       context_dim: length of the context of both stages; 0 for none.
-      objective: default: `objectives.two_stage`, with `objectives.warm_up(0.3)` of either stage.
+      objective: default: `objectives.two_stage`, with `objectives.warm_up(0.15)` of either stage.
       **options: further arguments of the first stage's `vae`.
 
     >>> two_stage((28, 28, 1), latent_dim=20).second.event_shape

@@ -15,12 +15,12 @@ from vaejax.types import Activation
 __all__ = ["WARM_UP", "Coders", "DataShape", "image_sizes", "sizes_of", "warmed"]
 
 DataShape: TypeAlias = int | tuple[int, ...]
-WARM_UP = 0.3  # share of the steps in which the weight of the divergence rises
+WARM_UP = 0.15  # share of the steps in which the weight of the divergence rises
 
 
-def warmed(head: Head) -> Objective:
-    """The bound for this likelihood, with a weight of the divergence that rises over the beginning."""
-    return objectives.warm_up(WARM_UP, objectives.optimal_sigma() if head.scale == "optimal" else None)
+def warmed(head: Head, share: float = WARM_UP) -> Objective:
+    """The bound for this likelihood, with a weight of the divergence that rises over a share of the steps."""
+    return objectives.warm_up(share, objectives.optimal_sigma() if head.scale == "optimal" else None)
 
 
 def sizes_of(data_shape: DataShape) -> tuple[int, ...]:
