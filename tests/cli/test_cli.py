@@ -200,7 +200,7 @@ def test_every_member_can_be_built_as_the_command_builds_it(name):
     jax.eval_shape(model.init, jax.random.key(0))
     if name == "beta-vae":
         assert model == vj.zoo.beta_vae(
-            (8, 8, 1), 8, beta=4.0, objective=vj.objectives.warm_up(0.3, vj.objectives.beta(4.0))
+            (8, 8, 1), 8, beta=4.0, objective=vj.objectives.warm_up(0.15, vj.objectives.beta(4.0))
         )
         weighted = build(dataclasses.replace(options, beta=2.0), (8, 8, 1), 10, 17, 9)
-        assert weighted.objective == vj.objectives.warm_up(0.3, vj.objectives.beta(2.0))
+        assert weighted.objective == vj.objectives.warm_up(0.15, vj.objectives.beta(2.0))

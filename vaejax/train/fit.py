@@ -56,8 +56,8 @@ def fit(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
 
     Without settings it does the best that is known of models of these kinds: Adam at 2e-3 that falls along a cosine,
     batches of 100, and the objective that the model brings (the zoo's members raise the weight of the divergence over
-    the first 15 % of the steps, hierarchies over 30 %, and start from the data). `docs/measurements.md` has its comparison with a constant
-    rate of 1e-3.
+    the first 15 % of the steps, hierarchies over 30 %, and start from the data). `docs/measurements.md` compares it
+    with a constant rate of 1e-3.
 
     Args:
       model: the model.
