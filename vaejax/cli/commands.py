@@ -44,7 +44,9 @@ def _fit(command: of.Fit) -> None:
     source, em = load_source(options | {"data": command.data}), by_em(command.model)
     train = source.train.x
     devices = jax.device_count() if jax.process_count() > 1 else 1
-    size = vj.train.rows_of_a_step(len(train), devices) if command.batch_size is None else command.batch_size
+    size = command.batch_size
+    if size is None:  # more steps of few rows: the best of them is kept by the validation part
+        size = vj.train.rows_of_a_step(devices, min(100, max(16, len(train) // 20)))
     require_integer("--batch-size", size)
     model = build(command, train.shape[1:], source.labels, source.levels, max(1, len(train) // size))
     form, transform, _ = prepare(model, train[:1], command.pixels, source.levels)

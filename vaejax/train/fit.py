@@ -183,9 +183,9 @@ def _sizes(source: Rows | Stream, batch_size: int | None, devices: int) -> tuple
     """Rows of a step, and steps of an epoch where they are known."""
     known = len(source.x) if isinstance(source, Rows) else source.rows
     if known is None:
-        return batch_size or rows_of_a_step(None, devices), None
+        return batch_size or rows_of_a_step(devices), None
     total = int(processes.gathered(known).sum())
-    size = batch_size or rows_of_a_step(total, devices)
+    size = batch_size or rows_of_a_step(devices)
     size = min(size, total) if isinstance(source, Rows) else size
     return size, total // size
 

@@ -48,8 +48,7 @@ class Options:
       epochs: passes over the rows.
       extend: go on with a run whose schedule depends on its length for more `epochs` than it was begun for, from
         where it stands, by the schedule of the new length; such a run is refused otherwise.
-      batch_size: rows of a step; all of them where there are fewer. Default: 100, a twentieth of fewer than 2 000
-        rows, at least 16.
+      batch_size: rows of a step; all of them where there are fewer. Default: 100.
       microbatch: rows whose gradient is computed at a time; the sum over a batch is that of the whole to rounding.
         It must divide `batch_size`. Default: the fast one, 32 or fewer rows on CPUs where a batch's activations are
         more than 64 MiB, else the batch. Objectives of whole batches (`beta_tc`, `two_stage`, a function) refuse it.

@@ -15,12 +15,12 @@ Optimizer: TypeAlias = optax.GradientTransformation | Callable[[int], optax.Grad
 
 UNKNOWN = 10_000  # steps that a share is of, where a stream does not say its length
 _RATE = 2e-3
+_ROWS = 100
 _LONGEST = 100.0  # norm of a gradient
 
 
-def rows_of_a_step(rows: int | None, devices: int = 1) -> int:
-    """The default size of a batch: 100, or a twentieth of few rows, at least 16; a multiple of the devices."""
-    size = 100 if rows is None else min(100, max(16, rows // 20))
+def rows_of_a_step(devices: int = 1, size: int = _ROWS) -> int:
+    """The default size of a batch, 100, as a multiple of the devices."""
     return max(devices, size // devices * devices)
 
 
