@@ -51,8 +51,8 @@ def checked_rows(
         if split.y is None:
             raise ValueError(f'context="labels": {name} has no labels; pass a vaejax.data.Split(x, y)')
         context = split.y
-    # An array that nobody may write to, such as a file that is mapped to be read, needs no copy on a CPU.
-    return Rows(jnp.asarray(x) if x.flags.writeable else jax.device_put(x), _context(model, context, len(x), name))
+    # On a CPU the device may share a buffer: it shall where nobody may write to it, as to a file mapped to be read.
+    return Rows(jnp.array(x) if x.flags.writeable else jax.device_put(x), _context(model, context, len(x), name))
 
 
 def validation_rows(
