@@ -182,10 +182,10 @@ def _train(model: LatentModel, key: Key, data: Data, options: Options) -> Fit:
 def _sizes(source: Rows | Stream, batch_size: int | None, devices: int) -> tuple[int, int | None]:
     """Rows of a step, and steps of an epoch where they are known."""
     known = len(source.x) if isinstance(source, Rows) else source.rows
-    if known is None:
-        return batch_size or rows_of_a_step(devices), None
-    total = int(processes.gathered(known).sum())
-    size = batch_size or rows_of_a_step(devices)
+    counts, size = processes.gathered(-1 if known is None else known), batch_size or rows_of_a_step(devices)
+    if counts.min() < 0:
+        return size, None
+    total = int(counts.sum())
     size = min(size, total) if isinstance(source, Rows) else size
     return size, total // size
 

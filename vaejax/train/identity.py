@@ -66,8 +66,10 @@ def update_digest(setup: Setup, state: TrainState) -> str:
 def settings(model: LatentModel, key: Key, options: Options) -> dict[str, str]:
     """What all processes of a run must share beside the data, as text."""
     alike = {"objective", "epochs", "batch_size", "patience", "transform", "average", "compute_dtype", "max_skipped"}
+    alike |= {"microbatch", "start", "callback_every", "extend"}
     named: dict[str, Any] = {name: getattr(options, name) for name in sorted(alike)}
-    named |= {"model": model, "key": jax.random.key_data(key).tolist(), "checkpoint": options.checkpoint is not None}
+    named |= {name: getattr(options, name) is not None for name in ("checkpoint", "callback")}
+    named |= {"model": model, "key": jax.random.key_data(key).tolist()}
     return {name: text(value) for name, value in named.items()}
 
 
